@@ -1,0 +1,1 @@
+"""Corpus, token store and the batches that training reads."""

@@ -1,0 +1,77 @@
+"""Crops of a token store: random ones for training, fixed ones for evaluation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicbench.data.store import Clip, TokenStore
+from musicbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A stretch of a clip with the caption that goes with it.
+
+    ``id`` is unique in the store; ``start_frame`` counts from the beginning of the clip.
+    """
+
+    id: str
+    piece: str
+    clip: Clip
+    start_frame: int
+    frames: int
+    caption: str
+
+
+def evaluation_crops(store: TokenStore, split: str, seconds: float, per_piece: int) -> list[Crop]:
+    """The crops that evaluation uses: at whole seconds, spread evenly, with each clip's first phrasing.
+
+    Args:
+        seconds: length of a crop. per_piece: at most so many crops of a clip, none overlapping.
+
+    Raises:
+        UserError: no clip of the split is long enough.
+    """
+    frames = round(seconds * store.frame_rate)
+    crops = []
+    for clip in store.split(split):
+        count = min(per_piece, clip.frames // frames)
+        slack = clip.frames - count * frames
+        for i in range(count):
+            second = int((i * frames + slack * (i + 1) / (count + 1)) / store.frame_rate)
+            start = round(second * store.frame_rate)
+            crops.append(Crop(f"{clip.id}@{second}", clip.piece, clip, start, frames, clip.captions[0]))
+    if not crops:
+        raise UserError(f"no clip of split {split!r} is {seconds} s long; lower the clip length")
+    return crops
+
+
+class TrainingCrops:
+    """Random crops of the training split, each a function of (seed, running number) alone.
+
+    So the order of the data does not depend on the number of workers or processes, and a training that goes on
+    at step s sees what it would have seen.
+
+    Args:
+        frames: crop length T.
+
+    Raises:
+        UserError: no training clip has that many frames.
+    """
+
+    def __init__(self, store: TokenStore, frames: int, seed: int) -> None:
+        self.store, self.frames, self.seed = store, frames, seed
+        self.clips = [clip for clip in store.split("train") if clip.frames >= frames]
+        if not self.clips:
+            raise UserError(f"no training clip has {frames} frames; lower data.seconds")
+        # A crop is uniform over all starting points, not over clips.
+        self.ends = np.cumsum([clip.frames - frames + 1 for clip in self.clips])
+
+    def __getitem__(self, index: int) -> Crop:
+        random = np.random.Generator(np.random.Philox(key=[self.seed, index]))
+        point = int(random.integers(self.ends[-1]))
+        which = int(np.searchsorted(self.ends, point, side="right"))
+        clip = self.clips[which]
+        start = int(self.ends[which]) - point - 1
+        caption = clip.captions[int(random.integers(len(clip.captions)))]
+        return Crop(f"{clip.id}@{start}", clip.piece, clip, start, self.frames, caption)

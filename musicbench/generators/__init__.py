@@ -1,0 +1,1 @@
+"""One thin LightningModule per generator family over a plain model."""

@@ -1,0 +1,106 @@
+"""Autoregressive family: the pattern language model under Lightning."""
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from musicbench import plans
+from musicbench.generators.batch import Batch
+from musicbench.generators.optimiser import OptimiserSettings
+from musicbench.models.decode import sample
+from musicbench.models.pattern_lm import PatternLM
+from musicbench.models.plan_tensors import PlanTensors
+from musicbench.models.sampling import Sampling
+
+
+class AutoregressiveLM(pl.LightningModule):
+    """Trains a ``PatternLM`` under one decoding plan; every token of the grid is in the loss.
+
+    Args:
+        model: keyword arguments of ``PatternLM``.
+        pattern: keyword arguments of ``plans.build`` without frames and levels.
+        frames: clip length T in training.
+        optimiser: keyword arguments of ``OptimiserSettings``.
+        condition_dropout: share of clips trained without caption, drawn per clip (for guidance).
+        seed: of condition dropout; each clip's draw follows (seed, running number), so it depends neither on
+            the rank nor on the batch size.
+
+    Raises:
+        ValueError: sizes or settings do not fit together.
+    """
+
+    def __init__(
+        self,
+        model: dict[str, Any],
+        pattern: dict[str, Any],
+        frames: int,
+        optimiser: dict[str, Any],
+        condition_dropout: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.lm = PatternLM(**model)
+        self.settings = OptimiserSettings(**optimiser)
+        self.pattern = pattern
+        self.condition_dropout, self.seed = condition_dropout, seed
+        self.plan = self.plan_for(frames)
+        self.tables = self.lm.tensors(self.plan)
+
+    def plan_for(self, frames: int) -> plans.Plan:
+        """This model's plan at another clip length."""
+        return plans.build(frames=frames, levels=self.lm.levels, **self.pattern)
+
+    def configure_optimizers(self) -> Any:
+        return self.settings.configure(self)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self._nats(batch, self._dropped(batch.index_B)).mean()
+        self.log("train/bits_per_frame", loss * self.lm.levels / math.log(2), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        nats_BKT = self._nats(batch, torch.zeros_like(batch.index_B, dtype=torch.bool))
+        bits = nats_BKT.mean() * self.lm.levels / math.log(2)
+        self.log(
+            "validation/bits_per_frame",
+            bits,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=len(batch.codes_BKT),
+            sync_dist=True,
+        )
+
+    def _dropped(self, index_B: Tensor) -> Tensor:
+        streams = [np.random.Generator(np.random.Philox(key=[self.seed, i])) for i in index_B.tolist()]
+        return torch.tensor([s.random() < self.condition_dropout for s in streams], device=index_B.device)
+
+    def _nats(self, batch: Batch, dropped_B: Tensor, tables: PlanTensors | None = None) -> Tensor:
+        """Cross-entropy of every token in fp32 nats, [B, K, T]."""
+        logits_BKTV = self.lm(
+            batch.codes_BKT, tables or self.tables, batch.states_BLE, batch.mask_BL, dropped_B
+        )
+        nats = F.cross_entropy(
+            logits_BKTV.float().flatten(0, 2), batch.codes_BKT.flatten(), reduction="none"
+        )
+        return nats.view_as(batch.codes_BKT)
+
+    @torch.inference_mode()
+    def log_prob(self, codes_BKT: Tensor, states_BLE: Tensor, mask_BL: Tensor) -> Tensor:
+        """Log-probability of each grid given its caption: float64 [B], nats, guidance 1, temperature 1."""
+        frames = codes_BKT.shape[2]
+        tables = self.tables if frames == self.plan.frames else self.lm.tensors(self.plan_for(frames))
+        batch = Batch(codes_BKT, states_BLE, mask_BL, torch.zeros(len(codes_BKT), dtype=torch.long))
+        dropped = torch.zeros(len(codes_BKT), dtype=torch.bool, device=codes_BKT.device)
+        return -self._nats(batch, dropped, tables).double().sum((1, 2))
+
+    def generate(
+        self, states_BLE: Tensor, mask_BL: Tensor, frames: int, seeds: list[int], sampling: Sampling
+    ) -> Tensor:
+        """Draw codes [B, K, T] for captions; see ``models.decode.sample``."""
+        return sample(self.lm, self.plan_for(frames), states_BLE, mask_BL, seeds, sampling)

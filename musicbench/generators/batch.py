@@ -1,0 +1,21 @@
+"""What a data module hands to every generator family."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Clips with their caption states.
+
+    Attributes:
+        codes_BKT: int64 tokens.
+        states_BLE: caption states of the frozen text encoder, padded.
+        mask_BL: bool, True at real caption tokens.
+        index_B: int64, running number of each clip over the whole training: what its random choices follow.
+    """
+
+    codes_BKT: Tensor
+    states_BLE: Tensor
+    mask_BL: Tensor
+    index_B: Tensor

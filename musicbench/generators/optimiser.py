@@ -1,0 +1,58 @@
+"""AdamW with the papers' settings and a cosine schedule counted in optimiser steps."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """Optimiser of MusicGen (section 3.1): AdamW .9/.95, weight decay .1, cosine with warm-up.
+
+    Attributes:
+        lr: peak learning rate. final_lr: value at the last step.
+        warmup_steps, total_steps: optimiser steps.
+        weight_decay: on matrices only; norms, biases and the null token are exempt.
+
+    Raises:
+        ValueError: the warm-up is not shorter than the training.
+    """
+
+    lr: float
+    total_steps: int
+    final_lr: float = 0.0
+    warmup_steps: int = 0
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup_steps < self.total_steps:
+            raise ValueError(
+                f"warmup_steps must be below total_steps; got {self.warmup_steps} and {self.total_steps}"
+            )
+
+    def factor(self, step: int) -> float:
+        """Learning rate at a step, as a fraction of ``lr``."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        floor = self.final_lr / self.lr
+        return floor + (1 - floor) * cosine
+
+    def configure(self, model: nn.Module) -> dict[str, Any]:
+        """The optimiser and its per-step schedule, in Lightning's form."""
+        matrices = [p for p in model.parameters() if p.ndim >= 2]
+        others = [p for p in model.parameters() if p.ndim < 2]
+        optimiser = torch.optim.AdamW(
+            [{"params": matrices}, {"params": others, "weight_decay": 0.0}],
+            lr=self.lr,
+            betas=(self.beta1, self.beta2),
+            weight_decay=self.weight_decay,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

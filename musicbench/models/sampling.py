@@ -1,0 +1,59 @@
+"""Drawing tokens from logits: guidance, temperature, top-k, and one random stream per clip."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Sampling settings of an autoregressive model (MusicGen: top-k 250, temperature 1, guidance 3).
+
+    Attributes:
+        cfg: classifier-free guidance scale; 1 is the plain conditional model and costs no second batch row.
+        top_k: number of tokens kept; 0 keeps all.
+        temperature: above 0; 0 draws greedily.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+
+    cfg: float = 3.0
+    top_k: int = 250
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or self.top_k < 0:
+            raise ValueError(f"temperature and top_k must not be negative; got {self}")
+
+
+def guide(logits: Tensor, cfg: float) -> Tensor:
+    """Combine a doubled batch [conditional; unconditional] of logits in fp32: u + cfg (c - u)."""
+    conditional, unconditional = logits.float().chunk(2)
+    return unconditional + cfg * (conditional - unconditional)
+
+
+def draw(logits_BnV: Tensor, uniform_Bn: Tensor, sampling: Sampling) -> Tensor:
+    """Tokens [B, n] by inversion of the cumulative distribution at given uniform numbers in [0, 1).
+
+    Uniforms drawn per clip beforehand make a clip independent of its batch, and cost no call per step.
+    """
+    logits_BnV = logits_BnV.float()
+    if sampling.temperature == 0:
+        return logits_BnV.argmax(-1)
+    size = logits_BnV.shape[-1]
+    kept_Bnk, token_Bnk = logits_BnV.topk(min(sampling.top_k or size, size), dim=-1)
+    mass_Bnk = torch.softmax(kept_Bnk / sampling.temperature, dim=-1).cumsum(-1)
+    # Scaling by the last entry keeps a rounding error in the sum from pointing past the end.
+    threshold_Bn1 = (uniform_Bn * mass_Bnk[..., -1])[..., None]
+    rank_Bn1 = (mass_Bnk <= threshold_Bn1).sum(-1, keepdim=True).clamp_max(mass_Bnk.shape[-1] - 1)
+    return token_Bnk.gather(-1, rank_Bn1).squeeze(-1)
+
+
+def uniforms(seeds: list[int], levels: int, frames: int) -> Tensor:
+    """One uniform number per token, fp32 [B, K, T] on the CPU; a clip's numbers depend on its seed only."""
+    streams = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
+    numbers = np.stack([stream.random((levels, frames), dtype=np.float32) for stream in streams])
+    return torch.from_numpy(numbers)

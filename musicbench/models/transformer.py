@@ -1,0 +1,118 @@
+"""MusicGen's transformer (arXiv 2306.05284, section 2.4): pre-norm, self-attention, cross-attention, FFN."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KeysValues = tuple[Tensor, Tensor]
+
+
+class SelfAttend(Protocol):
+    """How queries of one layer meet keys and values: by a mask in training, through a cache in decoding."""
+
+    def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor: ...
+
+
+class MaskedAttention:
+    """Attention over all positions at once.
+
+    Args:
+        mask_PP: bool, True where a row may attend to a column; None stands for the lower triangle.
+    """
+
+    def __init__(self, mask_PP: Tensor | None) -> None:
+        self.mask_PP = mask_PP
+
+    def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(
+            q_BHQD, k_BHQD, v_BHQD, attn_mask=self.mask_PP, is_causal=self.mask_PP is None
+        )
+
+
+class Block(nn.Module):
+    """One layer; the self-attention is given from outside, so that training and decoding share all weights."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_self = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.self_out = nn.Linear(dim, dim, bias=False)
+        self.norm_cross = nn.LayerNorm(dim)
+        self.cross_q = nn.Linear(dim, dim, bias=False)
+        self.cross_kv = nn.Linear(dim, 2 * dim, bias=False)
+        self.cross_out = nn.Linear(dim, dim, bias=False)
+        self.norm_ffn = nn.LayerNorm(dim)
+        self.ffn_in = nn.Linear(dim, 4 * dim, bias=False)
+        self.ffn_out = nn.Linear(4 * dim, dim, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def _heads(self, x_BQD: Tensor, parts: int) -> tuple[Tensor, ...]:
+        b, q, width = x_BQD.shape
+        split = x_BQD.view(b, q, parts, self.heads, width // (parts * self.heads))
+        return tuple(part.transpose(1, 2) for part in split.unbind(2))
+
+    def text_keys_values(self, text_BLD: Tensor) -> KeysValues:
+        """Keys and values of the caption, each [B, H, L, D/H]; computed once per caption."""
+        k_BHLD, v_BHLD = self._heads(self.cross_kv(text_BLD), 2)
+        return k_BHLD, v_BHLD
+
+    def forward(
+        self, x_BQD: Tensor, layer: int, attend: SelfAttend, text: KeysValues, text_mask_B11L: Tensor
+    ) -> Tensor:
+        q, k, v = self._heads(self.qkv(self.norm_self(x_BQD)), 3)
+        x_BQD = x_BQD + self.dropout(self.self_out(attend(layer, q, k, v).transpose(1, 2).flatten(2)))
+        (q,) = self._heads(self.cross_q(self.norm_cross(x_BQD)), 1)
+        seen = F.scaled_dot_product_attention(q, text[0], text[1], attn_mask=text_mask_B11L)
+        x_BQD = x_BQD + self.dropout(self.cross_out(seen.transpose(1, 2).flatten(2)))
+        return x_BQD + self.dropout(self.ffn_out(F.gelu(self.ffn_in(self.norm_ffn(x_BQD)))))
+
+
+class Transformer(nn.Module):
+    """A stack of blocks and the output norm.
+
+    Args:
+        dim: width D, a multiple of ``heads``.
+        layers: number of blocks.
+        heads: attention heads H.
+        dropout: rate after each sub-layer, 0 to 1.
+
+    Raises:
+        ValueError: ``dim`` is no multiple of ``heads``.
+    """
+
+    def __init__(self, dim: int, layers: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"dim must be a multiple of heads; got dim={dim}, heads={heads}")
+        self.dim, self.heads = dim, heads
+        self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
+        self.out_norm = nn.LayerNorm(dim)
+        for name, weight in self.named_parameters():
+            if weight.ndim == 2:
+                # Output projections are scaled down by depth so that the residual stream keeps its size.
+                shrink = (3 * layers) ** -0.5 if name.endswith("_out.weight") else 1.0
+                nn.init.normal_(weight, std=shrink * weight.shape[1] ** -0.5)
+
+    def text_keys_values(self, text_BLD: Tensor) -> list[KeysValues]:
+        """Cross-attention keys and values of every layer."""
+        return [block.text_keys_values(text_BLD) for block in self.blocks]  # type: ignore[operator]
+
+    def forward(
+        self, x_BQD: Tensor, attend: SelfAttend, text: list[KeysValues], text_mask_B11L: Tensor
+    ) -> Tensor:
+        """Run all layers on [B, Q, D] rows; ``text_mask_B11L`` is True at real caption tokens."""
+        for layer, block in enumerate(self.blocks):
+            x_BQD = block(x_BQD, layer, attend, text[layer], text_mask_B11L)
+        normed: Tensor = self.out_norm(x_BQD)
+        return normed
+
+
+def sinusoidal(positions_P: Tensor, dim: int) -> Tensor:
+    """MusicGen's position code [cos | sin], fp32 [P, dim]; divisor half - 1, first position 0."""
+    half = dim // 2
+    rate = torch.arange(half, device=positions_P.device, dtype=torch.float32) / max(half - 1, 1)
+    phase = positions_P.float()[:, None] / 10000.0**rate
+    return torch.cat([phase.cos(), phase.sin()], dim=-1)

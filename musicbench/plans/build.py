@@ -1,0 +1,75 @@
+"""The public entry: a plan from the names of a pattern and a schedule."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from musicbench.plans import patterns
+from musicbench.plans.plan import Plan, Position, Positional, plan_from_positions
+from musicbench.plans.schedules import visiting_order
+
+PATTERNS = ("parallel", "delay", "flat", "stack", "stack_delay")
+MAX_LEVELS = 8
+
+
+def build(
+    pattern: str,
+    frames: int,
+    levels: int = 4,
+    schedule: str = "sequential",
+    *,
+    same_step: bool = True,
+    positional: Positional | None = None,
+    **options: Any,
+) -> Plan:
+    """Build and check the decoding plan of a pattern under a schedule.
+
+    Args:
+        pattern: a name in ``PATTERNS``, or ``package.module.function`` of a pattern of your own.
+        frames: T >= 1.
+        levels: K in 1 .. 8.
+        schedule: ``sequential`` or ``block_S``.
+        same_step: whether positions of one step attend to each other.
+        positional: ``step`` or ``frame`` codes; by default ``step``, under a permuted schedule ``frame``.
+        options: passed to the pattern, e.g. ``delays=[0, 1, 1, 1]`` for ``delay``.
+
+    Raises:
+        ValueError: unknown pattern, schedule or option, a size out of range, or a pattern whose plan breaks an
+            invariant; the message says which.
+    """
+    if frames < 1:
+        raise ValueError(f"frames must be at least 1, got {frames}")
+    if not 1 <= levels <= MAX_LEVELS:
+        raise ValueError(f"levels must be 1 .. {MAX_LEVELS}, got {levels}")
+    function = _find(pattern)
+    accepted = [name for name in inspect.signature(function).parameters if name not in ("frames", "levels")]
+    unknown = sorted(set(options) - set(accepted))
+    if unknown:
+        raise ValueError(f"pattern {pattern!r} has no option {unknown[0]!r}; it has {accepted or 'none'}")
+    if positional is None:
+        positional = "step" if schedule == "sequential" else "frame"
+    return plan_from_positions(
+        function(frames, levels, **options),
+        frames=frames,
+        levels=levels,
+        pattern=pattern,
+        schedule=schedule,
+        visiting=visiting_order(schedule, frames),
+        same_step=same_step,
+        positional=positional,
+    )
+
+
+def _find(pattern: str) -> Callable[..., Iterator[Position]]:
+    if pattern in PATTERNS:
+        function: Callable[..., Iterator[Position]] = getattr(patterns, pattern)
+        return function
+    module, _, name = pattern.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, ValueError):
+        known = ", ".join(PATTERNS)
+        raise ValueError(
+            f"unknown pattern {pattern!r}; choose one of {known}, or package.module.function of your own"
+        ) from None

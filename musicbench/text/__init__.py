@@ -1,0 +1,1 @@
+"""Captions to token states of a frozen text encoder."""

@@ -1,0 +1,66 @@
+"""Caption states, computed once per encoder and set of captions, and kept in a folder."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from musicbench.files import atomic_path
+from musicbench.text.encoder import TextEncoder
+
+
+class CaptionTable:
+    """States of known captions.
+
+    Attributes:
+        states_SE: all states one after the other, fp16.
+        bounds: caption -> (first row, end row).
+    """
+
+    def __init__(self, captions: list[str], lengths: list[int], states_SE: Tensor) -> None:
+        ends = torch.tensor([0, *lengths]).cumsum(0).tolist()
+        self.states_SE = states_SE
+        self.bounds = dict(zip(captions, zip(ends, ends[1:], strict=False), strict=True))
+
+    @property
+    def dim(self) -> int:
+        """Width E of the states."""
+        return self.states_SE.shape[1]
+
+    def batch(self, captions: list[str]) -> tuple[Tensor, Tensor]:
+        """Padded states fp32 [B, L, E] and their mask bool [B, L].
+
+        Raises:
+            KeyError: a caption is not in the table.
+        """
+        rows = [self.states_SE[slice(*self.bounds[caption])].float() for caption in captions]
+        lengths = torch.tensor([len(row) for row in rows])
+        states_BLE = pad_sequence(rows, batch_first=True)
+        return states_BLE, torch.arange(states_BLE.shape[1]) < lengths[:, None]
+
+
+def caption_table(captions: Iterable[str], encoder: TextEncoder, cache: Path | str) -> CaptionTable:
+    """The states of all captions, from the cache folder if they are there, else computed and stored.
+
+    The file's name is the hash of the encoder's weights and the captions, so a stale file is never read.
+    """
+    ordered = sorted(set(captions))
+    key = hashlib.sha256("\n".join([encoder.sha256, *ordered]).encode()).hexdigest()[:16]
+    path = Path(cache) / f"{key}.safetensors"
+    if path.is_file():
+        try:
+            stored = load_file(path)
+            return CaptionTable(ordered, stored["lengths"].tolist(), stored["states"])
+        except (SafetensorError, KeyError):
+            path.unlink()  # torn by a full disk, say: compute it again
+    states = encoder.encode(ordered)
+    lengths = [len(s) for s in states]
+    packed = torch.cat(states).half()
+    with atomic_path(path) as temporary:
+        save_file({"lengths": torch.tensor(lengths), "states": packed}, temporary)
+    return CaptionTable(ordered, lengths, packed)
