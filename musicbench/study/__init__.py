@@ -1,0 +1,1 @@
+"""Run records, statistics and tables; reads records only and imports neither torch nor any model."""

@@ -1,0 +1,85 @@
+"""Checks plain data (JSON or YAML) against TypedDict declarations: the type is the schema."""
+
+import types
+import typing
+from typing import Any
+
+from musicbench.errors import UserError
+
+
+def check(value: Any, expected: Any, source: str, field: str = "") -> None:
+    """Raise unless ``value`` has the shape that the type ``expected`` declares.
+
+    ``expected`` is a TypedDict class, ``list[X]``, ``dict[str, X]``, a ``Literal``, a union, ``object``
+    (anything) or one of str, int, float, bool, None. A float field takes an integer too; a bool is never a
+    number.
+
+    Raises:
+        UserError: a field is missing, unknown or of another type; names it and ``source`` (usually a file).
+    """
+    if typing.is_typeddict(expected):
+        _check_typed_dict(value, expected, source, field)
+        return
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        _check_union(value, arguments, source, field)
+    elif origin is typing.Literal:
+        if value not in arguments:
+            options = ", ".join(repr(option) for option in arguments)
+            raise UserError(f"{source}: {field} is {value!r}; it must be one of {options}")
+    elif origin is list:
+        _require(isinstance(value, list), value, "a list", source, field)
+        for index, item in enumerate(value):
+            check(item, arguments[0], source, f"{field}[{index}]")
+    elif origin is dict:
+        _require(isinstance(value, dict), value, "a mapping", source, field)
+        for key, item in value.items():
+            _require(isinstance(key, str), key, "a text key", source, field)
+            check(item, arguments[1], source, _join(field, key))
+    elif expected is float:
+        _require(
+            isinstance(value, int | float) and not isinstance(value, bool), value, "a number", source, field
+        )
+    elif expected is int:
+        _require(isinstance(value, int) and not isinstance(value, bool), value, "an integer", source, field)
+    elif expected in (None, type(None)):
+        _require(value is None, value, "null", source, field)
+    elif expected is not object:
+        _require(
+            isinstance(value, expected), value, {str: "text", bool: "true or false"}[expected], source, field
+        )
+
+
+def _check_typed_dict(value: Any, expected: Any, source: str, field: str) -> None:
+    _require(isinstance(value, dict), value, "a mapping", source, field)
+    hints = typing.get_type_hints(expected)
+    missing = sorted(expected.__required_keys__ - value.keys())
+    if missing:
+        raise UserError(f"{source}: field {_join(field, missing[0])} is missing")
+    unknown = sorted(str(key) for key in value.keys() - hints.keys())
+    if unknown:
+        known = ", ".join(hints)
+        raise UserError(
+            f"{source}: field {_join(field, unknown[0])} is not known; the fields here are {known}"
+        )
+    for key, item in value.items():
+        check(item, hints[key], source, _join(field, key))
+
+
+def _check_union(value: Any, options: tuple[Any, ...], source: str, field: str) -> None:
+    # All our unions are "X or null", so that X's own message is the helpful one.
+    if value is None and type(None) in options:
+        return
+    (option,) = (option for option in options if option is not type(None))
+    check(value, option, source, field)
+
+
+def _require(condition: bool, value: Any, wanted: str, source: str, field: str) -> None:
+    if not condition:
+        shown = repr(value)
+        shown = shown if len(shown) <= 40 else shown[:37] + "..."
+        raise UserError(f"{source}: {field or 'the content'} must be {wanted}, not {shown}")
+
+
+def _join(field: str, key: str) -> str:
+    return f"{field}.{key}" if field else key

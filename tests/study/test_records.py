@@ -1,0 +1,140 @@
+"""Records survive a round trip; broken ones are refused by file and field."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from musicbench.errors import UserError
+from musicbench.study.records import read_record, read_records, write_record
+from musicbench.study.run_record import RunRecord
+
+Make = Callable[..., RunRecord]
+Change = Callable[[Any, str, Any], None]
+
+
+def test_round_trip_keeps_everything_but_digits(tmp_path: Path, make_record: Make) -> None:
+    record = make_record("delay")
+    write_record(tmp_path / "a.json", record)
+    found = read_record(tmp_path / "a.json")
+    for field in record.keys() - {"metrics"}:
+        assert found[field] == record[field]  # type: ignore[literal-required]
+    for name, metric in record["metrics"].items():
+        for field, values in metric.items():
+            np.testing.assert_allclose(found["metrics"][name][field], values, rtol=1e-5)  # type: ignore[literal-required]
+    write_record(tmp_path / "b.json", found)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_per_clip_values_are_kept_short_and_keys_in_order(tmp_path: Path, make_record: Make) -> None:
+    record = make_record("delay")
+    record["metrics"]["kld"] = {"value": 1 / 3, "per_clip": [1 / 3] * 24}
+    write_record(tmp_path / "a.json", record)
+    content = (tmp_path / "a.json").read_text()
+    assert "[0.333333, 0.333333," in content
+    assert list(json.loads(content)) == sorted(record)
+
+
+def test_numbers_that_are_not_finite_become_null_with_a_reason(tmp_path: Path, make_record: Make) -> None:
+    record = make_record("delay")
+    kld = np.array(record["metrics"]["kld"]["per_clip"])
+    kld[[2, 5]] = [np.nan, np.inf]
+    record["metrics"]["kld"] = {"value": float("nan"), "per_clip": kld}  # type: ignore[typeddict-item]
+    record["failures"] = ["the sampler was slow"]
+    write_record(tmp_path / "a.json", record)
+    found = read_record(tmp_path / "a.json")
+    assert found["metrics"]["kld"]["value"] is None
+    assert [n for n, value in enumerate(found["metrics"]["kld"]["per_clip"]) if value is None] == [2, 5]
+    assert found["failures"][0] == "the sampler was slow"
+    assert any("metrics.kld.per_clip: 2 values of 24" in line for line in found["failures"])
+    assert any("metrics.kld.value" in line for line in found["failures"])
+
+
+def test_a_refused_record_leaves_the_old_file(tmp_path: Path, make_record: Make) -> None:
+    record = make_record("delay")
+    write_record(tmp_path / "a.json", record)
+    before = (tmp_path / "a.json").read_bytes()
+    record["seed"] = float("nan")  # type: ignore[typeddict-item]
+    with pytest.raises(UserError, match="seed must be an integer, not None"):
+        write_record(tmp_path / "a.json", record)
+    assert (tmp_path / "a.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    "path, value, message",
+    [
+        ("schema", 7, "schema is 7"),
+        ("seed", "0", "seed must be an integer"),
+        ("seed", True, "seed must be an integer"),
+        ("kind", "train", "kind is 'train'"),
+        ("plan.steps", 1.5, "plan.steps must be an integer"),
+        ("protocol.judge.sha256", None, "protocol.judge.sha256 must be text"),
+        ("protocol.clips", 25, "protocol.clips says 25, but the clip list holds 24"),
+        ("protocol.pieces", 13, "protocol.pieces says 13"),
+        ("metrics.kld.per_clip", [0.5], "metrics.kld.per_clip has 1 values for 24 clips"),
+        ("metrics.kld.value", 123.0, "its clips average"),
+        ("metrics.fad.replicates", ["x"], r"metrics.fad.replicates\[0\] must be a number"),
+        ("metrics.fad.std", 1.0, "metrics.fad.std is not known"),
+        ("speed.1.batch", 2, "speed.1 holds batch 2"),
+        ("clips", [{"id": "c"}], r"clips\[0\].piece is missing"),
+        ("colour", "red", "colour is not known"),
+    ],
+)
+def test_broken_records_are_refused_by_file_and_field(
+    tmp_path: Path, make_record: Make, change: Change, path: str, value: Any, message: str
+) -> None:
+    file = tmp_path / "broken.json"
+    write_record(file, make_record("delay"))
+    content = json.loads(file.read_text())
+    change(content, path, value)
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message) as caught:
+        read_record(file)
+    assert "broken.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_missing_field_is_named(tmp_path: Path, make_record: Make) -> None:
+    file = tmp_path / "broken.json"
+    write_record(file, make_record("delay"))
+    whole = json.loads(file.read_text())
+    for field in whole:
+        file.write_text(json.dumps({key: value for key, value in whole.items() if key != field}))
+        with pytest.raises(
+            UserError, match="schema is absent" if field == "schema" else f"{field} is missing"
+        ):
+            read_record(file)
+
+
+@pytest.mark.parametrize("content", ["", '{"schema": 1, "id": "a', "[1, 2]", '{"schema": NaN}'])
+def test_files_that_are_no_whole_record_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "broken.json").write_text(content)
+    with pytest.raises(UserError, match=r"broken\.json"):
+        read_record(tmp_path / "broken.json")
+
+
+def test_a_truncated_record_is_refused_wherever_it_ends(tmp_path: Path, make_record: Make) -> None:
+    file = tmp_path / "broken.json"
+    write_record(file, make_record("delay"))
+    content = file.read_text()
+    for end in range(0, len(content) - 2, 501):
+        file.write_text(content[:end])
+        with pytest.raises(UserError, match="not a whole JSON record"):
+            read_record(file)
+
+
+def test_absent_file_and_folder(tmp_path: Path) -> None:
+    assert read_records(tmp_path / "none") == []
+    with pytest.raises(UserError, match="cannot read record"):
+        read_record(tmp_path / "none.json")
+
+
+def test_a_copied_record_is_not_a_second_seed(tmp_path: Path, make_record: Make) -> None:
+    for name in ("a", "b"):
+        write_record(tmp_path / f"{name}.json", make_record("delay"))
+    with pytest.raises(UserError, match="are the same run"):
+        read_records(tmp_path)
