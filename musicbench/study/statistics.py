@@ -90,7 +90,9 @@ def replicate_interval(
     if not len(replicates_R) or not math.isfinite(value) or not np.isfinite(replicates_R).all():
         raise ValueError("an interval from replicates needs at least one, all finite")
     low, high = _quantiles(replicates_R - replicates_R.mean() + value, pieces, level)
-    return Estimate(value, max(low, minimum), max(high, minimum))
+    if math.isfinite(low):
+        low, high = max(low, minimum), max(high, minimum)
+    return Estimate(value, low, high)
 
 
 def _quantiles(replicates_R: Floats, pieces: int, level: float) -> tuple[float, float]:

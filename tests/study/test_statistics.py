@@ -108,6 +108,8 @@ def test_replicate_interval_is_clipped_at_its_minimum() -> None:
     replicates = np.linspace(0, 4, 101)
     assert replicate_interval(0.5, replicates, 10, minimum=0.0).low == 0.0
     assert replicate_interval(0.5, replicates, 10).low < 0.0
+    one_piece = replicate_interval(0.5, replicates, 1, minimum=0.0)
+    assert (one_piece.low, one_piece.high) == (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize("values, pieces", [([], []), ([1.0], ["a", "b"]), ([1.0, np.nan], ["a", "b"])])
