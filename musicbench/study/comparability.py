@@ -1,0 +1,96 @@
+"""Whether records may stand in one table: refusals when numbers do not compare, notes when they barely do."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from musicbench.errors import UserError
+from musicbench.study.run_record import RunRecord
+
+
+def require_comparable(records: Sequence[RunRecord]) -> None:
+    """Refuse records evaluated in different ways, and seeds of one row that differ in more than the seed.
+
+    Sampling is compared only between records that have it: baselines do not sample.
+
+    Raises:
+        UserError: names the two runs and the first field in which they differ.
+    """
+    for other in records[1:]:
+        _require_equal(_evaluation(records[0]), _evaluation(other), records[0], other)
+    sampling = [record for record in records if record["protocol"]["sampling"] is not None]
+    for other in sampling[1:]:
+        first = sampling[0]
+        _require_equal(
+            _flat({"protocol.sampling": first["protocol"]["sampling"]}),
+            _flat({"protocol.sampling": other["protocol"]["sampling"]}),
+            first,
+            other,
+        )
+    by_row: dict[str, list[RunRecord]] = {}
+    for record in records:
+        for earlier in by_row.get(record["row"], []):
+            if earlier["seed"] == record["seed"]:
+                raise UserError(
+                    f"{_name(earlier)} and {_name(record)} are one row and one seed; keep one of them"
+                )
+            _require_equal(_recipe(earlier), _recipe(record), earlier, record)
+        by_row.setdefault(record["row"], []).append(record)
+
+
+def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
+    """Footnotes on mixed or modified source, machines, and on what failed."""
+    notes = []
+    commits = sorted({(record["git"]["commit"] or "unknown")[:12] for record in records})
+    if len(commits) > 1:
+        notes.append(f"The runs come from {len(commits)} commits ({', '.join(commits)}).")
+    dirty = sorted({record["row"] for record in records if record["git"]["dirty"]})
+    if dirty:
+        notes.append(f"Uncommitted changes were present in runs of {', '.join(dirty)}.")
+    timed = {machine_name(record) for record in records if record["speed"]}
+    if len(timed) > 1:
+        notes.append(
+            f"Times were measured on different machines and do not compare: {'; '.join(sorted(timed))}."
+        )
+    for record in records:
+        notes.extend(f"Run {_name(record)}: {failure}." for failure in record["failures"])
+    return notes
+
+
+def machine_name(record: RunRecord) -> str:
+    """One phrase: processor, threads used of the cores there are, and GPU if any."""
+    machine = record["machine"]
+    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    return f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores{gpu}"
+
+
+def _evaluation(record: RunRecord) -> dict[str, Any]:
+    protocol = {key: value for key, value in record["protocol"].items() if key != "sampling"}
+    return _flat({"protocol": protocol, "numerics": record["numerics"], "clips": record["clips"]})
+
+
+def _recipe(record: RunRecord) -> dict[str, Any]:
+    config = {key: value for key, value in record["config"].items() if key != "seed"}
+    return _flat({key: record[key] for key in ("kind", "parameters", "plan")} | {"config": config})
+
+
+def _require_equal(left: dict[str, Any], right: dict[str, Any], one: RunRecord, other: RunRecord) -> None:
+    for key in sorted(left.keys() | right.keys()):
+        if left.get(key) != right.get(key):
+            values = f"{key} ({left.get(key)} against {right.get(key)})"
+            what = "the clips or their order" if key == "clips" else values
+            raise UserError(
+                f"{_name(one)} and {_name(other)} differ in {what} and do not belong in one table; "
+                "evaluate both in one way, or split the table"
+            )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return flat
+
+
+def _name(record: RunRecord) -> str:
+    return f"{record['row']} seed {record['seed']} ({record['id'][:12]})"

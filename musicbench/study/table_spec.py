@@ -1,0 +1,108 @@
+"""``table.yaml``: which rows and columns a table has, and the published figures beside which it is read."""
+
+from pathlib import Path
+from typing import Literal, NotRequired, TypedDict, cast
+
+import yaml
+
+from musicbench.errors import UserError
+from musicbench.study.schema import check
+
+
+class RowSpec(TypedDict):
+    """A table row: the ``row`` of its records and the label to print; rows of one family share a marker."""
+
+    row: str
+    label: str
+    family: NotRequired[str]
+    description: NotRequired[str]
+
+
+class ColumnSpec(TypedDict):
+    """A table column.
+
+    ``key`` is a path into the record (``metrics.fad``, ``plan.steps``, ``speed.1.rtf``) or a derived
+    quantity (``caption_gain``, ``train_validation_gap``). With ``difference`` the column shows the paired
+    difference to the reference row. Shown numbers are divided by ``divide_by``, to print millions or
+    minutes.
+    """
+
+    key: str
+    label: str
+    unit: NotRequired[str]
+    decimals: NotRequired[int]
+    divide_by: NotRequired[float]
+    better: NotRequired[Literal["lower", "higher"]]
+    difference: NotRequired[bool]
+
+
+class FigureSpec(TypedDict):
+    """The figure: keys of columns; one panel for each ``y``."""
+
+    x: str
+    y: list[str]
+
+
+class PublishedSpec(TypedDict):
+    """Published figures by row and column, their source, and our columns (keys) to repeat beside them."""
+
+    source: str
+    beside: list[str]
+    columns: list[str]
+    rows: dict[str, dict[str, float]]
+
+
+class TableSpec(TypedDict):
+    """A whole ``table.yaml``; ``columns`` maps the heading of each part of the table to its columns."""
+
+    title: str
+    note: NotRequired[str]
+    protocol: str
+    reference_row: str
+    rows: list[RowSpec]
+    columns: dict[str, list[ColumnSpec]]
+    figure: NotRequired[FigureSpec]
+    published: NotRequired[PublishedSpec]
+
+
+def read_spec(path: Path) -> TableSpec:
+    """Read and check a ``table.yaml``.
+
+    Raises:
+        UserError: not YAML, a field is missing or unknown, or a name refers to nothing.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    check(content, TableSpec, str(path))
+    spec = cast(TableSpec, content)
+    rows = [row["row"] for row in spec["rows"]]
+    columns = [column["key"] for column in all_columns(spec) if not column.get("difference")]
+    for kind, names in [("row", rows), ("column", columns)]:
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"{path}: {kind} {name} is named twice")
+    figure, published = spec.get("figure"), spec.get("published")
+    for field, name, known in [
+        ("reference_row", spec["reference_row"], rows),
+        *[("figure", key, columns) for key in ([figure["x"], *figure["y"]] if figure else [])],
+        *[("published.beside", key, columns) for key in (published["beside"] if published else [])],
+        *[("published.rows", row, rows) for row in (published["rows"] if published else {})],
+    ]:
+        if name not in known:
+            raise UserError(f"{path}: {field} names {name}, which is none of {', '.join(known)}")
+    if published:
+        for row, figures in published["rows"].items():
+            if unknown := sorted(figures.keys() - set(published["columns"])):
+                raise UserError(
+                    f"{path}: published.rows.{row} names {unknown[0]}, which is not in published.columns"
+                )
+    return spec
+
+
+def all_columns(spec: TableSpec) -> list[ColumnSpec]:
+    """The columns of all parts in order."""
+    return [column for part in spec["columns"].values() for column in part]

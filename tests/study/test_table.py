@@ -1,0 +1,208 @@
+"""Cells, refusals and notes of a table built from synthetic records."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from musicbench.errors import UserError
+from musicbench.study.run_record import RunRecord
+from musicbench.study.statistics import interval, paired_interval
+from musicbench.study.table import Cell, Table, build_table, load_table
+
+Make = Callable[..., RunRecord]
+Change = Callable[[Any, str, Any], None]
+
+
+def cell(table: Table, row: str, label: str) -> Cell:
+    (found,) = [candidate for candidate in table.rows if candidate.spec["row"] == row]
+    return found.cells[[column["label"] for column in table.columns].index(label)]
+
+
+def per_clip(records: list[RunRecord], row: str, metric: str) -> np.ndarray:
+    (record,) = [record for record in records if record["row"] == row]
+    return np.array(record["metrics"][metric]["per_clip"])
+
+
+def test_values_and_intervals_are_those_of_the_records(spec: Any, records: list[RunRecord]) -> None:
+    table = build_table(spec, records)
+    pieces = [clip["piece"] for clip in records[0]["clips"]]
+    bits, reference = (
+        per_clip(records, "flat", "bits_per_frame"),
+        per_clip(records, "delay", "bits_per_frame"),
+    )
+    found, expected = cell(table, "flat", "Bits/frame"), interval(bits, pieces)
+    assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
+    found, expected = cell(table, "flat", "Δ bits/frame"), paired_interval(bits, reference, pieces)
+    assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
+    assert found.excludes_zero and found.value == pytest.approx(-1, abs=0.2)
+    shuffled = per_clip(records, "flat", "bits_per_frame_shuffled")
+    assert cell(table, "flat", "Caption gain").value == pytest.approx((shuffled - bits).mean())
+    assert cell(table, "flat", "Gap").value == pytest.approx(1.5)
+    assert cell(table, "flat", "RTF, batch 4").value == 0.7
+    assert cell(table, "parallel", "Δ FAD").value == pytest.approx(2.5)
+
+
+def test_fad_difference_is_paired_by_replicate(spec: Any, records: list[RunRecord]) -> None:
+    table = build_table(spec, records)
+    own, reference = cell(table, "flat", "FAD"), cell(table, "delay", "FAD")
+    difference = cell(table, "flat", "Δ FAD")
+    assert own.low < own.value < own.high
+    unpaired = np.hypot(own.high - own.low, reference.high - reference.low)
+    assert difference.high - difference.low < 0.6 * unpaired
+
+
+def test_states_of_cells(spec: Any, records: list[RunRecord], make_record: Make, change: Change) -> None:
+    broken = make_record("magnet")
+    broken["metrics"]["fad"] = {"value": None}
+    del broken["metrics"]["kld"]
+    broken["failures"] = ["generation stopped"]
+    table = build_table(spec, [*records, broken])
+    assert cell(build_table(spec, records), "magnet", "FAD").state == "missing"
+    assert cell(table, "magnet", "FAD").state == "failed"
+    assert cell(table, "magnet", "KLD").state == "failed"
+    assert cell(table, "magnet", "Bits/frame").state == "value"
+    assert cell(table, "original", "Bits/frame").state == "absent"
+    assert cell(table, "delay", "Δ bits/frame").state == "absent"
+    assert any("generation stopped" in note for note in table.notes)
+
+
+def test_best_is_marked_among_trained_rows_only(spec: Any, records: list[RunRecord]) -> None:
+    table = build_table(spec, records)
+    best = {
+        label: [row.spec["row"] for row in table.rows if row.cells[index].best]
+        for index, label in enumerate(column["label"] for column in table.columns)
+    }
+    assert best["FAD"] == ["flat"] and best["RTF, batch 1"] == ["parallel"]
+    assert best["Δ FAD"] == best["Steps"] == []
+
+
+def test_seeds_are_averaged_clip_by_clip(spec: Any, make_record: Make) -> None:
+    seeds = [make_record("delay", seed=seed, bits=20 + seed, fad=4.0 + seed) for seed in range(3)]
+    table = build_table(spec, [*seeds, make_record("flat")])
+    pieces = [clip["piece"] for clip in seeds[0]["clips"]]
+    mean = np.mean([record["metrics"]["bits_per_frame"]["per_clip"] for record in seeds], axis=0)
+    found, expected = cell(table, "delay", "Bits/frame"), interval(mean, pieces)
+    assert (found.value, found.low, found.seeds) == (expected.value, expected.low, 3)
+    assert cell(table, "delay", "FAD").value == pytest.approx(5.0)
+    assert any("Flattening 1, Delay 3" in note for note in table.notes)
+
+
+def test_a_seed_without_a_number_is_told(spec: Any, make_record: Make) -> None:
+    seeds = [make_record("delay", seed=seed) for seed in range(2)]
+    del seeds[1]["metrics"]["fad"]
+    table = build_table(spec, seeds)
+    assert cell(table, "delay", "FAD").seeds == 1
+    assert "Delay, FAD: 1 of 2 seeds." in table.notes
+
+
+def test_clips_without_a_value_are_left_out_of_both_rows(spec: Any, make_record: Make) -> None:
+    flat, delay = make_record("flat", bits=19.0), make_record("delay")
+    bits = np.array(delay["metrics"]["bits_per_frame"]["per_clip"])
+    reference = bits.copy()
+    holes = [None if n == 3 else float(value) for n, value in enumerate(bits)]
+    delay["metrics"]["bits_per_frame"] = {"value": float(np.delete(bits, 3).mean()), "per_clip": holes}
+    table = build_table(spec, [flat, delay])
+    assert cell(table, "delay", "Bits/frame").value == pytest.approx(np.delete(bits, 3).mean())
+    difference = np.array(flat["metrics"]["bits_per_frame"]["per_clip"]) - reference
+    assert cell(table, "flat", "Δ bits/frame").value == pytest.approx(np.delete(difference, 3).mean())
+    assert "Delay, Bits/frame: 1 clip has no value; the mean is over the others." in table.notes
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        ("protocol.judge.sha256", "other"),
+        ("protocol.codec.id", "other"),
+        ("protocol.reference.windows", 1),
+        ("protocol.clip_seconds", 10.0),
+        ("protocol.split", "validation"),
+        ("protocol.tokens_sha256", "other"),
+        ("protocol.sampling.top_k", 50),
+        ("numerics", 2),
+    ],
+)
+def test_other_protocols_are_refused(
+    spec: Any, make_record: Make, change: Change, path: str, value: Any
+) -> None:
+    other = make_record("flat")
+    change(other, path, value)
+    with pytest.raises(UserError, match=path.replace(".", r"\.")) as caught:
+        build_table(spec, [make_record("delay"), make_record("codec", kind="reference"), other])
+    assert "flat seed 0" in str(caught.value) and "delay seed 0" in str(caught.value)
+    assert str(value) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_other_clips_are_refused(spec: Any, make_record: Make) -> None:
+    other = make_record("flat")
+    other["clips"].reverse()
+    with pytest.raises(UserError, match="the clips or their order"):
+        build_table(spec, [make_record("delay"), other])
+
+
+def test_seeds_of_one_row_differ_in_the_seed_only(spec: Any, make_record: Make, change: Change) -> None:
+    first, second = make_record("delay"), make_record("delay", seed=1)
+    build_table(spec, [first, second])
+    change(second, "config.width", 512)
+    with pytest.raises(UserError, match=r"config\.width \(256 against 512\)"):
+        build_table(spec, [first, second])
+    change(second, "config.width", 256)
+    change(second, "seed", 0)
+    with pytest.raises(UserError, match="one row and one seed"):
+        build_table(spec, [first, second])
+
+
+def test_provenance_that_is_mixed_is_told(spec: Any, make_record: Make, change: Change) -> None:
+    records = [make_record("delay"), make_record("flat")]
+    assert not any("commits" in note or "Uncommitted" in note for note in build_table(spec, records).notes)
+    change(records[1], "git", {"commit": "fedcba9876543210", "dirty": True})
+    change(records[1], "machine.cpu", "Another CPU")
+    notes = " ".join(build_table(spec, records).notes)
+    assert "2 commits (0123456789ab, fedcba987654)" in notes
+    assert "Uncommitted changes were present in runs of flat" in notes
+    assert "different machines" in notes and "Another CPU" in notes
+
+
+def test_names_that_lead_nowhere_are_told(spec: Any, make_record: Make) -> None:
+    spec["columns"]["Quality"].append({"key": "metrics.fda", "label": "typo"})
+    table = build_table(spec, [make_record("delay"), make_record("stack")])
+    assert "No record holds metrics.fda." in table.notes
+    assert any("does not name: stack" in note for note in table.notes)
+    spec["columns"]["Quality"].append({"key": "training", "label": "not a number"})
+    with pytest.raises(UserError, match="column training leads to dict"):
+        build_table(spec, [make_record("delay")])
+
+
+@pytest.mark.parametrize(
+    "change_spec, message",
+    [
+        (lambda spec: spec.pop("title"), "title is missing"),
+        (lambda spec: spec.update(colour="red"), "colour is not known"),
+        (lambda spec: spec.update(reference_row="dealy"), "reference_row names dealy"),
+        (lambda spec: spec["rows"].append(dict(spec["rows"][0])), "row original is named twice"),
+        (lambda spec: spec["figure"]["y"].append("metrics.clap"), "figure names metrics.clap"),
+        (lambda spec: spec["published"]["rows"].update(stack={"FAD": 1.0}), "published.rows names stack"),
+        (lambda spec: spec["published"]["rows"]["flat"].update(OVL=80.0), "names OVL"),
+        (lambda spec: spec["columns"]["Cost"][0].update(better="faster"), "better is 'faster'"),
+    ],
+)
+def test_broken_specifications_are_refused(
+    tmp_path: Path,
+    spec: Any,
+    write_table: Callable[..., Path],
+    change_spec: Callable[[Any], None],
+    message: str,
+) -> None:
+    change_spec(spec)
+    with pytest.raises(UserError, match=message) as caught:
+        load_table(write_table(tmp_path, [], spec))
+    assert "table.yaml" in str(caught.value)
+
+
+def test_a_file_that_is_not_yaml_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "table.yaml").write_text("title: [unclosed\nrows: }")
+    with pytest.raises(UserError, match="is not YAML") as caught:
+        load_table(tmp_path)
+    assert "\n" not in str(caught.value)
