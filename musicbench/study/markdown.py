@@ -1,0 +1,144 @@
+"""Renders a table as Markdown: one part for each group of columns, protocol above, footnotes below."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from musicbench.study.comparability import machine_name
+from musicbench.study.run_record import RunRecord
+from musicbench.study.table import Cell, Table
+from musicbench.study.table_spec import ColumnSpec
+
+WORDS = {"absent": "–", "failed": "failed", "missing": "missing"}
+ARROWS = {"lower": " ↓", "higher": " ↑"}
+MINUS = "−"
+
+
+def render_markdown(table: Table) -> str:
+    """The table as Markdown text; the same records and table.yaml give the same bytes."""
+    spec = table.spec
+    blocks = [f"# {spec['title']}", *([spec["note"].strip()] if "note" in spec else [])]
+    blocks += [spec["protocol"].strip(), caption(table.records)]
+    start = 0
+    for heading, part in spec["columns"].items():
+        blocks += [f"## {heading}", _part(table, range(start, start + len(part)))]
+        start += len(part)
+    if "published" in spec:
+        blocks += ["## Published figures", _published(table)]
+    if any("description" in row.spec for row in table.rows):
+        lines = [
+            f"- {row.spec['label']}: {row.spec['description']}"
+            for row in table.rows
+            if "description" in row.spec
+        ]
+        blocks += ["## Rows", "\n".join(lines)]
+    blocks += ["## Notes", "\n".join(f"- {note}" for note in (*_reading_notes(table), *table.notes))]
+    return "\n\n".join(blocks) + "\n"
+
+
+def caption(records: Sequence[RunRecord]) -> str:
+    """What the numbers were measured on; all records of a table share the protocol."""
+    if not records:
+        return "There is no record yet."
+    protocol = records[0]["protocol"]
+    judge, reference = protocol["judge"], protocol["reference"]
+    machines = "; ".join(sorted({machine_name(record) for record in records}))
+    return (
+        f"{protocol['clips']} clips of {protocol['clip_seconds']:g} s from {protocol['pieces']} "
+        f"{protocol['split']} pieces; judge {judge['id']} ({judge['sha256'][:8]}; windows of "
+        f"{judge['window_seconds']:g} s every {judge['hop_seconds']:g} s); FAD against "
+        f"{reference['windows']} windows of {reference['id']}; codec {protocol['codec']['id']} "
+        f"({protocol['codec']['sha256'][:8]}); {machines}. Values depend on this judge, codec and corpus "
+        "and do not compare with published ones."
+    )
+
+
+def _part(table: Table, indices: Iterable[int]) -> str:
+    indices = list(indices)
+    header = ["Row", *(_header(table.columns[index]) for index in indices)]
+    lines = [
+        [row.spec["label"], *(format_cell(row.cells[index], table.columns[index]) for index in indices)]
+        for row in table.rows
+    ]
+    return _grid(header, lines)
+
+
+def _published(table: Table) -> str:
+    published = table.spec["published"]
+    indices = [table.column(key) for key in published["beside"]]
+    header = ["Row", *(f"ours: {_header(table.columns[index])}" for index in indices)]
+    header += [f"published: {name}" for name in published["columns"]]
+    lines = []
+    for row in table.rows:
+        figures = published["rows"].get(row.spec["row"])
+        if figures is not None:
+            ours = [format_cell(row.cells[index], table.columns[index]) for index in indices]
+            lines.append(
+                [row.spec["label"], *ours, *(f"{figures.get(name, '–')}" for name in published["columns"])]
+            )
+    source = f"Published figures: {published['source']}. Compare the order of the rows, not the values."
+    return f"{_grid(header, lines)}\n\n{source}"
+
+
+def _header(column: ColumnSpec) -> str:
+    unit = f" ({column['unit']})" if "unit" in column else ""
+    return f"{column['label']}{unit}{ARROWS[column['better']] if 'better' in column else ''}"
+
+
+def format_cell(cell: Cell, column: ColumnSpec) -> str:
+    """A cell's text: value, interval, bold when best, a star on a difference whose interval excludes zero."""
+    if cell.state != "value":
+        return WORDS[cell.state]
+    difference = column.get("difference", False)
+    text = _number(cell.value, column, signed=difference)
+    text = f"**{text}**" if cell.best else text
+    if cell.low is not None and cell.high is not None:
+        ends = [_number(end, column, signed=difference) for end in (cell.low, cell.high)]
+        text += f" [{ends[0]}, {ends[1]}]" if math.isfinite(cell.low) else " [one piece]"
+    return text + (r"\*" if difference and cell.excludes_zero else "")
+
+
+def _number(value: float, column: ColumnSpec, signed: bool) -> str:
+    scaled = value / column.get("divide_by", 1)
+    text = f"{scaled:{'+' if signed else ''},.{column.get('decimals', 2)}f}"
+    return text.replace("-", MINUS)
+
+
+def _grid(header: list[str], lines: list[list[str]]) -> str:
+    cells = [[text.replace("|", "\\|") for text in line] for line in (header, *lines)]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(header))]
+
+    def row(line: list[str]) -> str:
+        padded = [
+            text.ljust(width) if index == 0 else text.rjust(width)
+            for index, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join(
+        "-" * (width + 2) if index == 0 else "-" * (width + 1) + ":" for index, width in enumerate(widths)
+    )
+    return "\n".join([row(cells[0]), f"|{rule}|", *(row(line) for line in cells[1:])])
+
+
+def _reading_notes(table: Table) -> list[str]:
+    label = next(row.spec["label"] for row in table.rows if row.spec["row"] == table.spec["reference_row"])
+    notes = [
+        "Brackets: 95 % intervals by resampling pieces; – means that the number does not apply to the row."
+    ]
+    if any(column.get("difference") for column in table.columns):
+        notes.append(
+            f"Differences are to {label} on the same clips; \\* marks an interval without zero, "
+            "one row at a time (no correction for the number of rows)."
+        )
+    states = {cell.state for row in table.rows for cell in row.cells}
+    if "missing" in states:
+        notes.append("missing: the row has no run record yet.")
+    if "failed" in states:
+        notes.append("failed: the run has a record without this number; the reason is below.")
+    if any(cell.best for row in table.rows for cell in row.cells):
+        notes.append("Bold: best value among the trained rows, whether or not the difference is certain.")
+    if any(column["key"] == "metrics.fad" for column in table.columns):
+        notes.append(
+            "FAD of so few clips is biased upward, alike in all rows; read it against the reference rows."
+        )
+    return notes

@@ -1,0 +1,120 @@
+"""Markdown, CSV, figure and the sentence, rendered from synthetic records."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from musicbench.errors import UserError
+from musicbench.study.delimited import render_csv
+from musicbench.study.figure import draw_figure
+from musicbench.study.markdown import format_cell, render_markdown
+from musicbench.study.run_record import RunRecord
+from musicbench.study.sentence import trust_sentence
+from musicbench.study.table import Cell, build_table, load_table
+
+Make = Callable[..., RunRecord]
+BITS: Any = {"key": "metrics.bits_per_frame", "label": "Bits/frame", "decimals": 2}
+DIFFERENCE: Any = {**BITS, "difference": True}
+
+
+@pytest.mark.parametrize(
+    "cell, column, text",
+    [
+        (Cell("value", 12.345, 11.0, 13.5), BITS, "12.35 [11.00, 13.50]"),
+        (Cell("value", 12.345, 11.0, 13.5, best=True), BITS, "**12.35** [11.00, 13.50]"),
+        (Cell("value", -0.5, -0.9, -0.1), DIFFERENCE, "−0.50 [−0.90, −0.10]\\*"),
+        (Cell("value", 0.5, -0.1, 0.9), DIFFERENCE, "+0.50 [−0.10, +0.90]"),
+        (Cell("value", 1.0, -np.inf, np.inf), BITS, "1.00 [one piece]"),
+        (Cell("value", 9_400_000), {**BITS, "decimals": 1, "divide_by": 1e6}, "9.4"),
+        (Cell("value", 12345), {**BITS, "decimals": 0}, "12,345"),
+        (Cell("absent"), BITS, "–"),
+        (Cell("missing"), BITS, "missing"),
+        (Cell("failed"), BITS, "failed"),
+    ],
+)
+def test_cells(cell: Cell, column: Any, text: str) -> None:
+    assert format_cell(cell, column) == text
+
+
+def test_markdown_is_a_grid_with_a_caption_that_tells_the_protocol(
+    spec: Any, records: list[RunRecord]
+) -> None:
+    text = render_markdown(build_table(spec, records))
+    assert "24 clips of 5 s from 12 test pieces; judge musicnn" in text
+    assert "Test CPU, 2 of 4 cores" in text and "do not compare with published ones" in text
+    grids = [block for block in text.split("\n\n") if block.startswith("| Row")]
+    assert len(grids) == 3
+    for grid in grids:
+        assert len({re.sub(r"\\\|", "", line).count("|") for line in grid.splitlines()}) == 1
+    assert [line.split("|")[1].strip() for line in grids[0].splitlines()[2:]] == [
+        row["label"] for row in spec["rows"]
+    ]
+    published = dict((line.split("|")[1].strip(), line.split("|")[3:5]) for line in grids[2].splitlines())
+    assert [text.strip() for text in published["Delay"]] == ["0.96", "0.52"]
+    assert [text.strip() for text in published["Flattening"]] == ["0.86", "–"]
+    assert "Each trained row is one training seed" in text
+
+
+def test_a_table_without_records_renders(spec: Any) -> None:
+    text = render_markdown(build_table(spec, []))
+    assert "There is no record yet." in text
+    assert text.count(" missing |") >= len(spec["rows"])
+
+
+def test_csv_holds_unscaled_numbers_and_ends(spec: Any, records: list[RunRecord]) -> None:
+    table = build_table(spec, records)
+    lines = {line["row"]: line for line in csv.DictReader(io.StringIO(render_csv(table)))}
+    assert list(lines) == [row["row"] for row in spec["rows"]]
+    assert float(lines["delay"]["parameters"]) == 9.4e6
+    assert float(lines["delay"]["metrics.fad"]) == 4.0
+    low, high = (float(lines["flat"][f"metrics.bits_per_frame_difference_{end}"]) for end in ("low", "high"))
+    assert low < -0.9 < high
+    assert lines["original"]["metrics.bits_per_frame"] == ""
+    assert lines["magnet"]["metrics.fad"] == lines["magnet"]["kind"] == "missing"
+
+
+def test_figure_shows_points_and_lines(tmp_path: Path, table_folder: Path, monkeypatch: Any) -> None:
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k))[1])
+    draw_figure(load_table(table_folder), tmp_path / "figure.png")
+    assert imread(tmp_path / "figure.png").std() > 0.01
+    bits, fad = drawn[0].axes
+    assert {text.get_text() for text in bits.texts} == {"Flattening", "Delay", "Parallel"}
+    assert {"Original audio", "Codec reconstruction"} < {text.get_text() for text in fad.texts}
+    assert "RTF, batch 1" in fad.get_xlabel() and "FAD" in fad.get_ylabel()
+    boxes = [text.get_window_extent() for text in fad.texts]
+    assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
+
+
+def test_figure_of_an_empty_table(tmp_path: Path, spec: Any) -> None:
+    draw_figure(build_table(spec, []), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+def test_sentence_takes_its_numbers_from_the_records(records: list[RunRecord]) -> None:
+    text = trust_sentence(records)
+    assert "24 clips of 5 s from 12 held-out pieces and 1 seed of 25 min of training a row" in text
+    assert "FAD of" in text and "hint at most" in text and "3 seeds and 40 pieces" in text
+    assert text.count(". ") == 0 and text.endswith(".")
+
+
+def test_sentence_of_a_larger_study(make_record: Make) -> None:
+    records = [make_record(row, seed=seed, pieces=40) for row in ("delay", "flat") for seed in range(3)]
+    assert "believe differences whose paired interval excludes zero" in trust_sentence(records)
+
+
+def test_sentence_without_intervals_or_runs(make_record: Make) -> None:
+    alone = make_record("delay", pieces=1)
+    assert "no difference between rows can be believed" in trust_sentence([alone])
+    with pytest.raises(UserError, match="no trained run"):
+        trust_sentence([make_record("codec", kind="reference")])
