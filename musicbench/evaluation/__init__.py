@@ -1,0 +1,1 @@
+"""Judges (audio embedders and classifiers), distances between distributions, likelihood and speed."""
