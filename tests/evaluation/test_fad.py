@@ -1,0 +1,66 @@
+"""Bootstrap replicates against a slow version that gathers the drawn pieces' windows."""
+
+import numpy as np
+import pytest
+
+from musicbench.evaluation.fad import bootstrap_counts, bootstrapped_fad
+from musicbench.evaluation.frechet import frechet_distance, mean_and_covariance
+
+PIECES = ["b", "a", "c", "a", "d", "b", "e"]
+
+
+def clips(seed: int, windows: int = 9, dimension: int = 6) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [
+        (rng.normal(size=(windows, dimension)) + 100 + rng.normal(size=dimension)).astype(np.float32)
+        for _ in PIECES
+    ]
+
+
+@pytest.fixture
+def reference() -> tuple[np.ndarray, np.ndarray]:
+    return mean_and_covariance(np.random.default_rng(9).normal(size=(400, 6)) + 100)
+
+
+def test_equals_the_slow_way(reference):
+    embeddings = clips(0)
+    result = bootstrapped_fad(*reference, embeddings, PIECES, replicates=20)
+    everything = mean_and_covariance(np.concatenate(embeddings))
+    assert result.value == pytest.approx(frechet_distance(*reference, *everything), rel=1e-10)
+    counts_RP = bootstrap_counts(PIECES, 20)
+    for counts, replicate in zip(counts_RP, result.replicates, strict=True):
+        drawn = [
+            embedding
+            for piece, count in zip("abcde", counts, strict=True)
+            for _ in range(count)
+            for owner, embedding in zip(PIECES, embeddings, strict=True)
+            if owner == piece
+        ]
+        slow = frechet_distance(*reference, *mean_and_covariance(np.concatenate(drawn)))
+        assert replicate == pytest.approx(slow, rel=1e-9)
+
+
+def test_replicates_are_paired_between_systems(reference):
+    """The same pieces are drawn whatever the audio and the order of clips."""
+    embeddings = clips(0)
+    forward = bootstrapped_fad(*reference, embeddings, PIECES, replicates=5)
+    backward = bootstrapped_fad(*reference, embeddings[::-1], PIECES[::-1], replicates=5)
+    np.testing.assert_allclose(forward.replicates, backward.replicates, rtol=1e-9)
+    shifted = bootstrapped_fad(*reference, [e + 1.0 for e in embeddings], PIECES, replicates=50)
+    plain = bootstrapped_fad(*reference, embeddings, PIECES, replicates=50)
+    difference = np.subtract(shifted.replicates, plain.replicates)
+    assert difference.std() < 1.5 * np.std(plain.replicates)
+
+
+def test_counts_are_bootstrap_draws():
+    counts_RP = bootstrap_counts(["x", "y", "z", "y", "w"], 4000)
+    assert counts_RP.shape == (4000, 4) and (counts_RP.sum(axis=1) == 4).all()
+    np.testing.assert_allclose(counts_RP.mean(axis=0), 1.0, atol=0.06)
+    np.testing.assert_allclose(counts_RP.var(axis=0), 0.75, atol=0.06)
+    assert (bootstrap_counts(["x", "y"], 30, seed=1) != bootstrap_counts(["x", "y"], 30, seed=2)).any()
+
+
+def test_warns_once_when_singular(reference):
+    with pytest.warns(UserWarning, match="FAD from 5 windows of 6") as caught:
+        bootstrapped_fad(*reference, clips(0, windows=1)[:5], PIECES[:5], replicates=3)
+    assert len(caught) == 1
