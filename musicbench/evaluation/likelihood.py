@@ -1,0 +1,53 @@
+"""Held-out bits per frame, with each clip's own caption and with captions of other pieces."""
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from musicbench.errors import UserError
+from musicbench.evaluation.systems import LikelihoodModel
+
+
+def bits_per_frame(
+    model: LikelihoodModel, codes_NKT: Tensor, captions: Sequence[str], batch_size: int = 8
+) -> np.ndarray:
+    """-log2 p(codes | caption) summed over all K levels and divided by T, per clip: float64 [N]."""
+    frames = codes_NKT.shape[2]
+    nats = []
+    for start in tqdm(range(0, len(codes_NKT), batch_size), desc="likelihood", unit="batch", leave=False):
+        batch = slice(start, start + batch_size)
+        nats.append(model.log_prob(codes_NKT[batch], captions[batch]).cpu().numpy())
+    return -np.concatenate(nats) / (frames * math.log(2))
+
+
+def shuffled_captions(captions: Sequence[str], pieces: Sequence[str], seed: int = 0) -> list[str]:
+    """The same captions dealt anew so that no clip gets one of its own piece; deterministic in `seed`.
+
+    Raises:
+        UserError: one piece holds more than half of the clips, so that no such deal exists.
+    """
+    largest = max(Counter(pieces).values())
+    if 2 * largest > len(pieces):
+        raise UserError(
+            f"captions cannot be shuffled across pieces: one piece has {largest} of {len(pieces)} clips; "
+            "evaluate on more pieces"
+        )
+    generator = random.Random(seed)
+    clips_of: defaultdict[str, list[int]] = defaultdict(list)
+    for clip, piece in enumerate(pieces):
+        clips_of[piece].append(clip)
+    groups = [clips_of[piece] for piece in sorted(clips_of)]
+    generator.shuffle(groups)
+    for group in groups:
+        generator.shuffle(group)
+    # With the clips of a piece side by side, a shift by the largest group leaves every group.
+    order = [clip for group in groups for clip in group]
+    dealt = [""] * len(order)
+    for position, clip in enumerate(order):
+        dealt[clip] = captions[order[(position + largest) % len(order)]]
+    return dealt
