@@ -1,0 +1,110 @@
+"""From audio to the audio metrics of a run record: FAD and KLD, with replicates and per-clip values."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from musicbench.errors import UserError
+from musicbench.evaluation.fad import bootstrapped_fad
+from musicbench.evaluation.judges import Judge
+from musicbench.evaluation.kld import clip_probabilities, kl_divergence
+from musicbench.evaluation.reference import Reference
+
+
+class Crop(Protocol):
+    """The stretch of an original test clip whose caption was the prompt."""
+
+    @property
+    def piece(self) -> str:
+        """The piece it is cut from: the unit of resampling."""
+        ...
+
+    @property
+    def clip(self) -> str:
+        """Id of the test clip it is cut from."""
+        ...
+
+    @property
+    def start_frame(self) -> int:
+        """First codec frame in the clip; on a whole second."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """Length in codec frames."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A judge's outputs for one clip: embeddings [W, D] and logits [W, C]."""
+
+    embeddings_WD: np.ndarray
+    logits_WC: np.ndarray
+
+
+def judge_clips(judge: Judge, clips: Iterable[Tensor], sample_rate: int) -> list[Judgement]:
+    """Judge clips [N] of audio one by one, with a progress bar; they may differ in length."""
+    judgements = []
+    for audio_N in tqdm(clips, desc="judging", unit="clip", leave=False):
+        output = judge(audio_N[None], sample_rate)
+        judgements.append(Judgement(output.embeddings_BWD[0].numpy(), output.logits_BWC[0].numpy()))
+    return judgements
+
+
+def original_judgements(reference: Reference, crops: Sequence[Crop], frame_rate: float) -> list[Judgement]:
+    """The stored outputs for the originals of some crops.
+
+    Raises:
+        UserError: a crop does not start on a whole second, or was not judged.
+    """
+    judgements = []
+    for crop in crops:
+        start = crop.start_frame / frame_rate
+        if abs(start - round(start)) > 1e-6:
+            raise UserError(f"a crop of {crop.clip} starts at {start:.3f} s; start it on a whole second")
+        judgements.append(Judgement(*reference.original(crop.clip, round(start), crop.frames / frame_rate)))
+    return judgements
+
+
+def audio_metrics(
+    judgements: Sequence[Judgement],
+    crops: Sequence[Crop],
+    frame_rate: float,
+    judge: Judge,
+    reference: Reference,
+    replicates: int = 1000,
+) -> dict[str, dict[str, Any]]:
+    """`fad` and `kld` of clips that were generated from the captions of `crops`, as a run record holds them.
+
+    FAD compares all windows with those of the training originals; KLD compares each clip with the original of
+    its crop. `fad.replicates` resample pieces in the same way for every system on the same crops.
+
+    Raises:
+        UserError: the reference was made by another judge, or a crop has no stored original.
+    """
+    if reference.judge_sha256 != judge.sha256:
+        raise UserError(
+            f"the reference was judged by {reference.judge_id} ({reference.judge_sha256[:12]}), this is "
+            f"{judge.id} ({judge.sha256[:12]}); make it again with `musicbench prepare`"
+        )
+    originals = original_judgements(reference, crops, frame_rate)
+    kld_N = kl_divergence(
+        np.stack([clip_probabilities(original.logits_WC) for original in originals]),
+        np.stack([clip_probabilities(judgement.logits_WC) for judgement in judgements]),
+    )
+    fad = bootstrapped_fad(
+        reference.mean,
+        reference.cov,
+        [judgement.embeddings_WD for judgement in judgements],
+        [crop.piece for crop in crops],
+        replicates,
+    )
+    return {
+        "fad": {"value": fad.value, "replicates": fad.replicates},
+        "kld": {"value": float(kld_N.mean()), "per_clip": kld_N.tolist()},
+    }

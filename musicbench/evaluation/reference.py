@@ -1,0 +1,168 @@
+"""What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from musicbench.errors import UserError
+from musicbench.evaluation.frechet import Array
+from musicbench.evaluation.judges import Judge
+from musicbench.files import atomic_path, sha256_file
+
+
+class RunningMoments:
+    """Mean and unbiased covariance of rows that arrive in batches, float64, merged without cancellation."""
+
+    def __init__(self, dimension: int) -> None:
+        self.count = 0
+        self.mean_D: Array = np.zeros(dimension)
+        self._scatter_DD: Array = np.zeros((dimension, dimension))
+
+    def add(self, x_ND: np.ndarray) -> None:
+        """Take in the rows of x [N, D]."""
+        x_ND = x_ND.astype(np.float64)
+        batch_mean_D = x_ND.mean(axis=0)
+        centred_ND = x_ND - batch_mean_D
+        shift_D = batch_mean_D - self.mean_D
+        total = self.count + len(x_ND)
+        self._scatter_DD += centred_ND.T @ centred_ND
+        self._scatter_DD += np.outer(shift_D, shift_D) * (self.count * len(x_ND) / total)
+        self.mean_D = self.mean_D + shift_D * (len(x_ND) / total)
+        self.count = total
+
+    @property
+    def covariance(self) -> Array:
+        """Unbiased covariance of all rows so far; at least two are needed."""
+        return self._scatter_DD / (self.count - 1)
+
+
+def build_reference(judge: Judge, clips: Iterable[tuple[str, str, Tensor, int]], path: Path | str) -> None:
+    """Judge every original clip and write the reference file `path` (`.npz`).
+
+    Stopped and called again, it does the missing clips only: outputs are kept beside `path`, in a folder that
+    goes when the file is complete, under names that hash the judge and the audio.
+
+    Args:
+        clips: (clip id, split, audio [N] in [-1, 1], sample rate); splits but train and test are skipped.
+
+    Raises:
+        UserError: no train or no test clip, or a clip shorter than the judge's window.
+    """
+    path = Path(path)
+    parts = path.with_suffix(".parts")
+    moments: RunningMoments | None = None
+    test: list[tuple[str, np.ndarray, np.ndarray]] = []
+    for clip_id, split, audio_N, sample_rate in tqdm(clips, desc="judging originals", unit="clip"):
+        if split not in ("train", "test"):
+            continue
+        embeddings_WD, logits_WC = _judged(judge, audio_N, sample_rate, parts)
+        if split == "test":
+            test.append((clip_id, embeddings_WD, logits_WC))
+            continue
+        moments = moments or RunningMoments(embeddings_WD.shape[1])
+        moments.add(embeddings_WD)
+    if moments is None or moments.count < 2 or not test:
+        raise UserError("the judge's reference needs train and test clips; check the splits of the corpus")
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            train_mean=moments.mean_D,
+            train_cov=moments.covariance,
+            train_windows=np.int64(moments.count),
+            test_ids=np.array([clip_id for clip_id, _, _ in test]),
+            test_offsets=np.cumsum([0] + [len(embeddings) for _, embeddings, _ in test]),
+            test_embeddings=np.concatenate([embeddings for _, embeddings, _ in test]),
+            test_logits=np.concatenate([logits for _, _, logits in test]),
+            judge_id=np.array(judge.id),
+            judge_sha256=np.array(judge.sha256),
+            window_seconds=np.float64(judge.window_seconds),
+            hop_seconds=np.float64(judge.hop_seconds),
+        )
+    for part in parts.glob("*.npz"):
+        part.unlink()
+    parts.rmdir()
+
+
+def _judged(judge: Judge, audio_N: Tensor, sample_rate: int, parts: Path) -> tuple[np.ndarray, np.ndarray]:
+    audio_N = audio_N.float().contiguous()
+    digest = hashlib.sha256(f"{judge.sha256} {sample_rate} ".encode())
+    digest.update(audio_N.numpy().tobytes())
+    part = parts / f"{digest.hexdigest()}.npz"
+    if not part.exists():
+        output = judge(audio_N[None], sample_rate)
+        embeddings_WD, logits_WC = output.embeddings_BWD[0].numpy(), output.logits_BWC[0].numpy()
+        with atomic_path(part) as temporary:
+            np.savez(temporary, embeddings=embeddings_WD, logits=logits_WC)
+    with np.load(part) as saved:
+        return saved["embeddings"], saved["logits"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An opened reference file."""
+
+    sha256: str
+    judge_id: str
+    judge_sha256: str
+    window_seconds: float
+    hop_seconds: float
+    mean: Array
+    cov: Array
+    windows: int
+    _rows: dict[str, slice]
+    _embeddings: np.ndarray
+    _logits: np.ndarray
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Reference":
+        """Read a file that `build_reference` wrote.
+
+        Raises:
+            UserError: the file is missing, damaged or something else.
+        """
+        try:
+            with np.load(path) as saved:
+                offsets = saved["test_offsets"].tolist()
+                slices = [slice(*pair) for pair in pairwise(offsets)]
+                return cls(
+                    sha256=sha256_file(path),
+                    judge_id=str(saved["judge_id"]),
+                    judge_sha256=str(saved["judge_sha256"]),
+                    window_seconds=float(saved["window_seconds"]),
+                    hop_seconds=float(saved["hop_seconds"]),
+                    mean=saved["train_mean"],
+                    cov=saved["train_cov"],
+                    windows=int(saved["train_windows"]),
+                    _rows=dict(zip(saved["test_ids"].tolist(), slices, strict=True)),
+                    _embeddings=saved["test_embeddings"],
+                    _logits=saved["test_logits"],
+                )
+        except FileNotFoundError as error:
+            raise UserError(f"no judge reference at {path}; make it with `musicbench prepare`") from error
+        except Exception as error:  # zip, numpy and key errors all mean the same to a user
+            raise UserError(
+                f"{path} is no readable judge reference; run `musicbench prepare` again"
+            ) from error
+
+    def original(self, clip_id: str, start_second: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+        """The original's (embeddings [W, D], logits [W, C]) of the windows within a crop of a test clip.
+
+        They equal the judge's outputs on that crop alone, because windows see no audio outside themselves.
+
+        Raises:
+            UserError: the clip is not in the file, or the crop reaches beyond it or holds no window.
+        """
+        if clip_id not in self._rows:
+            raise UserError(f"clip {clip_id} is not in the judge reference; run `musicbench prepare` again")
+        rows = self._rows[clip_id]
+        first = rows.start + round(start_second / self.hop_seconds)
+        count = int((seconds - self.window_seconds) // self.hop_seconds) + 1
+        if start_second < 0 or count < 1 or first + count > rows.stop:
+            raise UserError(f"clip {clip_id} has no judged windows for {seconds:g} s from {start_second} s")
+        return self._embeddings[first : first + count], self._logits[first : first + count]
