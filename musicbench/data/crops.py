@@ -12,15 +12,24 @@ from musicbench.errors import UserError
 class Crop:
     """A stretch of a clip with the caption that goes with it.
 
-    ``id`` is unique in the store; ``start_frame`` counts from the beginning of the clip.
+    ``id`` is unique in the store; ``start_frame`` counts from the beginning of the clip ``source``.
     """
 
     id: str
-    piece: str
-    clip: Clip
+    source: Clip
     start_frame: int
     frames: int
     caption: str
+
+    @property
+    def piece(self) -> str:
+        """The musical work: the unit of resampling."""
+        return self.source.piece
+
+    @property
+    def clip(self) -> str:
+        """Id of the clip it is cut from."""
+        return self.source.id
 
 
 def evaluation_crops(store: TokenStore, split: str, seconds: float, per_piece: int) -> list[Crop]:
@@ -40,7 +49,7 @@ def evaluation_crops(store: TokenStore, split: str, seconds: float, per_piece: i
         for i in range(count):
             second = int((i * frames + slack * (i + 1) / (count + 1)) / store.frame_rate)
             start = round(second * store.frame_rate)
-            crops.append(Crop(f"{clip.id}@{second}", clip.piece, clip, start, frames, clip.captions[0]))
+            crops.append(Crop(f"{clip.id}@{second}", clip, start, frames, clip.captions[0]))
     if not crops:
         raise UserError(f"no clip of split {split!r} is {seconds} s long; lower the clip length")
     return crops
@@ -74,4 +83,4 @@ class TrainingCrops:
         clip = self.clips[which]
         start = int(self.ends[which]) - point - 1
         caption = clip.captions[int(random.integers(len(clip.captions)))]
-        return Crop(f"{clip.id}@{start}", clip.piece, clip, start, self.frames, caption)
+        return Crop(f"{clip.id}@{start}", clip, start, self.frames, caption)

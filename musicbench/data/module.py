@@ -17,7 +17,7 @@ CaptionStates = Callable[[list[str]], tuple[Tensor, Tensor]]
 
 def crop_codes(store: TokenStore, crops: Sequence[Crop]) -> Tensor:
     """Tokens of crops of equal length, int64 [B, K, T]."""
-    grids = [store.codes(crop.clip, crop.start_frame, crop.frames) for crop in crops]
+    grids = [store.codes(crop.source, crop.start_frame, crop.frames) for crop in crops]
     return torch.stack([torch.from_numpy(grid.astype("int64")) for grid in grids])
 
 
@@ -107,6 +107,4 @@ class TokenDataModule(pl.LightningDataModule):
         # Every clip is counted once: ranks take turns, without the padding of a distributed sampler.
         mine = range(rank, len(self.validation), world)
         batches = [list(mine[i : i + self.batch_size]) for i in range(0, len(mine), self.batch_size)]
-        return DataLoader(
-            Numbered(self.validation), batch_sampler=batches, collate_fn=self.collate
-        )
+        return DataLoader(Numbered(self.validation), batch_sampler=batches, collate_fn=self.collate)

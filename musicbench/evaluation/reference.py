@@ -42,7 +42,12 @@ class RunningMoments:
         return self._scatter_DD / (self.count - 1)
 
 
-def build_reference(judge: Judge, clips: Iterable[tuple[str, str, Tensor, int]], path: Path | str) -> None:
+def build_reference(
+    judge: Judge,
+    clips: Iterable[tuple[str, str, Tensor, int]],
+    path: Path | str,
+    train_every_seconds: float = 6.0,
+) -> None:
     """Judge every original clip and write the reference file `path` (`.npz`).
 
     Stopped and called again, it does the missing clips only: outputs are kept beside `path`, in a folder that
@@ -50,6 +55,8 @@ def build_reference(judge: Judge, clips: Iterable[tuple[str, str, Tensor, int]],
 
     Args:
         clips: (clip id, split, audio [N] in [-1, 1], sample rate); splits but train and test are skipped.
+        train_every_seconds: distance of the windows taken from train clips, whose moments alone are kept:
+            overlapping windows would cost time and add little.
 
     Raises:
         UserError: no train or no test clip, or a clip shorter than the judge's window.
@@ -61,7 +68,8 @@ def build_reference(judge: Judge, clips: Iterable[tuple[str, str, Tensor, int]],
     for clip_id, split, audio_N, sample_rate in tqdm(clips, desc="judging originals", unit="clip"):
         if split not in ("train", "test"):
             continue
-        embeddings_WD, logits_WC = _judged(judge, audio_N, sample_rate, parts)
+        audio_BN = audio_N[None] if split == "test" else _windows(judge, audio_N, sample_rate, train_every_seconds)
+        embeddings_WD, logits_WC = _judged(judge, audio_BN, sample_rate, parts)
         if split == "test":
             test.append((clip_id, embeddings_WD, logits_WC))
             continue
@@ -89,14 +97,24 @@ def build_reference(judge: Judge, clips: Iterable[tuple[str, str, Tensor, int]],
     parts.rmdir()
 
 
-def _judged(judge: Judge, audio_N: Tensor, sample_rate: int, parts: Path) -> tuple[np.ndarray, np.ndarray]:
-    audio_N = audio_N.float().contiguous()
+def _windows(judge: Judge, audio_N: Tensor, sample_rate: int, every_seconds: float) -> Tensor:
+    """Single windows as clips of their own, [B, N]."""
+    size = round(judge.window_seconds * sample_rate)
+    if len(audio_N) < size:
+        return audio_N[None]  # the judge says that it is too short
+    return audio_N.unfold(0, size, round(every_seconds * sample_rate))
+
+
+def _judged(judge: Judge, audio_BN: Tensor, sample_rate: int, parts: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs of all windows of some clips, one after the other; kept in ``parts``."""
+    audio_BN = audio_BN.float().contiguous()
     digest = hashlib.sha256(f"{judge.sha256} {sample_rate} ".encode())
-    digest.update(audio_N.numpy().tobytes())
+    digest.update(audio_BN.numpy().tobytes())
     part = parts / f"{digest.hexdigest()}.npz"
     if not part.exists():
-        output = judge(audio_N[None], sample_rate)
-        embeddings_WD, logits_WC = output.embeddings_BWD[0].numpy(), output.logits_BWC[0].numpy()
+        output = judge(audio_BN, sample_rate)
+        embeddings_WD = output.embeddings_BWD.flatten(0, 1).numpy()
+        logits_WC = output.logits_BWC.flatten(0, 1).numpy()
         with atomic_path(part) as temporary:
             np.savez(temporary, embeddings=embeddings_WD, logits=logits_WC)
     with np.load(part) as saved:

@@ -85,9 +85,7 @@ class AutoregressiveLM(pl.LightningModule):
         logits_BKTV = self.lm(
             batch.codes_BKT, tables or self.tables, batch.states_BLE, batch.mask_BL, dropped_B
         )
-        nats = F.cross_entropy(
-            logits_BKTV.float().flatten(0, 2), batch.codes_BKT.flatten(), reduction="none"
-        )
+        nats = F.cross_entropy(logits_BKTV.float().flatten(0, 2), batch.codes_BKT.flatten(), reduction="none")
         return nats.view_as(batch.codes_BKT)
 
     @torch.inference_mode()

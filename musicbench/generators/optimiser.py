@@ -48,8 +48,9 @@ class OptimiserSettings:
         """The optimiser and its per-step schedule, in Lightning's form."""
         matrices = [p for p in model.parameters() if p.ndim >= 2]
         others = [p for p in model.parameters() if p.ndim < 2]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
         optimiser = torch.optim.AdamW(
-            [{"params": matrices}, {"params": others, "weight_decay": 0.0}],
+            groups,
             lr=self.lr,
             betas=(self.beta1, self.beta2),
             weight_decay=self.weight_decay,

@@ -22,6 +22,8 @@ class PatternLM(nn.Module):
         dim, layers, heads, dropout: of the transformer.
     """
 
+    level_offset_K: Tensor
+
     def __init__(
         self,
         levels: int,
@@ -40,9 +42,7 @@ class PatternLM(nn.Module):
         self.conditioner = TextConditioner(text_dim, dim)
         self.transformer = Transformer(dim, layers, heads, dropout)
         self.heads_KVD = nn.Parameter(torch.randn(levels, codebook_size, dim) * dim**-0.5)
-        self.register_buffer(
-            "level_offset_K", torch.arange(levels) * (codebook_size + 1), persistent=False
-        )
+        self.register_buffer("level_offset_K", torch.arange(levels) * (codebook_size + 1), persistent=False)
 
     def tensors(self, plan: Plan) -> PlanTensors:
         """The plan's index tables for this model, on the model's device.

@@ -65,7 +65,9 @@ class TransformersEncoder:
             ) from error
         # Offline, some tokenizers come back empty instead of failing.
         if len(self.tokenizer) < 1000:
-            raise UserError(f"the tokenizer of {source!r} is empty; put its complete files into a local folder")
+            raise UserError(
+                f"the tokenizer of {source!r} is empty; put its complete files into a local folder"
+            )
         self.dim = int(self.model.config.hidden_size)
         self.device = device
         self.sha256 = _weights_hash(Path(str(folder)), self.model)
@@ -94,5 +96,3 @@ def _weights_hash(folder: Path, model: torch.nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.contiguous().view(torch.uint8).cpu().numpy().tobytes())
     return digest.hexdigest()
-
-

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ class CaptionTable:
     def __init__(self, captions: list[str], lengths: list[int], states_SE: Tensor) -> None:
         ends = torch.tensor([0, *lengths]).cumsum(0).tolist()
         self.states_SE = states_SE
-        self.bounds = dict(zip(captions, zip(ends, ends[1:], strict=False), strict=True))
+        self.bounds = dict(zip(captions, pairwise(ends), strict=True))
 
     @property
     def dim(self) -> int:
@@ -39,9 +40,14 @@ class CaptionTable:
             KeyError: a caption is not in the table.
         """
         rows = [self.states_SE[slice(*self.bounds[caption])].float() for caption in captions]
-        lengths = torch.tensor([len(row) for row in rows])
-        states_BLE = pad_sequence(rows, batch_first=True)
-        return states_BLE, torch.arange(states_BLE.shape[1]) < lengths[:, None]
+        return pad_states(rows)
+
+
+def pad_states(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Padded states [B, L, E] and their mask bool [B, L] from states [L, E] of each caption."""
+    lengths = torch.tensor([len(row) for row in rows])
+    states_BLE = pad_sequence(rows, batch_first=True)
+    return states_BLE, torch.arange(states_BLE.shape[1]) < lengths[:, None]
 
 
 def caption_table(captions: Iterable[str], encoder: TextEncoder, cache: Path | str) -> CaptionTable:

@@ -36,10 +36,13 @@ def test_running_moments_equal_one_pass(sizes, shift):
 
 def test_holds_train_moments_and_test_rows(stub_judge, tmp_path):
     path = tmp_path / "judge.npz"
-    build_reference(stub_judge, corpus(), path)
+    build_reference(stub_judge, corpus(), path, train_every_seconds=2.0)
     reference = Reference.open(path)
     train = [
-        stub_judge(audio[None], RATE).embeddings_BWD[0].numpy() for _, s, audio, _ in corpus() if s == "train"
+        stub_judge(audio[None, start : start + 3 * RATE], RATE).embeddings_BWD[0].numpy()
+        for _, s, audio, _ in corpus()
+        if s == "train"
+        for start in range(0, len(audio) - 3 * RATE + 1, 2 * RATE)
     ]
     rows = np.concatenate(train).astype(np.float64)
     assert reference.windows == len(rows) and reference.judge_sha256 == stub_judge.sha256

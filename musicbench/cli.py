@@ -1,0 +1,51 @@
+"""`musicbench COMMAND`: finds the command's module, and turns user errors into one line."""
+
+import ast
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from musicbench.errors import UserError
+
+COMMANDS = ("demo", "prepare", "train", "generate", "evaluate", "sweep", "table", "plan")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; exit code 0, 1 (failed check), 2 (user error) or 130 (interrupted)."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        return _fail(f"unknown command {name!r}; choose one of {', '.join(COMMANDS)}")
+    # Hub libraries retry for minutes when there is no hub; the tokenizer's threads warn after a fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        code: int = importlib.import_module(f"musicbench.commands.{name}").main(rest)
+        return code
+    except UserError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("\nmusicbench: interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130
+
+
+def _fail(message: str) -> int:
+    print(f"musicbench: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _usage() -> str:
+    lines = ["usage: musicbench COMMAND ...", ""]
+    folder = Path(__file__).parent / "commands"
+    for name in COMMANDS:
+        # Read the docstring without importing torch.
+        text = ast.get_docstring(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) or ""
+        lines.append(f"  {name:10} {text.splitlines()[0]}")
+    return "\n".join([*lines, "", "`musicbench COMMAND --help` says more."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

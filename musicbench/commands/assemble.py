@@ -1,0 +1,163 @@
+"""From a configuration to the parts of a run: store, codec, caption states, model, judge."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+import musicbench
+from musicbench.codecs import Codec
+from musicbench.commands.config import plain
+from musicbench.commands.identity import run_folder, run_id
+from musicbench.data.store import TokenStore
+from musicbench.errors import UserError
+from musicbench.evaluation.judges import MusiCNN
+from musicbench.evaluation.reference import Reference
+
+ASSETS = Path(musicbench.__file__).parent / "assets"
+REFERENCE_FILE = "judge_musicnn.npz"
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The parts that a configuration names, each loaded when first asked for."""
+
+    config: DictConfig
+
+    @cached_property
+    def store(self) -> TokenStore:
+        """The token store; its codec must be the configured one."""
+        return TokenStore.open(store_folder(self.config.data.store))
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The codec, checked against the store that was made with it."""
+        from hydra.utils import instantiate
+
+        codec: Codec = instantiate(self.config.codec)
+        made_with = self.store.card["codec"]
+        if made_with["sha256"] != codec.sha256:
+            raise UserError(
+                f"the token store was made with codec {made_with['id']} ({made_with['sha256'][:12]}), "
+                f"not {codec.id} ({codec.sha256[:12]}); choose that codec or run `musicbench prepare`"
+            )
+        return codec
+
+    @cached_property
+    def encoder(self) -> Any:
+        """The frozen text encoder."""
+        from hydra.utils import instantiate
+
+        return instantiate(self.config.text)
+
+    @cached_property
+    def captions(self) -> Any:
+        """States of all captions of the store, computed once and cached."""
+        from musicbench.text.table import caption_table
+
+        texts = [caption for clip in self.store.clips for caption in clip.captions]
+        return caption_table(texts, self.encoder, Path(self.config.cache) / "text")
+
+    @cached_property
+    def judge(self) -> MusiCNN:
+        """The bundled judge."""
+        return MusiCNN()
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The judge's view of the original audio, kept in the token store."""
+        return Reference.open(store_folder(self.config.data.store) / REFERENCE_FILE)
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The configuration as plain containers."""
+        return plain(self.config)
+
+    @cached_property
+    def identity(self) -> str:
+        """Run id."""
+        contents = {
+            "tokens": self.store.card["codes_sha256"],
+            "clips": self.store.card["clips_sha256"],
+            "codec": self.codec.sha256,
+            "judge": self.judge.sha256,
+            "reference": self.reference.sha256,
+            "text": self.encoder.sha256,
+        }
+        # The precision that "auto" means here changes numbers; where the run is computed does not.
+        config = {**self.plain, "trainer": {**self.plain["trainer"], "precision": self.precision}}
+        return run_id(config, contents)
+
+    @property
+    def folder(self) -> Path:
+        """Run folder."""
+        return run_folder(self.plain, self.identity)
+
+    @property
+    def frames(self) -> int:
+        """Clip length T in training."""
+        return round(self.config.data.seconds * self.store.frame_rate)
+
+    @property
+    def pattern(self) -> dict[str, Any]:
+        """Arguments of ``plans.build`` without the sizes; unset options are left to their defaults."""
+        merged = {**self.plain["pattern"], **self.plain["schedule"]}
+        return {key: value for key, value in merged.items() if value is not None}
+
+    @property
+    def precision(self) -> str:
+        """Lightning precision; ``auto`` is bf16-mixed where the hardware has it."""
+        wanted = str(self.config.trainer.precision)
+        if wanted != "auto":
+            return wanted
+        if device().type == "cuda":
+            return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        able = torch.cpu.get_capabilities()
+        return "bf16-mixed" if able.get("avx512_bf16") or able.get("amx_bf16") else "32-true"
+
+    def model(self) -> Any:
+        """The LightningModule of the configured family, freshly initialised from the seed."""
+        from hydra.utils import get_class
+        from lightning.pytorch import seed_everything
+
+        seed_everything(self.config.seed, verbose=False)
+        family = dict(self.plain["family"])
+        training = self.plain["training"]
+        sizes = {
+            "levels": self.store.levels,
+            "codebook_size": self.store.codebook_size,
+            "text_dim": self.encoder.dim,
+        }
+        optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm"}
+        try:
+            return get_class(family.pop("_target_"))(
+                model={**sizes, **self.plain["model"]},
+                pattern=self.pattern,
+                frames=self.frames,
+                optimiser={**optimiser, "total_steps": training["steps"]},
+                seed=self.config.seed,
+                **family,
+            )
+        except (ValueError, TypeError) as error:
+            raise UserError(str(error)) from error
+
+
+def store_folder(name: str) -> Path:
+    """Folder of a token store: ``embedded`` is the bundled one."""
+    return ASSETS / "tokens" if name == "embedded" else Path(name)
+
+
+def device() -> torch.device:
+    """The device that evaluation and generation use."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def set_threads(config: DictConfig) -> None:
+    """Apply ``trainer.threads`` and the CPU settings that cost no accuracy."""
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    # Tiny moments in Adam become denormal numbers, which CPUs add a hundred times slower.
+    torch.set_flush_denormal(True)

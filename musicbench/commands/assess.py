@@ -1,0 +1,181 @@
+"""Evaluate one system on the held-out crops and write its run record."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from musicbench.commands.assemble import Assembly, device
+from musicbench.commands.identity import NUMERICS, recorded_config, row_label
+from musicbench.commands.samples import keep_sample
+from musicbench.commands.systems import ProbabilisticSystem
+from musicbench.data.crops import Crop, evaluation_crops
+from musicbench.data.module import crop_codes
+from musicbench.evaluation.evaluate import audio_metrics, judge_clips, original_judgements
+from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
+from musicbench.evaluation.rtf import measure_speed
+from musicbench.study.environment import environment
+from musicbench.study.records import write_record
+from musicbench.study.run_record import SCHEMA
+
+RECORD = "record.json"
+
+
+@dataclass
+class Findings:
+    """What an evaluation adds to a record."""
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    speed: dict[str, Any] | None = None
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Facts:
+    """What is known of a system besides its evaluation; all null for baselines."""
+
+    kind: str
+    parameters: int | None = None
+    plan: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+    sampling: dict[str, Any] | None = None
+
+
+class HeldOut:
+    """The held-out crops of a configuration, with tokens and captions."""
+
+    def __init__(self, run: Assembly) -> None:
+        settings = run.config.evaluation
+        self.run = run
+        self.crops: list[Crop] = evaluation_crops(
+            run.store, settings.split, settings.seconds, settings.per_piece
+        )
+        self.captions = [crop.caption for crop in self.crops]
+        self.pieces = [crop.piece for crop in self.crops]
+        self.codes_NKT = crop_codes(run.store, self.crops)
+        self.frames = self.codes_NKT.shape[2]
+
+    def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
+        """The record's protocol: everything that changes a metric's value."""
+        run, settings = self.run, self.run.config.evaluation
+        judge, reference = run.judge, run.reference
+        return {
+            "split": settings.split,
+            "clips": len(self.crops),
+            "pieces": len(set(self.pieces)),
+            "clip_seconds": float(settings.seconds),
+            "per_piece": settings.per_piece,
+            "codec": {"id": run.codec.id, "sha256": run.codec.sha256},
+            "judge": {
+                "id": judge.id,
+                "sha256": judge.sha256,
+                "window_seconds": judge.window_seconds,
+                "hop_seconds": judge.hop_seconds,
+            },
+            "reference": {
+                "id": "training originals",
+                "windows": reference.windows,
+                "sha256": reference.sha256,
+            },
+            "tokens_sha256": run.store.card["codes_sha256"],
+            "sampling": sampling,
+        }
+
+
+def assess_system(held: HeldOut, system: ProbabilisticSystem, folder: Path, speed: bool) -> Findings:
+    """Likelihood, audio metrics of one sample per caption, and speed."""
+    settings = held.run.config.evaluation
+    bits_N = bits_per_frame(system, held.codes_NKT, held.captions)
+    others = shuffled_captions(held.captions, held.pieces)
+    shuffled_N = bits_per_frame(system, held.codes_NKT, others)
+    found = Findings({"bits_per_frame": _per_clip(bits_N), "bits_per_frame_shuffled": _per_clip(shuffled_N)})
+    codes_NKT = _draw(held, system)
+    assess_codes(held, codes_NKT, folder, found)
+    if speed:
+        found.speed = measure_speed(
+            system,
+            held.run.codec,
+            held.captions,
+            held.frames,
+            tuple(settings.speed_batches),
+            settings.speed_repeats,
+        )
+    return found
+
+
+def assess_codes(held: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings) -> Findings:
+    """Audio metrics of given codes, one clip per crop; some clips are kept to listen to."""
+    run = held.run
+    judgements = judge_clips(run.judge, _decoded(held, codes_NKT, folder), run.codec.sample_rate)
+    found.metrics |= audio_metrics(judgements, held.crops, run.store.frame_rate, run.judge, run.reference)
+    return found
+
+
+def assess_originals(held: HeldOut) -> Findings:
+    """Audio metrics of the original recordings, from the judge's stored view of them."""
+    run = held.run
+    judgements = original_judgements(run.reference, held.crops, run.store.frame_rate)
+    metrics = audio_metrics(judgements, held.crops, run.store.frame_rate, run.judge, run.reference)
+    return Findings(metrics)
+
+
+def record(held: HeldOut, found: Findings, facts: Facts, identity: str, folder: Path) -> Path:
+    """Write ``record.json`` into the run folder."""
+    run = held.run
+    gpu = torch.cuda.get_device_name() if device().type == "cuda" else None
+    content = {
+        "schema": SCHEMA,
+        "id": identity,
+        "row": row_label(run.plain),
+        "kind": facts.kind,
+        "config": recorded_config(run.plain),
+        "seed": run.config.seed,
+        "command": shlex.join(["musicbench", *sys.argv[1:]]),
+        "numerics": NUMERICS,
+        **environment(torch.get_num_threads(), gpu),
+        "parameters": facts.parameters,
+        "plan": facts.plan,
+        "training": facts.training,
+        "protocol": held.protocol(facts.sampling),
+        "clips": [{"id": crop.id, "piece": crop.piece} for crop in held.crops],
+        "metrics": found.metrics,
+        "speed": found.speed,
+        "failures": found.failures,
+    }
+    path = folder / RECORD
+    write_record(path, content)  # type: ignore[arg-type]
+    return path
+
+
+def _per_clip(values_N: np.ndarray) -> dict[str, Any]:
+    return {"value": float(values_N.mean()), "per_clip": values_N.tolist()}
+
+
+def _draw(held: HeldOut, system: ProbabilisticSystem) -> Tensor:
+    """One clip per caption; the seed of a clip is its number, whatever the batch size."""
+    size = held.run.config.evaluation.batch_size
+    drawn = []
+    for batch in tqdm(_batches(len(held.captions), size), desc="generating", unit="batch", leave=False):
+        drawn.append(system.generate([held.captions[i] for i in batch], held.frames, batch))
+    return torch.cat(drawn)
+
+
+def _decoded(held: HeldOut, codes_NKT: Tensor, folder: Path) -> Iterator[Tensor]:
+    codec, settings = held.run.codec, held.run.config.evaluation
+    for batch in _batches(len(codes_NKT), settings.batch_size):
+        for number, audio_N in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
+            if number < settings.samples:
+                keep_sample(folder, held.crops[number], audio_N, codec.sample_rate)
+            yield audio_N
+
+
+def _batches(count: int, size: int) -> list[list[int]]:
+    numbers: Sequence[int] = range(count)
+    return [list(numbers[i : i + size]) for i in range(0, count, size)]

@@ -1,0 +1,82 @@
+"""Hydra's compose for the commands that take overrides: plain argv, so every rank of a launch sees the same."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import musicbench
+from musicbench.errors import UserError
+
+
+def shipped_folder(name: str) -> Path:
+    """``conf`` or ``sweeps``: inside the installed package, or beside it in a checkout.
+
+    Raises:
+        UserError: the installation is incomplete.
+    """
+    package = Path(musicbench.__file__).parent
+    for folder in (package / name, package.parent / name):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"the {name} folder is missing; install musicbench again")
+
+
+def compose(name: str, argv: list[str]) -> DictConfig:
+    """The configuration ``name`` with overrides.
+
+    Raises:
+        UserError: an override names an unknown key, group or choice, or its grammar is wrong.
+    """
+    if any(a in ("-h", "--help") for a in argv):
+        raise SystemExit(_help(name))
+    try:
+        with initialize_config_dir(str(shipped_folder("conf")), version_base="1.3"):
+            config = hydra_compose(name, overrides=argv)
+        OmegaConf.resolve(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ if error.__cause__ is not None else error
+        raise UserError(
+            f"{_first_lines(error)} ({_first_lines(cause)})" if cause is not error else _first_lines(error)
+        ) from error
+    return config
+
+
+def amend(config: DictConfig, overrides: list[str]) -> DictConfig:
+    """A resolved configuration with some values replaced (``key=value`` of existing keys only).
+
+    Raises:
+        UserError: an override has no such key.
+    """
+    OmegaConf.set_struct(config, True)
+    try:
+        config.merge_with_dotlist(overrides)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise UserError(_first_lines(error)) from error
+    return config
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain containers (checkpoints and records hold nothing else)."""
+    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def _first_lines(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:3]) or type(error).__name__
+
+
+def _help(name: str) -> str:
+    lines = [f"usage: musicbench {name} [group=choice] [key=value] ...", "", "groups:"]
+    for group in sorted(folder for folder in shipped_folder("conf").iterdir() if folder.is_dir()):
+        choices = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
+        if choices:
+            lines.append(f"  {group.name:11} {choices}")
+    text = (shipped_folder("conf") / f"{name}.yaml").read_text(encoding="utf-8")
+    return "\n".join([*lines, "", f"keys (conf/{name}.yaml):", text])

@@ -1,0 +1,68 @@
+"""Evaluate a baseline or reference system, or a trained run once more; writes its record."""
+
+from pathlib import Path
+from typing import Any
+
+SYSTEMS = ("ground_truth", "codec", "uniform", "unigram")
+
+
+def main(argv: list[str]) -> int:
+    """Hydra application: ``musicbench evaluate system=unigram`` or ``run=FOLDER``."""
+    from musicbench.commands.config import compose
+    from musicbench.errors import UserError
+
+    config = compose("evaluate", argv)
+    if (config.run is None) == (config.system is None):
+        raise UserError(f"give either run=FOLDER or system=NAME, one of {', '.join(SYSTEMS)}")
+    if config.system is not None and config.system not in SYSTEMS:
+        raise UserError(f"unknown system {config.system!r}; choose one of {', '.join(SYSTEMS)}")
+
+    from musicbench.commands.assemble import Assembly, set_threads
+    from musicbench.commands.assess import RECORD
+    from musicbench.commands.train import assess_run
+
+    if config.run is not None:
+        set_threads(config)
+        folder = Path(config.run)
+        print(f"record: {assess_run(Assembly(run_configuration(folder)), folder)}")
+    else:
+        print(f"record: {assess_baseline(argv) / RECORD}")
+    return 0
+
+
+def run_configuration(folder: Path) -> Any:
+    """The resolved configuration that a trained run keeps in its folder."""
+    from omegaconf import OmegaConf
+
+    from musicbench.errors import UserError
+
+    path = folder / "config.yaml"
+    try:
+        return OmegaConf.create(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} is no run folder: {path.name} is missing or damaged") from error
+
+
+def assess_baseline(overrides: list[str]) -> Path:
+    """Evaluate ``system=NAME`` under a configuration, unless that is done already; its run folder."""
+    from musicbench.commands import assess
+    from musicbench.commands.assemble import Assembly, set_threads
+    from musicbench.commands.config import compose
+    from musicbench.commands.systems import baseline
+
+    config = compose("evaluate", overrides)
+    set_threads(config)
+    run, name = Assembly(config), config.system
+    folder = run.folder
+    if (folder / assess.RECORD).is_file():
+        return folder
+    held = assess.HeldOut(run)
+    if name == "ground_truth":
+        found = assess.assess_originals(held)
+    elif name == "codec":
+        found = assess.assess_codes(held, held.codes_NKT, folder, assess.Findings())
+    else:
+        found = assess.assess_system(held, baseline(run, name), folder, speed=False)
+    kind = "reference" if name in ("ground_truth", "codec") else "baseline"
+    assess.record(held, found, assess.Facts(kind), run.identity, folder)
+    return folder

@@ -1,0 +1,137 @@
+"""Train one run under Lightning, or go on where it was interrupted."""
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import yaml
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+
+from musicbench.commands.assemble import Assembly
+from musicbench.data.module import TokenDataModule
+from musicbench.errors import UserError
+from musicbench.files import atomic_path
+from musicbench.generators.batch import Batch
+from musicbench.generators.guard import NonFiniteGuard
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+MONITOR = "validation/bits_per_frame"
+
+
+class WallClock(Callback):
+    """Seconds spent training, summed over interruptions, and the running training loss."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.recent: list[float] = []
+        self._since = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._since = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._since
+        self._since = now
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = state_dict["seconds"]
+
+
+def fit(run: Assembly, folder: Path) -> None:
+    """Train until the configured step; afterwards ``folder`` holds the best and the last checkpoint.
+
+    Raises:
+        UserError: the settings do not fit together, or training diverged.
+    """
+    config = run.config
+    _quiet()
+    torch.set_float32_matmul_precision("high")
+    model = run.model()
+    trainer = _trainer(run, folder)
+    share, rest = divmod(config.training.batch_size, trainer.world_size * config.training.accumulate)
+    if rest or not share:
+        raise UserError(
+            f"training.batch_size={config.training.batch_size} must be a multiple of processes x accumulate = "
+            f"{trainer.world_size} x {config.training.accumulate}"
+        )
+    data = TokenDataModule(
+        run.store,
+        run.captions.batch,
+        Batch,
+        seconds=config.data.seconds,
+        batch_size=share,
+        validation_per_piece=config.data.validation_per_piece,
+        seed=config.seed,
+        workers=config.data.workers,
+    )
+    if trainer.is_global_zero:
+        with atomic_path(folder / "config.yaml") as temporary:
+            temporary.write_text(yaml.safe_dump(run.plain, sort_keys=False), encoding="utf-8")
+    last = folder / LAST
+    trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
+    config = run.config
+    training = config.training
+    callbacks: list[Callback] = [
+        # Index tables are buffers too, and an average of integers is no integer.
+        EMAWeightAveraging(decay=training.ema_decay, use_buffers=False),
+        ModelCheckpoint(
+            folder,
+            filename=Path(BEST).stem,
+            monitor=MONITOR,
+            mode="min",
+            enable_version_counter=False,
+            every_n_train_steps=None,
+        ),
+        ModelCheckpoint(
+            folder,
+            filename=Path(LAST).stem,
+            every_n_train_steps=training.save_every,
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        ),
+        NonFiniteGuard(training.max_nonfinite),
+        WallClock(),
+        TQDMProgressBar(refresh_rate=1),
+    ]
+    return pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=config.trainer.devices,
+        num_nodes=config.trainer.num_nodes,
+        strategy=config.trainer.strategy,
+        precision=run.precision,  # type: ignore[arg-type]
+        logger=instantiate(config.logger, save_dir=str(folder)),
+        callbacks=callbacks,
+        max_steps=training.steps,
+        max_epochs=-1,
+        accumulate_grad_batches=training.accumulate,
+        gradient_clip_val=config.optimiser.clip_norm or None,
+        val_check_interval=training.validate_every * training.accumulate,
+        check_val_every_n_epoch=None,
+        log_every_n_steps=10,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+
+
+def _quiet() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

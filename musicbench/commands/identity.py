@@ -1,0 +1,55 @@
+"""Which run a configuration is: its id, its label and its folder."""
+
+import hashlib
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+NUMERICS = 1
+"""Raised by hand whenever a change of the code changes results of an unchanged configuration."""
+
+# Where a run is written, watched and resumed does not change its numbers.
+_NEUTRAL = ("output", "cache", "logger", "run")
+_NEUTRAL_KEYS = {
+    "training": ("save_every", "max_nonfinite"),
+    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads"),
+    "data": ("workers", "store"),
+    "evaluation": ("samples",),
+}
+
+
+def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
+    """Eight hex digits of everything that changes a run's numbers.
+
+    Args:
+        config: resolved, plain.
+        contents: hashes of the data, codec, judge and text encoder.
+    """
+    kept = recorded_config(config)
+    kept.pop("row")
+    for group, keys in _NEUTRAL_KEYS.items():
+        for key in keys:
+            kept.get(group, {}).pop(key, None)
+    text = json.dumps([kept, contents, NUMERICS], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as a record keeps it: without the places of one machine."""
+    return {key: value for key, value in deepcopy(config).items() if key not in _NEUTRAL}
+
+
+def row_label(config: dict[str, Any]) -> str:
+    """Label of the table row: ``row``, or the pattern with its schedule unless sequential."""
+    if config["row"]:
+        return str(config["row"])
+    if config.get("system"):
+        return str(config["system"])
+    pattern, schedule = config["pattern"]["pattern"], config["schedule"]["schedule"]
+    return pattern if schedule == "sequential" else f"{pattern}.{schedule}"
+
+
+def run_folder(config: dict[str, Any], identity: str) -> Path:
+    """``<output>/<row>-<id>``."""
+    return Path(config["output"]) / f"{row_label(config)}-{identity}"

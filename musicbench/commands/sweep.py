@@ -1,0 +1,83 @@
+"""Run a sweep file here, one run after the other, and fill its table; finished runs are skipped."""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from musicbench.files import atomic_path
+
+
+def main(argv: list[str]) -> int:
+    """``musicbench sweep sweeps/patterns_10s.yaml --table results/patterns_10s``."""
+    parser = argparse.ArgumentParser(prog="musicbench sweep", description=__doc__)
+    parser.add_argument("file", type=Path, help="W&B sweep file (method: grid)")
+    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of the run folders")
+    parser.add_argument("--table", type=Path, metavar="FOLDER", help="folder with a table.yaml to fill")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands only")
+    arguments = parser.parse_args(argv)
+
+    from musicbench.launch.sweep_file import expand
+
+    runs = [[*overrides, f"output={arguments.output}"] for overrides in expand(arguments.file)]
+    if arguments.dry_run:
+        for overrides in runs:
+            print(" ".join(["musicbench", "train", *overrides]))
+        return 0
+    folders = train_all(runs)
+    if arguments.table:
+        fill_table(arguments.table, [*folders, *assess_baselines(runs[0], arguments.table)])
+    return 0 if len(folders) == len(runs) else 1
+
+
+def train_all(runs: list[list[str]]) -> list[Path]:
+    """Train and evaluate every run in a process of its own; the folders of those that succeeded."""
+    from musicbench.commands.assemble import Assembly
+    from musicbench.commands.assess import RECORD
+    from musicbench.commands.config import compose
+
+    folders = []
+    for number, overrides in enumerate(runs, 1):
+        folder = Assembly(compose("train", overrides)).folder
+        print(f"\n[{number}/{len(runs)}] musicbench train {' '.join(overrides)}", flush=True)
+        if (folder / RECORD).is_file():
+            print(f"finished already: {folder / RECORD}")
+        else:
+            code = subprocess.call([sys.executable, "-m", "musicbench.cli", "train", *overrides])
+            if code == 130:
+                raise KeyboardInterrupt
+            if code:
+                print(f"failed with exit code {code}; the other runs go on", file=sys.stderr)
+                continue
+        folders.append(folder)
+    return folders
+
+
+def assess_baselines(overrides: list[str], table: Path) -> list[Path]:
+    """Evaluate the rows of a table that need no training, under the protocol of a run's overrides."""
+    from musicbench.commands.evaluate import SYSTEMS, assess_baseline
+    from musicbench.study.table_spec import read_spec
+
+    # The pattern and the model of a baseline are irrelevant; experiment and output are not.
+    common = [o for o in overrides if o.startswith(("experiment=", "output=", "evaluation.", "data."))]
+    folders = []
+    for row in read_spec(table / "table.yaml")["rows"]:
+        if row["row"] in SYSTEMS:
+            print(f"\nmusicbench evaluate system={row['row']} {' '.join(common)}", flush=True)
+            folders.append(assess_baseline([*common, f"system={row['row']}"]))
+    return folders
+
+
+def fill_table(table: Path, folders: list[Path]) -> None:
+    """Put the records of finished runs into ``<table>/records``, draw their samples and render the table."""
+    from musicbench.commands import table as table_command
+    from musicbench.commands.assess import RECORD
+    from musicbench.commands.samples import draw_samples
+
+    for folder in folders:
+        with atomic_path(table / "records" / f"{folder.name}.json") as temporary:
+            shutil.copyfile(folder / RECORD, temporary)
+    draw_samples(folders, table / "samples.png")
+    print()
+    table_command.main([str(table)])

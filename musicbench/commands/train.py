@@ -1,0 +1,98 @@
+"""Train one run and evaluate it; an interrupted run goes on, a finished one is recognised."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+
+def main(argv: list[str]) -> int:
+    """Hydra application: ``musicbench train pattern=stack_delay seed=1``."""
+    from musicbench.commands.config import compose
+
+    config = compose("train", argv)
+
+    from musicbench.commands.assemble import Assembly, set_threads
+    from musicbench.commands.assess import RECORD
+    from musicbench.commands.fit import fit
+
+    set_threads(config)
+    run = Assembly(config)
+    folder = run.folder
+    if (folder / RECORD).is_file():
+        print(f"finished already: {folder / RECORD}")
+        return 0
+    print(f"run folder: {folder}")
+    if not (folder / TRAINED).is_file():
+        fit(run, folder)
+        (folder / TRAINED).touch()
+    if _is_first_process():
+        print(f"record: {assess_run(run, folder)}")
+    return 0
+
+
+TRAINED = "trained"
+
+
+def assess_run(run: Any, folder: Path) -> Path:
+    """Evaluate the best checkpoint of a run folder and write its record."""
+    from musicbench.commands.assess import Facts, HeldOut, assess_system, record
+    from musicbench.commands.systems import CaptionedModel, load_trained, sampling
+
+    module = load_trained(run, folder)
+    held = HeldOut(run)
+    settings = sampling(run)
+    system = CaptionedModel(module, run.captions.batch, settings)
+    plan = module.plan_for(held.frames)
+    facts = Facts(
+        kind="trained",
+        parameters=sum(p.numel() for p in module.parameters()),
+        plan={
+            "pattern": plan.pattern,
+            "schedule": plan.schedule,
+            "frames": plan.frames,
+            "levels": plan.levels,
+            "steps": plan.steps,
+            "positions": plan.positions,
+            "peak_cache": plan.peak_cache,
+        },
+        training=_training_facts(run, module, system, folder),
+        sampling=vars(settings),
+    )
+    return record(held, assess_system(held, system, folder, speed=True), facts, run.identity, folder)
+
+
+def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[str, Any]:
+    """What training used, and where it ended on training and validation crops, both with averaged weights."""
+    import torch
+
+    from musicbench.commands.fit import LAST
+    from musicbench.data.crops import evaluation_crops
+    from musicbench.data.module import crop_codes
+    from musicbench.evaluation.likelihood import bits_per_frame
+
+    config = run.config
+    last = torch.load(folder / LAST, map_location="cpu", weights_only=True)
+    steps = config.training.steps
+    frames = steps * config.training.batch_size * run.frames
+    bits = {}
+    for split in ("train", "validation"):
+        crops = evaluation_crops(run.store, split, config.data.seconds, 1)
+        # As many training crops as there are validation crops are enough for the gap.
+        crops = crops[:: max(1, math.ceil(len(crops) / len(run.store.split("validation"))))]
+        codes = crop_codes(run.store, crops)
+        bits[split] = float(bits_per_frame(system, codes, [crop.caption for crop in crops]).mean())
+    return {
+        "steps": steps,
+        "frames": frames,
+        "positions": steps * config.training.batch_size * module.plan.positions,
+        "wall_seconds": last["callbacks"]["WallClock"]["seconds"],
+        "best_step": module.best_step,
+        "train_bits_per_frame": bits["train"],
+        "validation_bits_per_frame": bits["validation"],
+    }
+
+
+def _is_first_process() -> bool:
+    import torch.distributed as distributed
+
+    return not distributed.is_initialized() or distributed.get_rank() == 0

@@ -1,0 +1,1 @@
+"""Command lines of sweeps; nothing here imports a model."""

@@ -1,0 +1,49 @@
+"""W&B sweep files, read without W&B: the grid of parameters as overrides of `musicbench train`."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from musicbench.errors import UserError
+
+
+def expand(path: Path | str) -> list[list[str]]:
+    """Overrides of every run of a grid sweep, the last parameter changing fastest.
+
+    Raises:
+        UserError: the file is missing, no YAML, or no grid of listed values.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the sweep file {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
+        raise UserError(f"{path} has no 'parameters:' of a sweep")
+    if content.get("method") != "grid":
+        raise UserError(f"{path}: method must be 'grid', got {content.get('method')!r}")
+    choices = [_values(path, name, spec) for name, spec in content["parameters"].items()]
+    names = list(content["parameters"])
+    return [
+        [f"{name}={_text(value)}" for name, value in zip(names, point, strict=True)]
+        for point in itertools.product(*choices)
+    ]
+
+
+def _values(path: Path | str, name: str, spec: Any) -> list[Any]:
+    if isinstance(spec, dict) and "value" in spec:
+        return [spec["value"]]
+    if isinstance(spec, dict) and isinstance(spec.get("values"), list) and spec["values"]:
+        return list(spec["values"])
+    raise UserError(f"{path}: parameter {name!r} needs 'value:' or a non-empty list 'values:'")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
