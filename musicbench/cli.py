@@ -4,6 +4,7 @@ import ast
 import importlib
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from musicbench.errors import UserError
@@ -22,11 +23,16 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(f"unknown command {name!r}; choose one of {', '.join(COMMANDS)}")
     # Hub libraries retry for minutes when there is no hub; the tokenizer's threads warn after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.formatwarning = _one_line
     try:
         code: int = importlib.import_module(f"musicbench.commands.{name}").main(rest)
         return code
     except UserError as error:
         return _fail(str(error))
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; point stdout away so that the interpreter's last flush is silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("\nmusicbench: interrupted; the same command goes on where it was", file=sys.stderr)
         return 130
@@ -35,6 +41,10 @@ def main(argv: list[str] | None = None) -> int:
 def _fail(message: str) -> int:
     print(f"musicbench: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
+
+
+def _one_line(message: Warning | str, *_: object) -> str:
+    return f"musicbench: warning: {message}\n"
 
 
 def _usage() -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from omegaconf import DictConfig
 
 import musicbench
@@ -18,6 +19,9 @@ from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.reference import Reference
 
 ASSETS = Path(musicbench.__file__).parent / "assets"
+# Its bars for weights that load in a blink would hide ours.
+transformers.utils.logging.disable_progress_bar()
+
 REFERENCE_FILE = "judge_musicnn.npz"
 
 

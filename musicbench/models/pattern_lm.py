@@ -38,7 +38,8 @@ class PatternLM(nn.Module):
         self.levels, self.codebook_size, self.dim = levels, codebook_size, dim
         # Row V of each level is its absent embedding.
         self.embedding = nn.Embedding(levels * (codebook_size + 1), dim)
-        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        # The levels' sum starts as loud as the position code (root mean square 0.7).
+        nn.init.normal_(self.embedding.weight, std=(2 * levels) ** -0.5)
         self.conditioner = TextConditioner(text_dim, dim)
         self.transformer = Transformer(dim, layers, heads, dropout)
         self.heads_KVD = nn.Parameter(torch.randn(levels, codebook_size, dim) * dim**-0.5)

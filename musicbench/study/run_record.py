@@ -106,6 +106,13 @@ class Metric(TypedDict):
     replicates: NotRequired[list[float | None]]
 
 
+class SpeedRepeat(TypedDict):
+    """One timed round of a batch, in seconds."""
+
+    generate_seconds: float
+    codec_seconds: float
+
+
 class Speed(TypedDict):
     """Seconds to generate ``seconds_audio`` of each clip of a batch; real-time factors, the codec's apart."""
 
@@ -115,7 +122,7 @@ class Speed(TypedDict):
     codec_seconds: float
     rtf: float
     codec_rtf: float
-    repeats: list[float]
+    repeats: list[SpeedRepeat]
 
 
 class RunRecord(TypedDict):

@@ -53,7 +53,7 @@ def make_synthetic(
             "codec_seconds": 0.1,
             "rtf": factor,
             "codec_rtf": 0.02,
-            "repeats": [5 * factor, 5.1 * factor],
+            "repeats": [{"generate_seconds": 1.0, "codec_seconds": 0.5}],
         }
 
     return {

@@ -1,0 +1,94 @@
+"""Build the corpus, the mini codec, the token store and the judge's reference; or tokenise your own music."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from musicbench.errors import UserError
+
+STAGES = ("corpus", "codec", "tokens", "reference")
+
+
+def main(argv: list[str]) -> int:
+    """Hydra application; every stage goes on where it was interrupted, and is skipped when done."""
+    from musicbench.commands.config import compose
+
+    config = compose("prepare", argv)
+    stages = list(config.stages)
+    unknown = [stage for stage in stages if stage not in STAGES]
+    if unknown:
+        raise UserError(f"unknown stage {unknown[0]!r}; choose from {', '.join(STAGES)}")
+    command = shlex.join(["musicbench", "prepare", *argv])
+    if config.manifest and set(stages) & {"corpus", "codec"}:
+        stages = [stage for stage in stages if stage not in ("corpus", "codec")]
+    if "corpus" in stages:
+        from musicbench.data.corpus.build import build_corpus
+
+        settings = config.corpus
+        build_corpus(
+            Path(settings.folder), Path(settings.soundfont), settings.hours, settings.workers, settings.seed
+        )
+    if "codec" in stages:
+        _train_codec(config, command)
+    if "tokens" in stages:
+        _tokenise(config, command)
+    if "reference" in stages:
+        _judge_originals(config)
+    return 0
+
+
+def _train_codec(config: Any, command: str) -> None:
+    from hydra.utils import instantiate
+
+    from musicbench.codecs.training.loop import train_codec
+
+    folder = train_codec(instantiate(config.codec_training), config.corpus.folder, config.codec_output, command)
+    print(f"codec: {folder} (use it with codec.name_or_folder={folder})")
+
+
+def _recordings(config: Any) -> list[Any]:
+    from musicbench.data.manifest import read_corpus, read_user_manifest
+
+    return read_user_manifest(Path(config.manifest)) if config.manifest else read_corpus(Path(config.corpus.folder))
+
+
+def _tokenise(config: Any, command: str) -> None:
+    from hydra.utils import instantiate
+
+    from musicbench.data.store import TokenStore
+    from musicbench.data.tokenise import tokenise, tokenise_recordings
+
+    store = Path(config.store)
+    if store.exists():
+        TokenStore.open(store).verify()
+        print(f"token store: {store} is complete")
+        return
+    codec = instantiate(config.codec)
+    if config.manifest:
+        tokenise_recordings(_recordings(config), codec, store, {"command": command})
+    else:
+        tokenise(Path(config.corpus.folder), codec, store, {"command": command})
+    print(f"token store: {store} (use it with data.store={store})")
+
+
+def _judge_originals(config: Any) -> None:
+    from musicbench.commands.assemble import REFERENCE_FILE
+    from musicbench.evaluation.judges import MusiCNN
+    from musicbench.evaluation.reference import build_reference
+
+    path = Path(config.store) / REFERENCE_FILE
+    if path.is_file():
+        print(f"judge reference: {path} is complete")
+        return
+    build_reference(MusiCNN(), _originals(config), path)
+    print(f"judge reference: {path}")
+
+
+def _originals(config: Any) -> Iterator[tuple[str, str, Any, int]]:
+    """Original audio of the clips that the reference needs."""
+    from musicbench.data.manifest import read_audio
+
+    for recording in _recordings(config):
+        if recording.split in ("train", "test"):
+            yield (recording.id, recording.split, *read_audio(recording.audio))
