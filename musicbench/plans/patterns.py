@@ -18,7 +18,7 @@ def parallel(frames: int, levels: int) -> Iterator[Position]:
 def delay(frames: int, levels: int, delays: Sequence[int] | None = None) -> Iterator[Position]:
     """Level k of frame t at step t + delays[k]; by default delays[k] = k. Gaps keep their empty steps."""
     shift = list(range(levels)) if delays is None else list(delays)
-    if len(shift) != levels or any(d < 0 for d in shift):
+    if len(shift) != levels or any(not isinstance(d, int) or d < 0 for d in shift):
         raise ValueError(f"delays must be {levels} non-negative integers, one per level; got {shift}")
 
     def drawn(step: int) -> dict[int, int]:

@@ -151,17 +151,22 @@ def plan_from_positions(
     same_step: bool,
     positional: Positional,
 ) -> Plan:
-    """Collect a pattern's rows into arrays and relabel every frame i as ``visiting[i]``."""
+    """Collect a pattern's rows into arrays and relabel every frame i as ``visiting[i]``.
+
+    Raises:
+        ValueError: a row names a level outside the grid, or the plan breaks an invariant.
+    """
     table = list(rows)
     size = len(table)
     reads = np.full((size, levels), -1, dtype=np.int64)
     predicts = np.full((size, levels), -1, dtype=np.int64)
     codes = np.full((2, size), -1, dtype=np.int64)
     for p, row in enumerate(table):
-        for k, t in row.reads.items():
-            reads[p, k] = t
-        for k, t in row.predicts.items():
-            predicts[p, k] = t
+        for name, tokens, array in (("reads", row.reads, reads), ("predicts", row.predicts, predicts)):
+            for k, t in tokens.items():
+                if not 0 <= k < levels:
+                    raise ValueError(f"token (t={t}, k={k}) that a position {name} is outside the grid")
+                array[p, k] = t
         for side, given, tokens in ((0, row.frame_in, row.reads), (1, row.frame_out, row.predicts)):
             codes[side, p] = given if given is not None else tokens[min(tokens)] if tokens else -1
 
