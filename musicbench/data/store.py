@@ -1,0 +1,237 @@
+"""The token store: a folder of codec codes, captions and a card that says where they come from."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from musicbench.errors import UserError
+from musicbench.files import sha256_file
+
+FORMAT = 1
+SPLITS = ("train", "validation", "test")
+_COPY_FRAMES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One stretch of audio: frames ``start`` to ``start + frames`` of the codes, and what is known of it."""
+
+    id: str
+    piece: str
+    split: str
+    start: int
+    frames: int
+    captions: tuple[str, ...]
+    attributes: dict[str, Any]
+    source: dict[str, Any]
+
+
+class TokenStore:
+    """Read access to a token store; codes stay on disk (memory-mapped), so many processes may share it.
+
+    Attributes:
+        folder: where the store is.
+        card: the content of ``card.json``.
+        clips: all clips in the order of ``clips.jsonl``.
+        levels: K, codes per frame.
+        codebook_size: V, values per code.
+        frame_rate: frames per second.
+    """
+
+    def __init__(self, folder: Path, card: dict[str, Any], clips: tuple[Clip, ...], codes_KT: np.ndarray) -> None:
+        self.folder = folder
+        self.card = card
+        self.clips = clips
+        self.levels = int(card["codec"]["levels"])
+        self.codebook_size = int(card["codec"]["codebook_size"])
+        self.frame_rate = float(card["codec"]["frame_rate"])
+        self._codes_KT = codes_KT
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Self:
+        """Open a store and check card, sizes and clip table (but not the hash of the codes: see ``verify``).
+
+        Raises:
+            UserError: a file is missing, truncated, not of this format, or does not fit the others.
+        """
+        folder = Path(folder)
+        for name in ("card.json", "clips.jsonl", "codes.npy"):
+            if not (folder / name).is_file():
+                raise UserError(f"no token store in {folder}: {name} is missing; make it with `musicbench prepare`")
+        card = _read_json(folder / "card.json")
+        if not isinstance(card, dict) or card.get("format") != FORMAT:
+            found = card.get("format") if isinstance(card, dict) else None
+            raise UserError(f"{folder}/card.json has format {found}, not {FORMAT}; make the store again")
+        if sha256_file(folder / "clips.jsonl") != card.get("clips_sha256"):
+            raise UserError(f"{folder}/clips.jsonl does not match its card; restore it or make the store again")
+        try:
+            codes_KT = np.load(folder / "codes.npy", mmap_mode="r")
+        except (ValueError, OSError, EOFError) as error:
+            raise UserError(f"{folder}/codes.npy is truncated or damaged ({error}); restore it") from error
+        clips = _read_clips(folder / "clips.jsonl")
+        try:
+            store = cls(folder, card, clips, codes_KT)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{folder}/card.json lacks a proper codec entry ({error}); restore it") from error
+        if codes_KT.dtype != np.uint16 or codes_KT.ndim != 2 or codes_KT.shape[0] != store.levels:
+            raise UserError(
+                f"{folder}/codes.npy holds {codes_KT.dtype} {codes_KT.shape}, "
+                f"the card says uint16 [{store.levels}, frames]; restore it"
+            )
+        for clip in clips:
+            if clip.start < 0 or clip.frames < 1 or clip.start + clip.frames > codes_KT.shape[1]:
+                raise UserError(f"clip {clip.id} lies outside of {folder}/codes.npy; restore the store")
+        return store
+
+    def __reduce__(self) -> tuple[Callable[..., "TokenStore"], tuple[Path]]:
+        # Workers open the files themselves: a pickled memory map would carry all the codes.
+        return type(self).open, (self.folder,)
+
+    def verify(self) -> None:
+        """Read all codes and compare their hash with the card.
+
+        Raises:
+            UserError: they differ.
+        """
+        if sha256_file(self.folder / "codes.npy") != self.card.get("codes_sha256"):
+            raise UserError(f"{self.folder}/codes.npy does not match its card; restore it or make the store again")
+
+    def split(self, name: str) -> tuple[Clip, ...]:
+        """The clips of "train", "validation" or "test".
+
+        Raises:
+            UserError: there is no such split.
+        """
+        if name not in SPLITS:
+            raise UserError(f"no split {name!r}; choose one of {', '.join(SPLITS)}")
+        return tuple(clip for clip in self.clips if clip.split == name)
+
+    def codes(self, clip: Clip, start: int = 0, frames: int | None = None) -> np.ndarray:
+        """A copy of codes uint16 [K, T]: ``frames`` frames (default: to the end) from ``start`` of the clip.
+
+        Raises:
+            IndexError: the range does not lie within the clip.
+        """
+        frames = clip.frames - start if frames is None else frames
+        if start < 0 or frames < 0 or start + frames > clip.frames:
+            raise IndexError(f"frames {start} to {start + frames} of clip {clip.id}, which has {clip.frames}")
+        first = clip.start + start
+        return np.array(self._codes_KT[:, first : first + frames])
+
+
+def write_store(folder: Path | str, clips_with_codes: Iterable[tuple[Clip, np.ndarray]], card: dict[str, Any]) -> None:
+    """Write a new store; the folder appears complete, or not at all.
+
+    Args:
+        folder: must not exist yet.
+        clips_with_codes: clips with integer codes [K, T]; their ``start`` and ``frames`` are filled in here.
+        card: "codec" (id, sha256, sample_rate, frame_rate, levels, codebook_size) and any further entries;
+            format, splits and hashes are added.
+
+    Raises:
+        UserError: the folder exists or cannot be written, a code is not below the codebook size, an id
+            is used twice, a split is unknown, a piece is in two splits, or there is no clip at all.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise UserError(f"{folder} exists already; remove it or choose another folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
+    try:
+        _fill(work, clips_with_codes, card)
+        work.chmod(0o755)
+        work.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; free space or choose another folder") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _fill(work: Path, clips_with_codes: Iterable[tuple[Clip, np.ndarray]], card: dict[str, Any]) -> None:
+    levels, size = int(card["codec"]["levels"]), int(card["codec"]["codebook_size"])
+    clips: list[Clip] = []
+    splits: dict[str, str] = {}
+    total = 0
+    # One raw file per level, because the number of frames, and so the place of a level, is known last.
+    raws: list[BinaryIO] = [(work / f"level{level}").open("w+b") for level in range(levels)]
+    try:
+        for clip, codes_KT in clips_with_codes:
+            _check(clip, codes_KT, levels, size, splits)
+            for level, raw in enumerate(raws):
+                raw.write(codes_KT[level].astype("<u2").tobytes())
+            clips.append(replace(clip, start=total, frames=codes_KT.shape[1]))
+            total += codes_KT.shape[1]
+        if not clips:
+            raise UserError("there is no clip to write a token store from; check the corpus folder or manifest")
+        if len({clip.id for clip in clips}) != len(clips):
+            raise UserError("two clips have the same id; rename one of the audio files")
+        codes = np.lib.format.open_memmap(work / "codes.npy", "w+", np.dtype("<u2"), (levels, total))
+        for level, raw in enumerate(raws):
+            raw.seek(0)
+            for first in range(0, total, _COPY_FRAMES):
+                block = np.frombuffer(raw.read(2 * _COPY_FRAMES), "<u2")
+                codes[level, first : first + len(block)] = block
+        codes.flush()
+    finally:
+        for raw in raws:
+            raw.close()
+            Path(raw.name).unlink()
+    lines = "".join(json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in clips)
+    (work / "clips.jsonl").write_text(lines, encoding="utf-8")
+    full = {
+        "format": FORMAT,
+        **card,
+        "splits": _split_sizes(clips, float(card["codec"]["frame_rate"])),
+        "codes_sha256": sha256_file(work / "codes.npy"),
+        "clips_sha256": sha256_file(work / "clips.jsonl"),
+    }
+    (work / "card.json").write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _check(clip: Clip, codes_KT: np.ndarray, levels: int, size: int, splits: dict[str, str]) -> None:
+    if codes_KT.ndim != 2 or codes_KT.shape[0] != levels or codes_KT.shape[1] < 1:
+        raise UserError(f"codes of clip {clip.id} have shape {codes_KT.shape}, not [{levels}, frames]; check the codec")
+    if codes_KT.min() < 0 or codes_KT.max() >= size:
+        raise UserError(f"codes of clip {clip.id} are not all in 0..{size - 1}; check the codec's codebook_size")
+    if clip.split not in SPLITS:
+        raise UserError(f"clip {clip.id} has split {clip.split!r}; choose one of {', '.join(SPLITS)}")
+    if splits.setdefault(clip.piece, clip.split) != clip.split:
+        raise UserError(f"piece {clip.piece} is in two splits; give all its clips the same split")
+
+
+def _split_sizes(clips: list[Clip], frame_rate: float) -> dict[str, dict[str, float]]:
+    sizes = {}
+    for split in SPLITS:
+        members = [clip for clip in clips if clip.split == split]
+        seconds = sum(clip.frames for clip in members) / frame_rate
+        pieces = len({clip.piece for clip in members})
+        sizes[split] = {"pieces": pieces, "clips": len(members), "seconds": round(seconds, 2)}
+    return sizes
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}); restore it or make the store again") from error
+
+
+def _read_clips(path: Path) -> tuple[Clip, ...]:
+    names = {field.name for field in fields(Clip)}
+    clips = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            values = json.loads(line)
+            clips.append(Clip(**{**{name: values[name] for name in names}, "captions": tuple(values["captions"])}))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UserError(f"{path} line {number} is not a clip ({error!r}); make the store again") from error
+    return tuple(clips)
