@@ -1,0 +1,1 @@
+"""The embedded corpus: public-domain scores, re-orchestrated, rendered and captioned by construction."""
