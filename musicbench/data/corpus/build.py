@@ -1,0 +1,173 @@
+"""Build the audio corpus: parse, drop duplicates, split by piece, arrange, render and caption. Resumable."""
+
+import json
+import random
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from musicbench.data.corpus import rendering
+from musicbench.data.corpus.arrange import MIN_SECONDS, arrange
+from musicbench.data.corpus.captions import captions
+from musicbench.data.corpus.catalogue import COLLECTIONS, Work, corpus_folder, find_works
+from musicbench.data.corpus.fingerprint import stable_hash
+from musicbench.data.corpus.plan import Job, plan_clips
+from musicbench.data.corpus.scores import Score, ScoreError, parse
+from musicbench.files import atomic_path, sha256_file
+
+PARSE_LIMIT_SECONDS = 40
+RENDER_LIMIT_SECONDS = 90
+
+
+def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed: int) -> None:
+    """Fill ``folder`` with ``audio/<clip id>.flac``, ``clips.jsonl``, ``corpus.json`` and ``skipped.jsonl``.
+
+    Finished clips are kept, so the call can be repeated after an interruption. The clips depend on ``seed``
+    and ``hours``, on the versions of music21 and FluidSynth, and on the soundfont; not on ``workers``.
+
+    Raises:
+        UserError: music21, its corpus, fluidsynth or the soundfont is missing, or the folder cannot be
+            written.
+    """
+    rendering.require_fluidsynth(soundfont)
+    sources = corpus_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = _parse_all(folder, find_works(sources), sources, workers)
+    jobs = plan_clips(scores, hours, seed)
+    table, done = folder / "clips.jsonl", set()
+    if table.is_file():
+        # A line cut off by an interruption is dropped together with its clip.
+        lines = [line for line in table.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+        _write_text(table, "".join(lines))
+        done = {json.loads(line)["id"] for line in lines}
+    todo = [job for job in jobs if job.id not in done]
+    with table.open("a") as clips, (folder / "skipped.jsonl").open("w") as skipped:
+        arguments = [(job, folder / "audio", soundfont, seed) for job in todo]
+        for job, outcome in _run(_make_clip, arguments, workers, "rendering"):
+            if isinstance(outcome, str):
+                skipped.write(json.dumps({"id": job[0].id, "reason": outcome}) + "\n")
+            else:
+                clips.write(json.dumps(outcome, ensure_ascii=False) + "\n")
+                clips.flush()
+    kept = [json.loads(line) for line in table.read_text().splitlines()]
+    _write_text(table, "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in sorted(kept, key=lambda c: c["id"])))
+    card = {
+        "sources": [asdict(c) for c in COLLECTIONS.values() if any(k["source"]["collection"] == c.name for k in kept)],
+        "soundfont": {"name": soundfont.name, "sha256": sha256_file(soundfont)},
+        "fluidsynth": rendering.fluidsynth_version(),
+        "seed": seed,
+        "hours": hours,
+    }
+    _write_text(folder / "corpus.json", json.dumps(card, indent=2) + "\n")
+
+
+def _parse_all(folder: Path, works: list[Work], sources: Path, workers: int) -> list[Score]:
+    """Usable works in catalogue order, kept in ``scores.jsonl``; the others go to ``unusable.jsonl``."""
+    cache = folder / "scores.jsonl"
+    if not cache.is_file():
+        found, failed = {}, []
+        for (work, _), outcome in _run(_parse_one, [(work, sources) for work in works], workers, "parsing"):
+            if isinstance(outcome, str):
+                failed.append({"id": work.id, "reason": outcome})
+            else:
+                found[work.id] = outcome
+        _write_text(folder / "unusable.jsonl", "".join(json.dumps(line) + "\n" for line in failed))
+        _write_text(cache, "".join(json.dumps(found[w.id]) + "\n" for w in works if w.id in found))
+    return [_score(json.loads(line)) for line in cache.read_text().splitlines()]
+
+
+def _score(fields: dict[str, Any]) -> Score:
+    fields["key"] = tuple(fields["key"]) if fields["key"] else None
+    fields["bars"] = [tuple(bar) for bar in fields["bars"]]
+    fields["parts"] = [[tuple(note) for note in part] for part in fields["parts"]]
+    return Score(**fields)
+
+
+def _parse_one(work: Work, sources: Path) -> dict[str, Any] | str:
+    return _guarded(PARSE_LIMIT_SECONDS, lambda: asdict(parse(work, sources)))
+
+
+def _make_clip(job: Job, audio_folder: Path, soundfont: Path, seed: int) -> dict[str, Any] | str:
+    """Render one clip; its line for the clip table, or the reason why there is none."""
+
+    def make() -> dict[str, Any]:
+        rng = random.Random(stable_hash(seed, "clip", job.id))
+        arrangement = arrange(job.score, rng, job.position)
+        audio = rendering.render(arrangement, soundfont, rng)
+        seconds = len(audio) / rendering.SAMPLE_RATE
+        if seconds < MIN_SECONDS:
+            raise ScoreError(f"only {seconds:.1f} s long")
+        rendering.write_flac(audio_folder / f"{job.id}.flac", audio)
+        score = job.score
+        return {
+            "id": job.id,
+            "piece": score.id,
+            "split": job.split,
+            "seconds": seconds,
+            "captions": captions(arrangement.attributes),
+            "attributes": arrangement.attributes,
+            "source": {
+                "title": score.title,
+                "composer": score.composer,
+                "path": score.path,
+                "collection": score.collection,
+                "licence": COLLECTIONS[score.collection].licence,
+            },
+        }
+
+    return _guarded(RENDER_LIMIT_SECONDS, make)
+
+
+def _guarded(limit_seconds: int, make: Callable[[], dict[str, Any]]) -> dict[str, Any] | str:
+    """The result, or why this one work failed: one bad score must not end the build."""
+    try:
+        with _time_limit(limit_seconds):
+            return make()
+    except ScoreError as error:
+        return str(error)
+    except TimeoutError:
+        return f"took longer than {limit_seconds} s"
+    except Exception as error:  # music21 raises errors of every kind on odd scores
+        return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _time_limit(seconds: int) -> Iterator[None]:
+    """TimeoutError in the main thread of a (worker) process after ``seconds``."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _run(
+    function: Callable[..., Any], arguments: list[tuple[Any, ...]], workers: int, what: str
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """(arguments, result) pairs in order of completion, with a progress bar."""
+    # Not forked: the caller may have started threads (torch), which a fork would leave half alive.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(function, *argument): argument for argument in arguments}
+        try:
+            for future in tqdm(as_completed(futures), total=len(futures), desc=what, unit="piece"):
+                yield futures[future], future.result()
+        finally:  # an interrupted build must not work off the queue first
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
