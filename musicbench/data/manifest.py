@@ -1,0 +1,124 @@
+"""Which audio there is and what is said of it: the rendered corpus, or a user's own recordings."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from musicbench.data.store import SPLITS
+from musicbench.errors import UserError
+
+HELD_OUT_PERCENT = 10  # of a user's pieces, for each of validation and test
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An audio file with its captions, before encoding."""
+
+    id: str
+    piece: str
+    split: str
+    audio: Path
+    captions: tuple[str, ...]
+    attributes: dict[str, Any]
+    source: dict[str, Any]
+
+
+def read_corpus(folder: Path) -> list[Recording]:
+    """The recordings of a corpus folder.
+
+    Raises:
+        UserError: a file is missing or not valid.
+    """
+    for name in ("clips.jsonl", "corpus.json"):
+        if not (folder / name).is_file():
+            raise UserError(f"no finished audio corpus in {folder}: {name} is missing; build it first")
+    recordings = []
+    for where, values in _lines(folder / "clips.jsonl"):
+        try:
+            fields = {name: values[name] for name in ("id", "piece", "split", "attributes", "source")}
+            recording = Recording(
+                **fields, captions=tuple(values["captions"]), audio=folder / "audio" / f"{values['id']}.flac"
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{where} is not a clip ({error!r}); build the corpus again") from error
+        recordings.append(recording)
+    return recordings
+
+
+def read_user_manifest(path: Path) -> list[Recording]:
+    """A user's own music: JSON lines of {"audio", "text"} and optionally "piece", "split", "licence".
+
+    Audio paths are relative to the manifest. "text" is a caption or a list of them. Without "piece" a file is
+    its own piece; without "split" a piece goes to validation or test by its hash (about a tenth each).
+
+    Raises:
+        UserError: the manifest is missing or malformed, an audio file does not exist, or a piece has
+            two splits.
+    """
+    if not path.is_file():
+        raise UserError(f"no manifest at {path}; give a file of JSON lines with audio and text")
+    recordings = [_own_recording(path, where, values) for where, values in _lines(path)]
+    # A split named on one line holds for the whole piece, wherever the line is.
+    splits: dict[str, str] = {}
+    for recording in recordings:
+        if recording.split and splits.setdefault(recording.piece, recording.split) != recording.split:
+            raise UserError(f"{path}: piece {recording.piece} is in two splits; give all its lines the same split")
+    recordings = [replace(r, split=splits.get(r.piece) or hashed_split(r.piece)) for r in recordings]
+    if not recordings:
+        raise UserError(f"{path} is empty; give JSON lines with audio and text")
+    return recordings
+
+
+def _own_recording(path: Path, where: str, values: Any) -> Recording:
+    if not isinstance(values, dict) or not isinstance(values.get("audio"), str):
+        raise UserError(f'{where} has no "audio"; write {{"audio": "file.wav", "text": "caption"}}')
+    texts = values.get("text")
+    texts = [texts] if isinstance(texts, str) else texts
+    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
+        raise UserError(f'{where} has no "text"; write a caption or a list of captions')
+    name, split = values["audio"], values.get("split") or ""
+    audio = path.parent / name
+    if not audio.is_file():
+        raise UserError(f"{where} names {name}, which is not there; correct the path (relative to the manifest)")
+    if split and split not in SPLITS:
+        raise UserError(f"{where} has split {split!r}; choose one of {', '.join(SPLITS)}")
+    piece = str(values.get("piece", name))
+    source = {"title": piece, "composer": None, "path": name, "licence": values.get("licence")}
+    return Recording(name, piece, split, audio, tuple(texts), {}, source)
+
+
+def hashed_split(piece: str) -> str:
+    """The split of a piece: the same on every machine, whatever else is in the manifest."""
+    bucket = int(hashlib.sha256(piece.encode()).hexdigest(), 16) % 100
+    return "test" if bucket < HELD_OUT_PERCENT else "validation" if bucket < 2 * HELD_OUT_PERCENT else "train"
+
+
+def read_audio(path: Path) -> tuple[torch.Tensor, int]:
+    """Mono float32 samples [N] (channels averaged) and the sample rate in Hz.
+
+    Raises:
+        UserError: the file cannot be read, is empty, or holds samples that are not finite.
+    """
+    try:
+        audio_NC, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UserError(f"cannot read the audio file {path} ({error}); replace it or take it out") from error
+    if len(audio_NC) == 0 or not np.isfinite(audio_NC).all():
+        raise UserError(f"the audio file {path} is empty or holds non-finite samples; replace it or take it out")
+    return torch.from_numpy(audio_NC.mean(axis=1)), int(rate)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            try:
+                yield f"{path} line {number}", json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path} line {number} is not valid JSON ({error}); correct it") from error

@@ -1,0 +1,127 @@
+"""Audio and captions become a token store: the rendered corpus, or a user's own recordings."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchaudio
+from tqdm import tqdm
+
+from musicbench.codecs.base import Codec
+from musicbench.data.manifest import Recording, read_audio, read_corpus
+from musicbench.data.store import Clip, write_store
+from musicbench.errors import UserError
+from musicbench.files import atomic_path
+
+
+def tokenise(corpus_folder: Path, codec: Codec, store_folder: Path, card_extra: dict[str, Any]) -> None:
+    """Encode the corpus that ``build_corpus`` made into a new token store.
+
+    Args:
+        corpus_folder: holds ``clips.jsonl``, ``audio/`` and ``corpus.json``.
+        codec: encodes at its own sample rate.
+        store_folder: must not exist yet.
+        card_extra: further entries of the card, for example {"command": ...}.
+
+    Raises:
+        UserError: the corpus is missing or damaged, or the store cannot be written.
+    """
+    recordings = read_corpus(corpus_folder)
+    made_by = json.loads((corpus_folder / "corpus.json").read_text(encoding="utf-8"))
+    extra = {
+        "sources": made_by["sources"],
+        "soundfont": {**made_by["soundfont"], "renderer": f"fluidsynth {made_by['fluidsynth']}"},
+        **card_extra,
+    }
+    tokenise_recordings(recordings, codec, store_folder, extra)
+
+
+def tokenise_recordings(
+    recordings: Sequence[Recording], codec: Codec, store_folder: Path, card_extra: dict[str, Any]
+) -> None:
+    """Encode recordings into a new token store.
+
+    Codes of finished clips are kept in ``<store_folder>.partial`` until the store is complete, so an
+    interrupted call goes on where it stopped.
+
+    Raises:
+        UserError: an audio file cannot be read, or the store cannot be written.
+    """
+    if store_folder.exists():
+        raise UserError(f"{store_folder} exists already; remove it or choose another folder")
+    partial = store_folder.with_name(store_folder.name + ".partial")
+    made: list[Path] = []
+
+    def encoded() -> Iterator[tuple[Clip, np.ndarray]]:
+        for recording in tqdm(recordings, desc="encoding", unit="clip"):
+            name = hashlib.sha256(f"{codec.sha256} {recording.id} {recording.audio}".encode()).hexdigest()[:32]
+            path = partial / f"{name}.npy"
+            if not path.is_file():
+                codes_KT = encode_file(recording.audio, codec)
+                with atomic_path(path) as temporary:
+                    np.save(temporary, codes_KT)
+            made.append(path)
+            yield _clip(recording), np.load(path)
+
+    card = {
+        "codec": {
+            "id": codec.id,
+            "sha256": codec.sha256,
+            "sample_rate": codec.sample_rate,
+            "frame_rate": codec.frame_rate,
+            "levels": codec.levels,
+            "codebook_size": codec.codebook_size,
+        },
+        "licences": sorted({str(r.source["licence"]) for r in recordings if r.source.get("licence")}),
+        "statistics": attribute_statistics(recordings),
+        **card_extra,
+    }
+    write_store(store_folder, encoded(), card)
+    for path in made:
+        path.unlink()
+    if not any(partial.iterdir()):
+        partial.rmdir()
+
+
+def encode_file(path: Path, codec: Codec) -> np.ndarray:
+    """Codes uint16 [K, T] of one audio file: mixed down to mono and resampled to the codec's rate.
+
+    Raises:
+        UserError: the file cannot be read, is empty, or holds samples that are not finite.
+    """
+    audio_N, rate = read_audio(path)
+    if rate != codec.sample_rate:
+        audio_N = torchaudio.functional.resample(audio_N, rate, codec.sample_rate)
+    with torch.inference_mode():
+        codes_BKT = codec.encode(audio_N[None])
+    return codes_BKT[0].cpu().numpy().astype(np.uint16)
+
+
+def attribute_statistics(recordings: Sequence[Recording]) -> dict[str, dict[str, int]]:
+    """How many clips have each value of each attribute; numbers and free text are left out."""
+    counts: dict[str, Counter[str]] = {}
+    for recording in recordings:
+        for name, value in recording.attributes.items():
+            values = value if isinstance(value, list) else [value]
+            for entry in values:
+                if isinstance(entry, str):
+                    counts.setdefault(name, Counter())[entry] += 1
+    return {name: dict(sorted(counter.items())) for name, counter in sorted(counts.items())}
+
+
+def _clip(recording: Recording) -> Clip:
+    return Clip(
+        recording.id,
+        recording.piece,
+        recording.split,
+        0,
+        0,
+        recording.captions,
+        recording.attributes,
+        recording.source,
+    )

@@ -1,0 +1,178 @@
+"""From audio files to a store, with a codec whose codes can be worked out by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from musicbench.data.manifest import hashed_split, read_audio, read_corpus, read_user_manifest
+from musicbench.data.store import TokenStore
+from musicbench.data.tokenise import tokenise, tokenise_recordings
+from musicbench.errors import UserError
+
+RATE = 8000
+
+
+class MeanCodec:
+    """Two levels: the mean of each block of 80 samples, as a number from 0 to 99, and a constant."""
+
+    id = "mean"
+    sha256 = "1" * 64
+    sample_rate = RATE
+    frame_rate = 100.0
+    levels = 2
+    codebook_size = 100
+
+    def __init__(self, fail_after: int = 1000) -> None:
+        self.calls = 0
+        self.fail_after = fail_after
+
+    def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls > self.fail_after:
+            raise KeyboardInterrupt
+        padded = torch.nn.functional.pad(audio_BN, (0, -audio_BN.shape[1] % 80))
+        level_BT = (padded.unflatten(1, (-1, 80)).mean(-1) * 100).round().long().clamp(0, 99)
+        return torch.stack((level_BT, torch.full_like(level_BT, 7)), dim=1)
+
+    def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+
+def write(path: Path, value: float, seconds: float = 0.5, rate: int = RATE, channels: int = 1) -> None:
+    soundfile.write(path, np.full((round(seconds * rate), channels), value), rate, subtype="PCM_16")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    (folder / "audio").mkdir(parents=True)
+    lines = []
+    for i, split in enumerate(("train", "validation", "test")):
+        write(folder / "audio" / f"c{i}.flac", 0.1 * (i + 1))
+        attributes = {"tempo": "slow" if i else "fast", "bpm": 90, "instruments": ["flute", "harp"], "key": None}
+        source = {"title": "T", "composer": "C", "path": "p", "licence": "free"}
+        line = {"id": f"c{i}", "piece": f"p{i}", "split": split, "captions": ["a", "b"], "seconds": 0.5}
+        lines.append(json.dumps({**line, "attributes": attributes, "source": source}))
+    (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
+    card = {"sources": [{"name": "s"}], "soundfont": {"name": "f.sf2", "sha256": "2" * 64}, "fluidsynth": "2.3.1"}
+    (folder / "corpus.json").write_text(json.dumps(card))
+    return folder
+
+
+def test_corpus_becomes_a_store(corpus: Path, tmp_path: Path) -> None:
+    tokenise(corpus, MeanCodec(), tmp_path / "store", {"command": "prepare"})
+    store = TokenStore.open(tmp_path / "store")
+    for i, clip in enumerate(store.clips):
+        assert clip.frames == 50
+        np.testing.assert_array_equal(store.codes(clip), [[10 * (i + 1)] * 50, [7] * 50])
+    assert store.card["licences"] == ["free"]
+    assert store.card["command"] == "prepare"
+    assert store.card["soundfont"]["renderer"] == "fluidsynth 2.3.1"
+    assert store.card["statistics"] == {"instruments": {"flute": 3, "harp": 3}, "tempo": {"fast": 1, "slow": 2}}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "store"]
+
+
+def test_interrupted_encoding_goes_on(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tokenise(corpus, MeanCodec(fail_after=2), tmp_path / "store", {})
+    assert not (tmp_path / "store").exists()
+    codec = MeanCodec()
+    tokenise(corpus, codec, tmp_path / "store", {})
+    assert codec.calls == 1
+    assert len(TokenStore.open(tmp_path / "store").clips) == 3
+
+
+def manifest(folder: Path, *lines: dict[str, object]) -> Path:
+    path = folder / "mine.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_own_music_stereo_and_resampled(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "sub" / "a.wav"
+    stereo = np.stack([np.full(22050, 0.1), np.full(22050, 0.5)], axis=1)
+    soundfile.write(path, stereo, 44100, subtype="PCM_16")
+    recordings = read_user_manifest(manifest(tmp_path, {"audio": "sub/a.wav", "text": "a caption"}))
+    tokenise_recordings(recordings, MeanCodec(), tmp_path / "store", {})
+    store = TokenStore.open(tmp_path / "store")
+    assert store.clips[0].captions == ("a caption",)
+    codes_KT = store.codes(store.clips[0])
+    assert codes_KT.shape == (2, 50)
+    np.testing.assert_array_equal(codes_KT[0, 2:-2], 30)
+
+
+def test_splits_are_given_or_hashed_by_piece(tmp_path: Path) -> None:
+    lines = []
+    for i in range(40):
+        write(tmp_path / f"{i}.wav", 0.1, 0.01)
+        lines.append({"audio": f"{i}.wav", "text": ["x", "y"], "piece": f"piece{i // 2}"})
+    lines[1]["split"] = "test"
+    recordings = read_user_manifest(manifest(tmp_path, *lines))
+    assert recordings[0].split == recordings[1].split == "test"
+    assert [r.split for r in recordings[2:]] == [hashed_split(f"piece{i // 2}") for i in range(2, 40)]
+    names = [hashed_split(str(i)) for i in range(2000)]
+    for split in ("validation", "test"):
+        assert 150 < names.count(split) < 250
+    # Fixed for all time: a changed hash would move pieces between the splits of people's stores.
+    fixed = {"song 0": "train", "song 5": "test", "song 8": "validation", "song 11": "validation"}
+    assert {name: hashed_split(name) for name in fixed} == fixed
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"text": "x"}, 'no "audio"'),
+        ({"audio": "a.wav"}, 'no "text"'),
+        ({"audio": "a.wav", "text": ["x", 3]}, 'no "text"'),
+        ({"audio": "a.wav", "text": "  "}, 'no "text"'),
+        ({"audio": "b.wav", "text": "x"}, "b.wav, which is not there"),
+        ({"audio": "a.wav", "text": "x", "split": "dev"}, "split 'dev'"),
+    ],
+)
+def test_manifest_mistakes(tmp_path: Path, line: dict[str, object], message: str) -> None:
+    write(tmp_path / "a.wav", 0.1)
+    with pytest.raises(UserError, match=f"line 2.*{message}"):
+        read_user_manifest(manifest(tmp_path, {"audio": "a.wav", "text": "fine"}, line))
+
+
+def test_manifest_with_a_piece_in_two_splits(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", 0.1)
+    line = {"audio": "a.wav", "text": "x", "piece": "p"}
+    with pytest.raises(UserError, match="piece p is in two splits"):
+        read_user_manifest(manifest(tmp_path, {**line, "split": "test"}, {**line, "split": "train"}))
+
+
+def test_no_manifest_empty_manifest_bad_json(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no manifest"):
+        read_user_manifest(tmp_path / "none.jsonl")
+    with pytest.raises(UserError, match="is empty"):
+        read_user_manifest(manifest(tmp_path))
+    (tmp_path / "mine.jsonl").write_text("{'audio'")
+    with pytest.raises(UserError, match="line 1 is not valid JSON"):
+        read_user_manifest(tmp_path / "mine.jsonl")
+
+
+@pytest.mark.parametrize("content", [b"", b"not audio at all", b"RIFF\x00\x00\x00\x00WAVE"])
+def test_unreadable_audio(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.wav").write_bytes(content)
+    with pytest.raises(UserError, match=r"bad\.wav"):
+        read_audio(tmp_path / "bad.wav")
+
+
+def test_audio_with_nan(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), RATE, subtype="FLOAT")
+    with pytest.raises(UserError, match="non-finite"):
+        read_audio(tmp_path / "nan.wav")
+
+
+def test_corpus_missing_or_damaged(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"clips\.jsonl is missing"):
+        read_corpus(tmp_path)
+    (corpus / "clips.jsonl").write_text('{"id": "x"}\n')
+    with pytest.raises(UserError, match="line 1 is not a clip"):
+        read_corpus(corpus)
