@@ -33,16 +33,18 @@ class DecodeStep:
 
 
 def decode_steps(plan: Plan, device: torch.device) -> list[DecodeStep]:
-    """Tables of all steps of a plan; draws nothing and touches no model."""
+    """Tables of all steps of a plan that compute anything; draws nothing and touches no model."""
     slots = cache_slots(plan)
     tenant = np.full(plan.peak_cache, -1, dtype=np.int64)
     steps = []
     for s in range(plan.steps):
         first, end = int(plan.step_bounds[s]), int(plan.step_bounds[s + 1])
+        if end == first:
+            continue
         here = slice(first, end)
         tenant[slots[here]] = np.arange(first, end)
         seen = _visible(plan, tenant, np.arange(first, end))
-        live = int(np.flatnonzero(seen.any(axis=0)).max()) + 1 if end > first else 0
+        live = int(np.flatnonzero(seen.any(axis=0)).max()) + 1
         seen = seen[:, :live]
         query, level = np.nonzero(plan.predicts[here] >= 0)
         by_level = np.argsort(level, kind="stable")

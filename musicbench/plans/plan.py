@@ -99,7 +99,7 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Number of decoding steps, one network call each."""
+        """Number of decoding steps; each one that computes a position is one network call."""
         return int(self.step[-1]) + 1
 
     @property
