@@ -1,0 +1,88 @@
+"""A small model with lively attention, captions of unequal length, and all logits of a decoding run."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from musicbench.models.decode import decode
+from musicbench.models.pattern_lm import PatternLM
+from musicbench.models.step_tables import DecodeStep
+from musicbench.plans import Plan
+
+TEXT_DIM = 6
+
+
+@pytest.fixture
+def make_lm() -> Callable[..., PatternLM]:
+    """``make_lm(levels, size=11, seed=0)`` -> model in eval mode whose attention is far from uniform."""
+
+    def make(levels: int, size: int = 11, seed: int = 0) -> PatternLM:
+        torch.manual_seed(seed)
+        lm = PatternLM(levels, size, TEXT_DIM, dim=32, layers=2, heads=2).eval()
+        with torch.no_grad():
+            for name, weight in lm.named_parameters():
+                if name.endswith(("qkv.weight", "cross_q.weight", "cross_kv.weight")):
+                    weight.mul_(2)
+        return lm
+
+    return make
+
+
+@pytest.fixture
+def make_captions() -> Callable[..., tuple[Tensor, Tensor]]:
+    """``make_captions([5, 2])`` -> padded states and mask; the padding holds rubbish."""
+
+    def make(lengths: list[int], seed: int = 0) -> tuple[Tensor, Tensor]:
+        random = torch.Generator().manual_seed(seed)
+        states_BLE = torch.randn(len(lengths), max(lengths), TEXT_DIM, generator=random)
+        mask_BL = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        return states_BLE.masked_fill(~mask_BL[..., None], 50.0), mask_BL
+
+    return make
+
+
+@pytest.fixture
+def decode_logits() -> Callable[..., Tensor]:
+    """Logits [B, K, T, V] seen by cached decoding while the true codes are drawn at every step."""
+
+    def run(
+        lm: PatternLM, plan: Plan, codes_BKT: Tensor, states_BLE: Tensor, mask_BL: Tensor, cfg: float = 1.0
+    ) -> Tensor:
+        logits_BKTV = torch.full((*codes_BKT.shape, lm.codebook_size), torch.nan)
+
+        def choose(logits_BnV: Tensor, step: DecodeStep) -> Tensor:
+            logits_BKTV[:, step.level_n, step.frame_n] = logits_BnV.float()
+            return codes_BKT[:, step.level_n, step.frame_n]
+
+        drawn_BKT = decode(lm, plan, states_BLE, mask_BL, choose, cfg=cfg)
+        assert torch.equal(drawn_BKT, codes_BKT)
+        return logits_BKTV
+
+    return run
+
+
+@pytest.fixture
+def full_logits() -> Callable[..., Tensor]:
+    """Logits [B, K, T, V] of one masked forward over all positions."""
+
+    def run(
+        lm: PatternLM,
+        plan: Plan,
+        codes_BKT: Tensor,
+        states_BLE: Tensor,
+        mask_BL: Tensor,
+        dropped: bool = False,
+    ) -> Tensor:
+        dropped_B = torch.full((len(codes_BKT),), dropped)
+        with torch.inference_mode():
+            return lm(codes_BKT, lm.tensors(plan), states_BLE, mask_BL, dropped_B)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _own_random_stream() -> Iterator[None]:
+    with torch.random.fork_rng():
+        yield
