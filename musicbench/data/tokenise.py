@@ -35,6 +35,7 @@ def tokenise(corpus_folder: Path, codec: Codec, store_folder: Path, card_extra: 
     made_by = json.loads((corpus_folder / "corpus.json").read_text(encoding="utf-8"))
     extra = {
         "sources": made_by["sources"],
+        "scores": f"corpus of music21 {made_by['music21']}",
         "soundfont": {**made_by["soundfont"], "renderer": f"fluidsynth {made_by['fluidsynth']}"},
         **card_extra,
     }

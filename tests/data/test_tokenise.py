@@ -59,6 +59,7 @@ def corpus(tmp_path: Path) -> Path:
         lines.append(json.dumps({**line, "attributes": attributes, "source": source}))
     (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
     card = {"sources": [{"name": "s"}], "soundfont": {"name": "f.sf2", "sha256": "2" * 64}, "fluidsynth": "2.3.1"}
+    card["music21"] = "9.1"
     (folder / "corpus.json").write_text(json.dumps(card))
     return folder
 
@@ -71,6 +72,7 @@ def test_corpus_becomes_a_store(corpus: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(store.codes(clip), [[10 * (i + 1)] * 50, [7] * 50])
     assert store.card["licences"] == ["free"]
     assert store.card["command"] == "prepare"
+    assert store.card["scores"] == "corpus of music21 9.1"
     assert store.card["soundfont"]["renderer"] == "fluidsynth 2.3.1"
     assert store.card["statistics"] == {"instruments": {"flute": 3, "harp": 3}, "tempo": {"fast": 1, "slow": 2}}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "store"]

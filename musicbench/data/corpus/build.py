@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
         "sources": [asdict(c) for c in COLLECTIONS.values() if any(k["source"]["collection"] == c.name for k in kept)],
         "soundfont": {"name": soundfont.name, "sha256": sha256_file(soundfont)},
         "fluidsynth": rendering.fluidsynth_version(),
+        "music21": version("music21"),
         "seed": seed,
         "hours": hours,
     }

@@ -47,7 +47,9 @@ COLLECTIONS = {
         Collection("haydn", "Haydn, string quartets (MusicXML)", _UNRESTRICTED),
         Collection("mozart", "Mozart, string quartets and a piano sonata (MusicXML)", _UNRESTRICTED),
         Collection("schumann_robert", "Robert Schumann, string quartet op. 41 no. 1 (MusicXML)", _UNRESTRICTED),
-        Collection("corelli", "Corelli, trio sonata op. 3 no. 1 (MusicXML)", "CC-BY (in the file)"),
+        Collection(
+            "corelli", "Corelli, trio sonata op. 3 no. 1 (MusicXML)", "CC-BY, 2014, no author named (in the file)"
+        ),
         Collection("weber", "Weber, clarinet concertino (MusicXML)", "public domain (in the file, O. Seely 1998)"),
     )
 }
