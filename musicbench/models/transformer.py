@@ -74,19 +74,21 @@ class Transformer(nn.Module):
     """A stack of blocks and the output norm.
 
     Args:
-        dim: width D, a multiple of ``heads``.
+        dim: width D, a multiple of ``heads`` and of 4 (two halves of position codes, each cosines and sines).
         layers: number of blocks.
         heads: attention heads H.
         dropout: rate after each sub-layer, 0 to 1.
 
     Raises:
-        ValueError: ``dim`` is no multiple of ``heads``.
+        ValueError: ``dim`` is no multiple of ``heads`` or of 4.
     """
 
     def __init__(self, dim: int, layers: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"dim must be a multiple of heads; got dim={dim}, heads={heads}")
+        if dim % 4:
+            raise ValueError(f"dim must be a multiple of 4; got {dim}")
         self.dim, self.heads = dim, heads
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.out_norm = nn.LayerNorm(dim)
