@@ -85,9 +85,7 @@ def test_same_logits_of_very_short_clips(name, frames, example, decode_logits, f
     lm, codes_BKT, states_BLE, mask_BL = example(4, frames)
     plan = build(name, 4, "block_4", True, frames)
     decoded = decode_logits(lm, plan, codes_BKT, states_BLE, mask_BL)
-    torch.testing.assert_close(
-        decoded, full_logits(lm, plan, codes_BKT, states_BLE, mask_BL), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(decoded, full_logits(lm, plan, codes_BKT, states_BLE, mask_BL), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("schedule", ["sequential", "block_4"])
@@ -109,9 +107,7 @@ def test_same_logits_of_an_own_pattern_with_gaps_between_steps(
     lm, codes_BKT, states_BLE, mask_BL = example(2)
     plan = plans.build("own_gappy_pattern.pattern", FRAMES, 2, schedule)
     decoded = decode_logits(lm, plan, codes_BKT, states_BLE, mask_BL)
-    torch.testing.assert_close(
-        decoded, full_logits(lm, plan, codes_BKT, states_BLE, mask_BL), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(decoded, full_logits(lm, plan, codes_BKT, states_BLE, mask_BL), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["stack", "stack_delay"])
@@ -135,9 +131,7 @@ def test_control_same_step_is_seen(example, decode_logits, full_logits):
     assert (decoded - full).abs().max() > 0.01
 
 
-def test_control_poison_reaches_the_logits_if_the_mask_is_dropped(
-    example, decode_logits, full_logits, monkeypatch
-):
+def test_control_poison_reaches_the_logits_if_the_mask_is_dropped(example, decode_logits, full_logits, monkeypatch):
     class Careless(PoisonedCache):
         def enter(self, written, live, mask_QS):
             super().enter(written, live, mask_QS)
@@ -151,23 +145,17 @@ def test_control_poison_reaches_the_logits_if_the_mask_is_dropped(
 
 
 @pytest.mark.parametrize("name", ["delay", "stack_delay"])
-def test_guided_logits_are_those_of_two_separate_batches(
-    name, example, decode_logits, full_logits, poisoned
-):
+def test_guided_logits_are_those_of_two_separate_batches(name, example, decode_logits, full_logits, poisoned):
     lm, codes_BKT, states_BLE, mask_BL = example(4)
     plan = build(name, 4, "block_4", True)
     decoded = decode_logits(lm, plan, codes_BKT, states_BLE, mask_BL, cfg=3.0)
     conditional = full_logits(lm, plan, codes_BKT, states_BLE, mask_BL)
     unconditional = full_logits(lm, plan, codes_BKT, states_BLE, mask_BL, dropped=True)
     assert (conditional - unconditional).abs().max() > 0.05
-    torch.testing.assert_close(
-        decoded, unconditional + 3 * (conditional - unconditional), atol=3e-4, rtol=0
-    )
+    torch.testing.assert_close(decoded, unconditional + 3 * (conditional - unconditional), atol=3e-4, rtol=0)
 
 
-def test_cache_has_as_many_slots_as_the_plan_says_and_doubles_for_guidance_only(
-    example, decode_logits, monkeypatch
-):
+def test_cache_has_as_many_slots_as_the_plan_says_and_doubles_for_guidance_only(example, decode_logits, monkeypatch):
     sizes = []
 
     class Watched(KeyValueCache):
