@@ -1,0 +1,148 @@
+"""The training loss, the likelihood and the condition dropout of the autoregressive family."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from musicbench.models.decode import decode
+from musicbench.models.sampling import Sampling
+
+PATTERNS = ["parallel", "delay", "flat", "stack", "stack_delay"]
+
+
+def chain_rule(module, batch) -> torch.Tensor:
+    """log p(codes) [B] as decoding meets it: the sum over steps of the drawn tokens' log-probabilities."""
+    total_B = torch.zeros(len(batch.codes_BKT), dtype=torch.float64)
+
+    def choose(logits_BnV, step):
+        true_Bn = batch.codes_BKT[:, step.level_n, step.frame_n]
+        total_B.add_(F.log_softmax(logits_BnV.double(), -1).gather(-1, true_Bn[..., None]).sum((1, 2)))
+        return true_Bn
+
+    plan = module.plan_for(batch.codes_BKT.shape[2])
+    decode(module.lm, plan, batch.states_BLE, batch.mask_BL, choose)
+    return total_B
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("frames", [8, 13])
+def test_log_prob_is_the_chain_rule_of_decoding(pattern, frames, make_module, make_batch):
+    module, batch = make_module(pattern).eval(), make_batch([4, 1, 2], frames=frames)
+    log_prob_B = module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL)
+    assert log_prob_B.dtype == torch.float64
+    torch.testing.assert_close(log_prob_B, chain_rule(module, batch), atol=1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_loss_and_log_prob_mean_the_same_bits_per_frame(pattern, make_module, make_batch):
+    module, batch = make_module(pattern, condition_dropout=0.0), make_batch([3, 5])
+    logged = {}
+    module.log = lambda name, value, **_: logged.update({name: float(value)})
+    loss = float(module.training_step(batch, 0))
+    module.validation_step(batch, 0)
+    module.eval()
+    log_prob_B = module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL)
+    _, levels, frames = batch.codes_BKT.shape
+    bits = float(-log_prob_B.mean()) / (frames * math.log(2))
+    assert loss == pytest.approx(bits * math.log(2) / levels, rel=1e-5)
+    assert logged["train/bits_per_frame"] == pytest.approx(bits, rel=1e-5)
+    assert logged["validation/bits_per_frame"] == pytest.approx(bits, rel=1e-5)
+
+
+def test_every_token_is_in_the_loss(make_module, make_batch):
+    """Also those of a pattern's tail, which MusicGen's own training leaves out."""
+    module, batch = make_module("delay", condition_dropout=0.0), make_batch([2])
+    states = (batch.states_BLE, batch.mask_BL, torch.tensor([False]))
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables, *states)
+    total = sum(
+        -F.log_softmax(logits_BKTV[0, k, t], -1)[batch.codes_BKT[0, k, t]]
+        for k in range(logits_BKTV.shape[1])
+        for t in range(logits_BKTV.shape[2])
+    )
+    assert float(module.training_step(batch, 0)) == pytest.approx(float(total) / (3 * 8), rel=1e-5)
+
+
+def test_validation_always_sees_the_captions(make_module, make_batch):
+    module, batch = make_module(condition_dropout=1.0), make_batch([3, 5])
+    logged = {}
+    module.log = lambda name, value, **_: logged.update({name: float(value)})
+    module.validation_step(batch, 0)
+    module.training_step(batch, 0)
+    assert logged["validation/bits_per_frame"] != pytest.approx(logged["train/bits_per_frame"], abs=1e-3)
+    module.eval()
+    told = -module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL).mean() / (8 * math.log(2))
+    assert logged["validation/bits_per_frame"] == pytest.approx(float(told), rel=1e-5)
+
+
+class TestConditionDropout:
+    def test_follows_seed_and_running_number_alone(self, make_module):
+        module = make_module(condition_dropout=0.5, seed=3)
+        numbers = torch.arange(100)
+        dropped = module._dropped(numbers)
+        torch.rand(17)  # another state of the global stream
+        assert torch.equal(module._dropped(numbers), dropped)
+        turned = torch.randperm(100)
+        assert torch.equal(module._dropped(numbers[turned]), dropped[turned])
+        assert torch.equal(torch.cat([module._dropped(part) for part in numbers.split(7)]), dropped)
+        other = make_module(condition_dropout=0.5, seed=4)
+        assert not torch.equal(other._dropped(numbers), dropped)
+
+    @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+    def test_share(self, make_module, share):
+        dropped = make_module(condition_dropout=share)._dropped(torch.arange(4000))
+        assert float(dropped.float().mean()) == pytest.approx(share, abs=4 * (share * (1 - share) / 4000) ** 0.5)
+
+    def test_dropped_clips_are_trained_without_caption(self, make_module, make_batch):
+        module, batch = make_module(condition_dropout=0.5), make_batch([4] * 12)
+        dropped_B = module._dropped(batch.index_B)
+        assert 0 < dropped_B.sum() < 12
+        nats = module._nats(batch, dropped_B).sum((1, 2))
+        elsewhere = batch._replace(states_BLE=batch.states_BLE.roll(1, 0))
+        change = (module._nats(elsewhere, dropped_B).sum((1, 2)) - nats).abs()
+        assert change[dropped_B].max() < 1e-4
+        assert change[~dropped_B].min() > 1e-3
+
+
+def test_training_lowers_the_loss_of_what_it_sees(make_module, make_batch):
+    module, batch = make_module("stack_delay"), make_batch([3, 2, 4, 1])
+    configured = module.configure_optimizers()
+    optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    losses = []
+    for _ in range(10):
+        optimiser.zero_grad()
+        loss = module.training_step(batch, 0)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.9 * losses[0]
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_generate_at_another_length(make_module, make_batch):
+    module, batch = make_module("stack").eval(), make_batch([3, 2])
+    codes = module.generate(batch.states_BLE, batch.mask_BL, 5, [1, 2], Sampling(cfg=2.0, top_k=3))
+    assert codes.shape == (2, 3, 5)
+    greedy = Sampling(cfg=1.0, temperature=0.0)
+    one, other = (module.generate(batch.states_BLE, batch.mask_BL, 5, s, greedy) for s in ([1, 2], [3, 4]))
+    assert torch.equal(one, other)
+
+
+def test_hyperparameters_are_plain(make_module):
+    """Else a checkpoint could not be loaded as weights only."""
+
+    def plain(value) -> bool:
+        if isinstance(value, dict):
+            return type(value) is dict and all(isinstance(k, str) and plain(v) for k, v in value.items())
+        return value is None or type(value) in (int, float, str, bool)
+
+    assert plain(dict(make_module().hparams))
+
+
+def test_settings_that_do_not_fit_are_refused(make_module):
+    with pytest.raises(ValueError, match="unknown pattern"):
+        make_module("dealy")
+    with pytest.raises(ValueError, match="warmup_steps"):
+        make_module(optimiser={"lr": 1.0, "total_steps": 3, "warmup_steps": 3})
