@@ -1,0 +1,33 @@
+"""What the rest of musicbench knows of a codec."""
+
+from typing import Protocol
+
+import torch
+
+
+class Codec(Protocol):
+    """Audio to codes and back, at a fixed frame rate.
+
+    Attributes:
+        id: name or folder under which the codec was loaded.
+        sha256: hex digest of the weights file; results of different digests must not be mixed.
+        sample_rate: Hz of the audio that goes in and comes out (mono).
+        frame_rate: code frames per second.
+        levels: K, codebooks of the residual quantiser.
+        codebook_size: V, codes per level.
+    """
+
+    id: str
+    sha256: str
+    sample_rate: int
+    frame_rate: float
+    levels: int
+    codebook_size: int
+
+    def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
+        """Float audio [B, N] in [-1, 1] to int64 codes [B, K, T], T = ceil(N / hop)."""
+        ...
+
+    def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
+        """Codes [B, K, T] to float32 audio [B, T * hop]."""
+        ...

@@ -1,0 +1,30 @@
+"""Reconstruction losses of the codec training."""
+
+import torch
+
+from musicbench.codecs.metrics import log_mel
+
+# Crops quieter than this mean power (-50 dBFS) count as much as silence: not at all.
+QUIET_POWER = 1e-5
+
+
+def negative_snr_db(reference_BN: torch.Tensor, estimate_BN: torch.Tensor) -> torch.Tensor:
+    """Mean over the batch of -SNR in dB, bounded for silence and for perfect estimates."""
+    signal_B = reference_BN.square().mean(-1)
+    noise_B = (reference_BN - estimate_BN).square().mean(-1)
+    return 10.0 * torch.log10((noise_B + 1e-3 * QUIET_POWER) / (signal_B + QUIET_POWER)).mean()
+
+
+def multi_scale_mel(
+    reference_BN: torch.Tensor, estimate_BN: torch.Tensor, sample_rate: int, windows: tuple[int, ...]
+) -> torch.Tensor:
+    """Mean L1 distance of log-mel spectrograms over several window sizes (hop: a quarter window)."""
+    total = reference_BN.new_zeros(())
+    for window in windows:
+        # narrow windows have too few bins for many bands
+        bands = min(80, window // 16)
+        with torch.no_grad():
+            target_BMT = log_mel(reference_BN, sample_rate, window, window // 4, bands)
+        guess_BMT = log_mel(estimate_BN, sample_rate, window, window // 4, bands)
+        total = total + (target_BMT - guess_BMT).abs().mean()
+    return total / len(windows)

@@ -1,0 +1,92 @@
+"""Residual vector quantiser in training: encodec's codebooks with moving averages, made to revive dead codes."""
+
+from typing import Any
+
+import torch
+from encodec.quantization.core_vq import EuclideanCodebook, ResidualVectorQuantization
+from torch.nn import functional as F
+
+from musicbench.codecs.training.config import CodecTrainingConfig
+from musicbench.codecs.training.kmeans import assign, kmeans
+
+
+class RevivingCodebook(EuclideanCodebook):
+    """Moves a dead code to a random vector of the batch for good.
+
+    The package resets ``embed`` only, and recomputes it from the untouched averages in the same step, so its
+    replaced codes come back dead. Here the averages are reset too, to the mean use of a code.
+    """
+
+    embed: torch.Tensor
+    embed_avg: torch.Tensor
+    cluster_size: torch.Tensor
+
+    def __init__(self, dim: int, codebook_size: int, decay: float, dead_share: float) -> None:
+        super().__init__(dim, codebook_size, decay=decay, threshold_ema_dead_code=0)
+        self.dead_share = dead_share
+
+    def expire_codes_(self, batch_samples: torch.Tensor) -> None:
+        samples_ND = batch_samples.reshape(-1, batch_samples.shape[-1])
+        mean_use = self.cluster_size.mean()
+        dead = (self.cluster_size < self.dead_share * mean_use).nonzero().flatten()
+        if len(dead) == 0:
+            return
+        chosen = samples_ND[torch.randint(len(samples_ND), (len(dead),), device=samples_ND.device)]
+        self.embed[dead] = chosen
+        self.embed_avg[dead] = chosen * mean_use
+        self.cluster_size[dead] = mean_use
+
+
+def build_quantizer(config: CodecTrainingConfig) -> ResidualVectorQuantization:
+    """K levels of V codes of dimension D."""
+    quantizer = ResidualVectorQuantization(
+        num_quantizers=config.levels, dim=config.dimension, codebook_size=config.codebook_size, kmeans_init=False
+    )
+    for layer in quantizer.layers:
+        layer._codebook = RevivingCodebook(config.dimension, config.codebook_size, config.decay, config.dead_share)
+    return quantizer
+
+
+def codebooks(quantizer: ResidualVectorQuantization) -> list[Any]:
+    """The ``EuclideanCodebook`` of each level."""
+    return [layer._codebook for layer in quantizer.layers]
+
+
+@torch.no_grad()
+def fit_codebooks(
+    quantizer: ResidualVectorQuantization, latent_ND: torch.Tensor, batch_size: int, generator: torch.Generator
+) -> None:
+    """k-means of latents [N, D], then of the residuals of each level.
+
+    Args:
+        batch_size: latents per training step, to which the averages of use are scaled.
+    """
+    residual_ND = latent_ND
+    for codebook in codebooks(quantizer):
+        centroids_VD = kmeans(residual_ND, codebook.codebook_size, 10, generator)
+        nearest_N = assign(residual_ND, centroids_VD)
+        counts_V = torch.bincount(nearest_N, minlength=codebook.codebook_size).float()
+        use_V = counts_V * (batch_size / len(residual_ND))
+        codebook.embed.copy_(centroids_VD)
+        codebook.cluster_size.copy_(use_V)
+        codebook.embed_avg.copy_(centroids_VD * use_V[:, None])
+        residual_ND = residual_ND - centroids_VD[nearest_N]
+
+
+def quantize(
+    quantizer: ResidualVectorQuantization, latent_BDT: torch.Tensor, levels: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Straight-through quantised latent [B, D, T] and the commitment loss; updates codebooks when training.
+
+    The commitment pulls the latent towards the sum of codes after each level; the gradient of what follows
+    reaches the latent once, whatever the number of levels.
+    """
+    latent_BTD = latent_BDT.float().transpose(1, 2)
+    total_BTD = torch.zeros_like(latent_BTD)
+    commitment = latent_BTD.new_zeros(())
+    for codebook in codebooks(quantizer)[:levels]:
+        codes_BTD, _ = codebook((latent_BTD - total_BTD).detach())
+        total_BTD = total_BTD + codes_BTD
+        commitment = commitment + F.mse_loss(latent_BTD, total_BTD)
+    through_BTD = latent_BTD + (total_BTD - latent_BTD).detach()
+    return through_BTD.transpose(1, 2), commitment / levels

@@ -1,0 +1,182 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import EncodecConfig, EncodecModel
+
+from musicbench.codecs import EncodecCodec, encodec, load_codec
+from musicbench.errors import UserError
+from musicbench.files import sha256_file
+
+SMALL = {
+    "sampling_rate": 3200,
+    "target_bandwidths": [0.9],  # 3 levels x 6 bits x 50 Hz
+    "hidden_size": 8,
+    "num_filters": 4,
+    "upsampling_ratios": [4, 4, 4],
+    "codebook_size": 64,
+    "num_lstm_layers": 2,
+}
+
+
+def small_model(**changes: object) -> EncodecModel:
+    torch.manual_seed(0)
+    model = EncodecModel(EncodecConfig(**SMALL | changes)).eval()
+    for layer in model.quantizer.layers:
+        layer.codebook.embed.normal_().mul_(0.2)
+    return model
+
+
+@pytest.fixture(scope="module")
+def codec() -> EncodecCodec:
+    return EncodecCodec(small_model(), "small", "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def mini() -> EncodecCodec:
+    torch.set_num_threads(1)
+    return load_codec()
+
+
+@settings(max_examples=12, deadline=None)
+@given(samples=st.integers(1, 1000), batch=st.integers(1, 3))
+def test_every_started_hop_is_a_frame(codec: EncodecCodec, samples: int, batch: int) -> None:
+    codes_BKT = codec.encode(torch.randn(batch, samples) * 0.1)
+    frames = -(-samples // 64)
+    assert codes_BKT.shape == (batch, 3, frames) and codes_BKT.dtype == torch.int64
+    assert codec.decode(codes_BKT).shape == (batch, frames * 64)
+
+
+def test_attributes_follow_the_model(codec: EncodecCodec) -> None:
+    assert (codec.sample_rate, codec.frame_rate, codec.levels, codec.codebook_size) == (3200, 50.0, 3, 64)
+
+
+def test_codes_and_audio_are_those_of_transformers(codec: EncodecCodec) -> None:
+    model = small_model()
+    audio_BN = torch.randn(2, 640) * 0.3
+    with torch.no_grad():
+        expected = model.encode(audio_BN[:, None], bandwidth=0.9)
+        decoded_BN = model.decode(expected.audio_codes, expected.audio_scales).audio_values[:, 0]
+    codes_BKT = codec.encode(audio_BN)
+    assert torch.equal(codes_BKT, expected.audio_codes[0])
+    torch.testing.assert_close(codec.decode(codes_BKT), decoded_BN, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("pad_mode", ["reflect", "constant"])
+def test_chunks_give_what_the_whole_clip_gives(causal: bool, pad_mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model(use_causal_conv=causal, pad_mode=pad_mode, num_residual_layers=2)
+    codec = EncodecCodec(model, "small", "")
+    audio_1N = torch.randn(1, 64 * 103 + 7) * 0.3
+    whole_1KT = codec.encode(audio_1N)
+    whole_1N = codec.decode(whole_1KT)
+    monkeypatch.setattr(encodec, "CHUNK_FRAMES", 25)
+    pieces_1KT = codec.encode(audio_1N)
+    # equal latents up to rounding; a tie between two codes may fall either way
+    assert float((pieces_1KT != whole_1KT).float().mean()) < 0.01
+    torch.testing.assert_close(codec.decode(whole_1KT), whole_1N, atol=1e-5, rtol=1e-4)
+
+
+def test_a_clip_does_not_depend_on_its_neighbours(codec: EncodecCodec) -> None:
+    audio_BN = torch.randn(5, 64 * 40) * 0.3
+    together_BKT = codec.encode(audio_BN)
+    alone_BKT = torch.cat([codec.encode(row[None]) for row in audio_BN])
+    assert float((together_BKT != alone_BKT).float().mean()) < 0.01
+
+
+def test_an_idle_lstm_is_dropped_without_a_trace() -> None:
+    model = small_model()
+    for side in (model.encoder, model.decoder):
+        for parameter in (p for name, p in side.named_parameters() if ".lstm." in name):
+            parameter.data.zero_()
+    codec = EncodecCodec(model, "small", "")
+    assert not any(isinstance(m, torch.nn.LSTM) for part in codec._modules() for m in part.modules())
+    audio_BN = torch.randn(1, 640) * 0.3
+    with torch.no_grad():
+        expected = model.encode(audio_BN[:, None], bandwidth=0.9).audio_codes[0]
+    assert torch.equal(codec.encode(audio_BN), expected)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [torch.zeros(1, 4, 5).long(), torch.zeros(1, 3, 0).long(), torch.full((1, 3, 2), 64), torch.full((1, 3, 2), -1)],
+)
+def test_impossible_codes_are_refused(codec: EncodecCodec, codes: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="codes must"):
+        codec.decode(codes)
+
+
+def test_empty_audio_is_refused(codec: EncodecCodec) -> None:
+    with pytest.raises(ValueError, match="N > 0"):
+        codec.encode(torch.zeros(1, 0))
+
+
+def test_load_from_a_folder_and_its_digest(tmp_path: Path) -> None:
+    small_model().save_pretrained(tmp_path)
+    loaded = load_codec(str(tmp_path))
+    assert loaded.id == str(tmp_path)
+    assert loaded.sha256 == sha256_file(tmp_path / "model.safetensors")
+    audio_BN = torch.randn(1, 640) * 0.3
+    assert torch.equal(loaded.encode(audio_BN), EncodecCodec(small_model(), "", "").encode(audio_BN))
+
+
+def test_what_is_no_codec_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match=r"no codec .*offline"):
+        load_codec("nobody/no-such-model")
+    with pytest.raises(UserError, match=r"config\.json"):
+        load_codec(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="bert"):
+        load_codec(str(tmp_path))
+    small_model().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes()[:500])
+    with pytest.raises(UserError, match="cannot load"):
+        load_codec(str(tmp_path))
+
+
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    small_model().save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights.pop("decoder.layers.0.conv.bias")
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"decoder\.layers\.0\.conv\.bias"):
+        load_codec(str(tmp_path))
+
+
+def test_stereo_models_are_refused() -> None:
+    with pytest.raises(UserError, match="stereo"):
+        EncodecCodec(small_model(audio_channels=2), "small", "")
+
+
+def test_mini_is_what_its_card_says(mini: EncodecCodec) -> None:
+    card = json.loads((encodec.MINI_FOLDER / "card.json").read_text())
+    assert card["sha256"] == mini.sha256
+    assert (mini.sample_rate, mini.frame_rate, mini.levels, mini.codebook_size) == (32000, 50.0, 4, 1024)
+
+
+def test_mini_keeps_a_melody(mini: EncodecCodec) -> None:
+    seconds = torch.arange(4 * 32000) / 32000
+    notes = torch.tensor([262.0, 330.0, 392.0, 523.0])[seconds.long()]
+    phase = 2 * torch.pi * torch.cumsum(notes, 0) / 32000
+    audio_1N = sum(0.15 / h * torch.sin(h * phase) for h in range(1, 6))[None]
+    decoded_1N = mini.decode(mini.encode(audio_1N))
+    assert decoded_1N.abs().max() < 1.2
+    correlation = torch.nn.functional.cosine_similarity(audio_1N, decoded_1N)
+    assert float(correlation) > 0.5
+
+
+def test_mini_encodes_windows_alike_away_from_their_edges(mini: EncodecCodec) -> None:
+    # no recurrence: what lies half a second away does not matter
+    generator = torch.Generator().manual_seed(0)
+    audio_1N = torch.randn(1, 640 * 150, generator=generator).cumsum(-1) * 0.002
+    whole_1KT = mini.encode(audio_1N)
+    part_1KT = mini.encode(audio_1N[:, 640 * 50 : 640 * 120])
+    agreement = (whole_1KT[..., 75:95] == part_1KT[..., 25:45]).float().mean()
+    assert float(agreement) > 0.97

@@ -1,0 +1,128 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from musicbench.codecs import load_codec
+from musicbench.codecs.training.audio import RandomCrops, read_split
+from musicbench.codecs.training.config import CodecTrainingConfig
+from musicbench.codecs.training.loop import CodecTraining, train_codec
+from musicbench.errors import UserError
+
+TINY = CodecTrainingConfig(
+    sample_rate=4000,
+    ratios=(2, 4, 5),
+    filters=4,
+    dimension=8,
+    levels=2,
+    codebook_size=16,
+    crop_seconds=0.2,
+    batch=4,
+    steps=120,
+    max_minutes=10,
+    learning_rate=5e-3,
+    warmup_steps=5,
+    bypass_steps=20,
+    mel_windows=(128,),
+    validate_every=60,
+    checkpoint_every=10,
+    validation_clips=2,
+    validation_seconds=0.5,
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "audio").mkdir()
+    random, lines = np.random.default_rng(0), []
+    for number in range(8):
+        pitch = random.uniform(80, 400, 8).repeat(1000)
+        audio = 0.3 * np.sin(2 * np.pi * pitch.cumsum() / 4000)
+        soundfile.write(folder / "audio" / f"c{number}.flac", audio, 4000)
+        lines.append(json.dumps({"id": f"c{number}", "split": ["train", "validation"][number >= 6]}))
+    (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def training(corpus: Path, config: CodecTrainingConfig = TINY) -> CodecTraining:
+    torch.set_num_threads(1)
+    return CodecTraining(config, RandomCrops(read_split(corpus, "train", 4000), 800, config.seed))
+
+
+def test_training_learns_and_exports_what_it_learned(corpus: Path, tmp_path: Path) -> None:
+    folder = train_codec(TINY, corpus, tmp_path, "the command")
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [60, 120, 120]
+    assert log[-1]["snr_db"][-1] > 1.0
+    card = json.loads((folder / "card.json").read_text())
+    codec = load_codec(str(folder))
+    assert card["sha256"] == codec.sha256 and card["training"]["command"] == "the command"
+    assert (codec.levels, codec.codebook_size, codec.frame_rate) == (2, 16, 100.0)
+
+
+def test_stopped_and_resumed_equals_in_one_go(corpus: Path) -> None:
+    whole = training(corpus)
+    for _ in range(40):
+        whole.train_step()
+    first = training(corpus)
+    for _ in range(25):
+        first.train_step()
+    second = training(corpus)
+    second.load_state_dict(first.state_dict())
+    for _ in range(15):
+        second.train_step()
+    assert second.step == 40
+    for name, value in whole.state_dict()["encoder"].items():
+        torch.testing.assert_close(second.state_dict()["encoder"][name], value, rtol=0, atol=0)
+    for name, value in whole.state_dict()["quantizer"].items():
+        torch.testing.assert_close(second.state_dict()["quantizer"][name], value, rtol=0, atol=0)
+
+
+def test_learning_rate_warms_up_and_falls_with_the_tighter_budget(corpus: Path) -> None:
+    run = training(corpus)
+    assert run.learning_rate() == pytest.approx(TINY.learning_rate / 5)
+    run.step = 60
+    half = (TINY.learning_rate + TINY.final_learning_rate) / 2
+    assert run.learning_rate() == pytest.approx(half)
+    run.seconds = 600.0
+    assert run.learning_rate() == pytest.approx(TINY.final_learning_rate)
+
+
+def test_the_loss_does_not_depend_on_the_workers(corpus: Path) -> None:
+    losses = []
+    for workers in (1, 2):
+        run = training(corpus, dataclasses.replace(TINY, workers=workers))
+        run.train_step()
+        losses.append(run.train_step())
+    assert losses[0] == pytest.approx(losses[1], rel=2e-2)
+
+
+def test_another_configuration_does_not_resume(corpus: Path, tmp_path: Path) -> None:
+    short = dataclasses.replace(TINY, steps=10)
+    train_codec(short, corpus, tmp_path, "")
+    with pytest.raises(UserError, match="another configuration"):
+        train_codec(dataclasses.replace(short, seed=1), corpus, tmp_path, "")
+
+
+def test_what_is_missing_is_said(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="make the corpus first"):
+        read_split(tmp_path, "train", 4000)
+    with pytest.raises(UserError, match="no clip of the test split"):
+        read_split(corpus, "test", 4000)
+    with pytest.raises(UserError, match="not mono at 8000 Hz"):
+        read_split(corpus, "train", 8000)
+    with pytest.raises(UserError, match="lower crop_seconds"):
+        RandomCrops([np.zeros(10, np.int16)], 100, 0)
+
+
+def test_crops_are_pieces_of_the_clips_and_not_silent() -> None:
+    clip = np.concatenate([np.zeros(5000), np.arange(1, 5001)]).astype(np.int16)
+    crops_BN = RandomCrops([clip], 100, 0).batch(50)
+    assert bool((crops_BN.abs().amax(1) > 0).all())
+    steps_BN = crops_BN.diff(dim=1) * 32768
+    assert bool(((steps_BN == 1) | (steps_BN == 0)).all())

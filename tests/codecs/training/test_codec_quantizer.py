@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from musicbench.codecs.training.config import CodecTrainingConfig
+from musicbench.codecs.training.kmeans import assign, kmeans
+from musicbench.codecs.training.quantizer import build_quantizer, fit_codebooks, quantize
+
+SMALL = CodecTrainingConfig(dimension=6, codebook_size=16, levels=3)
+
+
+def test_kmeans_ends_where_each_centroid_is_the_mean_of_its_points() -> None:
+    points_ND = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    found_CD = kmeans(points_ND, 5, 100, torch.Generator().manual_seed(1))
+    nearest_N = torch.cdist(points_ND, found_CD).argmin(1)
+    means_CD = torch.stack([points_ND[nearest_N == c].mean(0) for c in range(5)])
+    torch.testing.assert_close(found_CD, means_CD, atol=1e-5, rtol=1e-4)
+
+
+def test_kmeans_leaves_no_centroid_empty_on_distinct_points() -> None:
+    # 8 distinct points, most of them drawn many times: a first choice of centroids hits some twice
+    points_ND = torch.cat([torch.zeros(90, 1), torch.arange(1.0, 9.0)[:, None] * 10])
+    found_CD = kmeans(points_ND, 4, 50, torch.Generator().manual_seed(2))
+    assert len(assign(points_ND, found_CD).unique()) == 4
+
+
+def test_assign_is_the_nearest_centroid() -> None:
+    generator = torch.Generator().manual_seed(1)
+    points_ND, centroids_CD = torch.randn(100, 5, generator=generator), torch.randn(7, 5, generator=generator)
+    assert torch.equal(assign(points_ND, centroids_CD, block=30), torch.cdist(points_ND, centroids_CD).argmin(1))
+
+
+def test_kmeans_wants_enough_points() -> None:
+    with pytest.raises(ValueError, match="at least 8"):
+        kmeans(torch.zeros(5, 2), 8, 1, torch.Generator())
+
+
+def test_fitted_books_leave_less_at_every_level() -> None:
+    generator = torch.Generator().manual_seed(2)
+    quantizer = build_quantizer(SMALL).eval()
+    latent_BDT = torch.randn(4, 6, 100, generator=generator)
+    fit_codebooks(quantizer, latent_BDT.transpose(1, 2).flatten(0, 1), 50, generator)
+    errors = [(quantize(quantizer, latent_BDT, k)[0] - latent_BDT).square().mean() for k in (1, 2, 3)]
+    assert errors[0] > errors[1] > errors[2]
+    # counts are scaled to a batch of 50
+    assert float(quantizer.layers[0]._codebook.cluster_size.sum()) == pytest.approx(50, rel=1e-4)
+
+
+def test_gradient_passes_straight_through_once() -> None:
+    quantizer = build_quantizer(SMALL).eval()
+    latent_BDT = torch.randn(2, 6, 5, requires_grad=True)
+    through_BDT, _ = quantize(quantizer, latent_BDT, 3)
+    through_BDT.sum().backward()
+    torch.testing.assert_close(latent_BDT.grad, torch.ones(2, 6, 5))
+
+
+def test_commitment_pulls_towards_the_sum_of_codes() -> None:
+    quantizer = build_quantizer(SMALL).eval()
+    latent_BDT = torch.randn(1, 6, 1, requires_grad=True)
+    through_BDT, commitment = quantize(quantizer, latent_BDT, 1)
+    commitment.backward()
+    torch.testing.assert_close(latent_BDT.grad, 2 / 6 * (latent_BDT - through_BDT).detach())
+
+
+def test_training_equals_the_package_in_evaluation() -> None:
+    quantizer = build_quantizer(SMALL).eval()
+    latent_BDT = torch.randn(2, 6, 30)
+    expected_BDT = quantizer.decode(quantizer.encode(latent_BDT))
+    torch.testing.assert_close(quantize(quantizer, latent_BDT, 3)[0], expected_BDT)
+
+
+def test_dead_codes_come_back_to_life() -> None:
+    torch.manual_seed(3)
+    quantizer = build_quantizer(SMALL).train()
+    codebook = quantizer.layers[0]._codebook
+    far = torch.arange(16) >= 4
+    codebook.embed.copy_(torch.where(far[:, None], 1e3, codebook.embed))
+    codebook.embed_avg.copy_(codebook.embed)
+    codebook.cluster_size.fill_(1.0)
+    used = set()
+    for step in range(500):
+        latent_BDT = torch.randn(2, 6, 40)
+        quantize(quantizer, latent_BDT, 1)
+        if step >= 400:
+            used |= set(codebook.encode(latent_BDT.transpose(1, 2)).flatten().tolist())
+    assert len(used) == 16
