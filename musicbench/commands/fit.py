@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 import yaml
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from omegaconf import DictConfig
 
 from musicbench.commands.assemble import Assembly
 from musicbench.data.module import TokenDataModule
@@ -48,6 +50,26 @@ class WallClock(Callback):
         self.seconds = state_dict["seconds"]
 
 
+class LastCheckpoint(Callback):
+    """Saves the state to resume from, after every so many optimiser steps and after the last one."""
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path, self.every = path, every
+        self._seen = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._seen = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        # Between the batches that accumulate, the step stands still: a state in there could not be resumed.
+        if step != self._seen and (step % self.every == 0 or step == trainer.max_steps):
+            trainer.save_checkpoint(self.path)
+        self._seen = step
+
+
 def fit(run: Assembly, folder: Path) -> None:
     """Train until the configured step; afterwards ``folder`` holds the best and the last checkpoint.
 
@@ -55,6 +77,7 @@ def fit(run: Assembly, folder: Path) -> None:
         UserError: the settings do not fit together, or training diverged.
     """
     config = run.config
+    _check(config.training)
     _quiet()
     torch.set_float32_matmul_precision("high")
     model = run.model()
@@ -79,9 +102,22 @@ def fit(run: Assembly, folder: Path) -> None:
         with atomic_path(folder / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(run.plain, sort_keys=False), encoding="utf-8")
     last = folder / LAST
-    trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    if last.is_file() and not zipfile.is_zipfile(last):
+        raise UserError(f"{last} is damaged; delete it to train from the start")
+    try:
+        trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    except SystemExit as error:  # Lightning's way to end an interrupted training
+        raise KeyboardInterrupt from error
+
+
+def _check(training: DictConfig) -> None:
+    if training.steps < 1 or training.batch_size < 1 or training.accumulate < 1 or training.save_every < 1:
+        raise UserError("training.steps, batch_size, accumulate and save_every must be at least 1")
+    if not 1 <= training.validate_every <= training.steps:
+        raise UserError(
+            f"training.validate_every={training.validate_every} must be 1 .. training.steps={training.steps}: "
+            "the best checkpoint is chosen on validation"
+        )
 
 
 def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
@@ -98,15 +134,9 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
             enable_version_counter=False,
             every_n_train_steps=None,
         ),
-        ModelCheckpoint(
-            folder,
-            filename=Path(LAST).stem,
-            every_n_train_steps=training.save_every,
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        ),
         NonFiniteGuard(training.max_nonfinite),
         WallClock(),
+        LastCheckpoint(folder / LAST, training.save_every),
         TQDMProgressBar(refresh_rate=1),
     ]
     return pl.Trainer(

@@ -28,7 +28,7 @@ class AutoregressiveLM(pl.LightningModule):
         optimiser: keyword arguments of ``OptimiserSettings``.
         condition_dropout: share of clips trained without caption, drawn per clip (for guidance).
         seed: of condition dropout; each clip's draw follows (seed, running number), so it depends neither on
-            the rank nor on the batch size.
+            the rank nor on the batch size. Dropout inside the model follows the number of the batch's first clip.
 
     Raises:
         ValueError: sizes or settings do not fit together.
@@ -60,6 +60,9 @@ class AutoregressiveLM(pl.LightningModule):
         return self.settings.configure(self)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        # A stream per batch: ranks differ from each other, and a resumed training repeats what it would have drawn.
+        stream = np.random.SeedSequence([self.seed, int(batch.index_B[0])])
+        torch.manual_seed(int(stream.generate_state(1, np.uint64)[0]))
         loss = self._nats(batch, self._dropped(batch.index_B)).mean()
         self.log("train/bits_per_frame", loss * self.lm.levels / math.log(2), prog_bar=True)
         return loss
