@@ -146,3 +146,18 @@ def test_settings_that_do_not_fit_are_refused(make_module):
         make_module("dealy")
     with pytest.raises(ValueError, match="warmup_steps"):
         make_module(optimiser={"lr": 1.0, "total_steps": 3, "warmup_steps": 3})
+
+
+def test_dropout_follows_the_number_of_the_first_clip(make_module, make_batch):
+    """Ranks draw different masks, and a training that goes on draws what it would have drawn."""
+    sizes = {"levels": 3, "codebook_size": 7, "text_dim": 5}
+    module = make_module(model={**sizes, "dim": 16, "layers": 1, "heads": 2, "dropout": 0.5})
+    module.condition_dropout = 0.0
+    batch = make_batch([2, 3], first=10)
+    loss = float(module.training_step(batch, 0))
+    torch.rand(3)
+    assert float(module.training_step(batch, 5)) == loss
+    assert float(module.training_step(batch._replace(index_B=torch.tensor([12, 13])), 0)) != loss
+    other = make_module(seed=1)
+    other.lm, other.condition_dropout = module.lm, 0.0
+    assert float(other.training_step(batch, 0)) != loss

@@ -1,0 +1,233 @@
+"""A whole training in miniature: averaged weights, the best checkpoint, resuming, and what stops it."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from musicbench.commands import fit as fit_module
+from musicbench.commands.fit import BEST, LAST, WallClock, fit
+from musicbench.errors import UserError
+
+Weights = dict[str, torch.Tensor]
+
+
+def load(path: Path) -> dict:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def assert_equal(one: Weights, other: Weights) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+class Recorder:
+    """What training does, seen from the module's own methods: weights after each step, clips of each batch."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.weights: list[Weights] = []
+        self.clips: list[list[int]] = []
+        original = WallClock.on_train_batch_end
+
+        def record(callback, trainer, module, outputs, batch, batch_idx):
+            self.weights.append({name: value.clone() for name, value in module.state_dict().items()})
+            self.clips.append(batch.index_B.tolist())
+            original(callback, trainer, module, outputs, batch, batch_idx)
+
+        monkeypatch.setattr(WallClock, "on_train_batch_end", record)
+
+
+def test_saved_weights_are_the_moving_average(make_run, tmp_path, monkeypatch):
+    seen = Recorder(monkeypatch)
+    fit(make_run(), tmp_path / "run")
+    assert seen.clips == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]
+    average = seen.weights[0]
+    for weights in seen.weights[1:]:
+        average = {name: 0.6 * average[name] + 0.4 * weights[name] for name in average}
+    last = load(tmp_path / "run" / LAST)
+    assert_equal(last["current_model_state"], seen.weights[-1])
+    for name, value in average.items():
+        torch.testing.assert_close(last["state_dict"][name], value, atol=1e-6, rtol=0)
+    moved = [name for name in average if not torch.allclose(average[name], seen.weights[-1][name], atol=1e-5)]
+    assert len(moved) > len(average) / 2
+
+
+def test_best_checkpoint_has_the_lowest_validation_bits(make_run, tmp_path):
+    run = make_run("training.steps=40", "optimiser.lr=0.03", "training.validate_every=4", "training.ema_decay=0.5")
+    fit(run, tmp_path / "run")
+    lines = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    column, step = lines[0].split(",").index("validation/bits_per_frame"), lines[0].split(",").index("step")
+    rows = [line.split(",") for line in lines[1:]]
+    curve = {int(row[step]) + 1: float(row[column]) for row in rows if row[column]}
+    assert len(curve) == 10
+    best = load(tmp_path / "run" / BEST)
+    assert best["global_step"] == min(curve, key=curve.get) < 40
+    # The checkpoint's weights, evaluated from outside, give the value that chose it.
+    from musicbench.commands.systems import CaptionedModel, load_trained, sampling
+    from musicbench.data.crops import evaluation_crops
+    from musicbench.data.module import crop_codes
+    from musicbench.evaluation.likelihood import bits_per_frame
+
+    system = CaptionedModel(load_trained(run, tmp_path / "run"), run.captions.batch, sampling(run))
+    crops = evaluation_crops(run.store, "validation", 2.0, 1)
+    bits_N = bits_per_frame(system, crop_codes(run.store, crops), [crop.caption for crop in crops])
+    assert bits_N.mean() == pytest.approx(min(curve.values()), rel=1e-5)
+
+
+class StopError(Exception):
+    """Ends a training in the middle."""
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_k_and_k_steps_are_two_k_steps(make_run, tmp_path, monkeypatch, accumulate):
+    """Interrupted half of the way, training ends at the very same numbers: data order, dropout, averages."""
+    overrides = (
+        f"training.accumulate={accumulate}",
+        "model.dropout=0.3",
+        "training.steps=6",
+        "training.save_every=3",
+    )
+    whole = Recorder(monkeypatch)
+    fit(make_run(*overrides), tmp_path / "whole")
+    monkeypatch.undo()
+
+    first = Recorder(monkeypatch)
+    recording = WallClock.on_train_batch_end
+
+    def stop_in_the_middle(callback, trainer, module, outputs, batch, batch_idx):
+        recording(callback, trainer, module, outputs, batch, batch_idx)
+        if trainer.global_step == 4:  # one step after the checkpoint: it must be done again
+            raise StopError
+
+    monkeypatch.setattr(WallClock, "on_train_batch_end", stop_in_the_middle)
+    with pytest.raises(StopError):
+        fit(make_run(*overrides), tmp_path / "halves")
+    monkeypatch.undo()
+    assert load(tmp_path / "halves" / LAST)["global_step"] == 3
+    assert first.clips == whole.clips[: 4 * accumulate]
+
+    second = Recorder(monkeypatch)
+    torch.rand(5)  # resuming must not lean on the global random stream
+    fit(make_run(*overrides), tmp_path / "halves")
+    assert second.clips == whole.clips[3 * accumulate :]
+    one, other = load(tmp_path / "whole" / LAST), load(tmp_path / "halves" / LAST)
+    assert one["global_step"] == other["global_step"] == 6
+    for key in ("current_model_state", "state_dict", "averaging_state"):
+        assert_equal(one[key], other[key])
+    best_one, best_other = (load(tmp_path / name / BEST) for name in ("whole", "halves"))
+    assert best_one["global_step"] == best_other["global_step"]
+    assert_equal(best_one["state_dict"], best_other["state_dict"])
+
+
+def test_interrupting_is_a_keyboard_interrupt_and_can_go_on(make_run, tmp_path, monkeypatch):
+    def interrupt(callback, trainer, module, outputs, batch, batch_idx):
+        if trainer.global_step == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(WallClock, "on_train_batch_end", interrupt)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(make_run(), tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning ignores further interrupts while it ends
+    monkeypatch.undo()
+    assert load(tmp_path / "run" / LAST)["global_step"] == 2
+    fit(make_run(), tmp_path / "run")
+    assert load(tmp_path / "run" / LAST)["global_step"] == 4
+
+
+def test_accumulation_is_the_larger_batch(make_run, tmp_path):
+    fit(make_run("training.accumulate=1", "model.dropout=0"), tmp_path / "one")
+    fit(make_run("training.accumulate=2", "model.dropout=0"), tmp_path / "two")
+    one, two = (load(tmp_path / name / LAST)["current_model_state"] for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-4, rtol=0)
+
+
+def test_seed_changes_the_result_and_repeats_it(make_run, tmp_path):
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        fit(make_run(f"seed={seed}", "training.steps=2"), tmp_path / name)
+        weights.append(load(tmp_path / name / LAST)["state_dict"])
+    assert_equal(weights[0], weights[1])
+    assert not torch.equal(weights[0]["lm.heads_KVD"], weights[2]["lm.heads_KVD"])
+
+
+def test_the_run_folder_is_complete_and_its_configuration_plain(make_run, tmp_path):
+    run = make_run("pattern=stack_delay", "training.steps=2")
+    fit(run, tmp_path / "run")
+    assert {"config.yaml", BEST, LAST, "metrics.csv"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == run.plain
+
+
+def test_captions_are_encoded_once(make_run, tmp_path):
+    first = make_run("training.steps=2")
+    fit(first, tmp_path / "one")
+    assert len(first.encoder.captions) == len(set(first.encoder.captions)) > 0
+    second = make_run("training.steps=2")
+    fit(second, tmp_path / "two")
+    assert second.encoder.captions == []
+
+
+def test_divergence_stops_the_run_in_one_line(make_run, tmp_path, monkeypatch):
+    run = make_run("training.steps=20", "training.max_nonfinite=2")
+    model = run.model()
+    with torch.no_grad():
+        model.lm.heads_KVD.fill_(torch.nan)
+    monkeypatch.setattr(type(run), "model", lambda self: model)
+    with pytest.raises(UserError, match="2 steps in a row had gradients that are not finite"):
+        fit(run, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.batch_size=4", "training.accumulate=3"], r"batch_size=4 must be a multiple"),
+        (["training.batch_size=2", "training.accumulate=4"], r"batch_size=2 must be a multiple"),
+        (["optimiser.warmup_steps=4"], "warmup_steps must be below total_steps"),
+        (["model.heads=3"], "multiple of heads"),
+        (["+pattern.delays=[0]", "pattern=flat"], "no option 'delays'"),
+        (["pattern.delays=[0,-1]"], "non-negative"),
+        (["data.seconds=30"], "no training clip has 300 frames"),
+        (["data.seconds=0"], "frames must be at least 1"),
+        (["training.validate_every=5"], "validate_every"),
+        (["training.save_every=0"], "save_every"),
+        (["training.steps=0"], "steps"),
+    ],
+)
+def test_settings_that_do_not_fit_are_one_line(make_run, tmp_path, overrides, message):
+    with pytest.raises(UserError, match=message) as error:
+        fit(make_run(*overrides), tmp_path / "run")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty"])
+def test_a_torn_checkpoint_is_named(make_run, tmp_path, damage):
+    run = make_run("training.steps=2")
+    fit(run, tmp_path / "run")
+    last = tmp_path / "run" / LAST
+    content = last.read_bytes()
+    last.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
+    with pytest.raises(UserError, match=LAST):
+        fit(make_run("training.steps=2"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("steps", [5, 7])
+def test_the_last_checkpoint_is_that_of_the_last_step(make_run, tmp_path, steps):
+    """Also when the number of steps is no multiple of save_every, or below it."""
+    for save_every in (2, 100):
+        folder = tmp_path / f"{save_every}"
+        fit(make_run(f"training.steps={steps}", f"training.save_every={save_every}"), folder)
+        assert load(folder / LAST)["global_step"] == steps
+
+
+def test_wall_clock_adds_up(tmp_path):
+    clock = WallClock()
+    clock.load_state_dict({"seconds": 5.0})
+    clock.on_train_start(None, None)
+    clock.on_train_batch_end(None, None, None, None, 0)
+    assert 5.0 < clock.state_dict()["seconds"] < 6.0
+    assert fit_module.MONITOR == "validation/bits_per_frame"
