@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import EncodecModel
 from transformers.models.encodec.modeling_encodec import EncodecLSTM
-from transformers.utils import cached_file
+from transformers.utils import cached_file, logging
 
 from musicbench.codecs.chunks import context_frames, in_chunks
 from musicbench.errors import UserError
@@ -136,7 +136,7 @@ def load_codec(name_or_folder: str = "mini") -> EncodecCodec:
     Raises:
         UserError: there is no such folder or hub model (or no network), or it is no mono EnCodec model.
     """
-    folder = _folder(name_or_folder)
+    folder, id = _located(name_or_folder)
     try:
         described: dict[str, Any] = json.loads((folder / "config.json").read_text())
     except json.JSONDecodeError as error:
@@ -146,6 +146,8 @@ def load_codec(name_or_folder: str = "mini") -> EncodecCodec:
             f"{name_or_folder} is a {described.get('model_type')} model, not an EnCodec codec; "
             "try facebook/encodec_32khz"
         )
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         loaded: Any = EncodecModel.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
@@ -153,20 +155,26 @@ def load_codec(name_or_folder: str = "mini") -> EncodecCodec:
     except Exception as error:  # a damaged file fails in many ways, all of them the file's fault
         reason = " ".join(str(error).split())
         raise UserError(f"cannot load the codec in {folder} ({reason}); download it again") from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
     model, info = loaded
     missing = [key for key in info["missing_keys"] if not key.endswith(UNUSED)]
     if missing or info["mismatched_keys"]:
         raise UserError(f"{folder / WEIGHTS} lacks weights such as {(missing or ['?'])[0]}; download the model again")
-    return EncodecCodec(model, id=name_or_folder, sha256=sha256_file(folder / WEIGHTS))
+    return EncodecCodec(model, id=id, sha256=sha256_file(folder / WEIGHTS))
 
 
-def _folder(name_or_folder: str) -> Path:
-    folder = MINI_FOLDER if name_or_folder == "mini" else Path(name_or_folder).expanduser()
+def _located(name_or_folder: str) -> tuple[Path, str]:
+    """The folder of a model and its id: of a local one the folder's name, since paths differ between machines."""
+    if name_or_folder == "mini":
+        return MINI_FOLDER, name_or_folder
+    folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         for name in ("config.json", WEIGHTS):
             if not (folder / name).is_file():
                 raise UserError(f"{folder} holds no {name}; give the folder of an EnCodec model")
-        return folder
+        return folder, folder.resolve().name
     try:
         files = [cached_file(name_or_folder, name) for name in ("config.json", WEIGHTS)]
     except OSError as error:
@@ -174,4 +182,4 @@ def _folder(name_or_folder: str) -> Path:
             f"no codec {name_or_folder}: no such folder, and the model hub did not give it "
             "(offline, or no such model); use mini, or a folder with config.json and model.safetensors"
         ) from error
-    return Path(str(files[0])).parent
+    return Path(str(files[0])).parent, name_or_folder

@@ -20,9 +20,9 @@ def export_codec(model: EncodecModel, folder: Path, card: dict[str, Any]) -> Non
     with atomic_path(folder / "model.safetensors") as path:
         save_file(weights, path, metadata={"format": "pt"})
     config = model.config.to_diff_dict() | {"architectures": ["EncodecModel"], "dtype": "float16"}
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     described = {"parameters": parameter_count(model), "sha256": sha256_file(folder / "model.safetensors")}
-    _write_json(folder / "card.json", card | described)
+    write_json(folder / "card.json", card | described)
 
 
 def parameter_count(model: EncodecModel) -> dict[str, int]:
@@ -41,6 +41,7 @@ def machine() -> dict[str, Any]:
     return {"cpu": processor, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Indented, with sorted keys, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")

@@ -22,13 +22,13 @@ TINY = CodecTrainingConfig(
     codebook_size=16,
     crop_seconds=0.2,
     batch=4,
-    steps=120,
+    steps=80,
     max_minutes=10,
     learning_rate=5e-3,
     warmup_steps=5,
-    bypass_steps=20,
+    bypass_steps=10,
     mel_windows=(128,),
-    validate_every=60,
+    validate_every=40,
     checkpoint_every=10,
     validation_clips=2,
     validation_seconds=0.5,
@@ -57,7 +57,7 @@ def training(corpus: Path, config: CodecTrainingConfig = TINY) -> CodecTraining:
 def test_training_learns_and_exports_what_it_learned(corpus: Path, tmp_path: Path) -> None:
     folder = train_codec(TINY, corpus, tmp_path, "the command")
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == [60, 120, 120]
+    assert [line["step"] for line in log] == [40, 80, 80]
     assert log[-1]["snr_db"][-1] > 1.0
     card = json.loads((folder / "card.json").read_text())
     codec = load_codec(str(folder))
@@ -67,16 +67,16 @@ def test_training_learns_and_exports_what_it_learned(corpus: Path, tmp_path: Pat
 
 def test_stopped_and_resumed_equals_in_one_go(corpus: Path) -> None:
     whole = training(corpus)
-    for _ in range(40):
+    for _ in range(24):
         whole.train_step()
     first = training(corpus)
-    for _ in range(25):
+    for _ in range(16):
         first.train_step()
     second = training(corpus)
     second.load_state_dict(first.state_dict())
-    for _ in range(15):
+    for _ in range(8):
         second.train_step()
-    assert second.step == 40
+    assert second.step == 24
     for name, value in whole.state_dict()["encoder"].items():
         torch.testing.assert_close(second.state_dict()["encoder"][name], value, rtol=0, atol=0)
     for name, value in whole.state_dict()["quantizer"].items():
@@ -86,7 +86,7 @@ def test_stopped_and_resumed_equals_in_one_go(corpus: Path) -> None:
 def test_learning_rate_warms_up_and_falls_with_the_tighter_budget(corpus: Path) -> None:
     run = training(corpus)
     assert run.learning_rate() == pytest.approx(TINY.learning_rate / 5)
-    run.step = 60
+    run.step = 40
     half = (TINY.learning_rate + TINY.final_learning_rate) / 2
     assert run.learning_rate() == pytest.approx(half)
     run.seconds = 600.0

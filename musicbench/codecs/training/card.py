@@ -1,0 +1,71 @@
+"""The card of a trained codec: what it learned from, and how it does on held-out music beside the floor."""
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musicbench.codecs.encodec import EncodecCodec, load_codec
+from musicbench.codecs.training.audio import read_split, to_float
+from musicbench.codecs.training.evaluate import reconstruction_figures
+from musicbench.codecs.training.export import write_json
+from musicbench.codecs.training.floor import MdctFloor
+
+FLOOR = "MDCT frames (sine window) with a residual k-means quantiser of the same frame rate, levels and codebook size"
+METRICS = {
+    "snr_db": "10 log10(signal / error energy), mean over clips, with 1 .. K levels",
+    "mel_distance": "mean absolute difference of natural-log mel magnitudes (window 2048, hop 512, 80 bands, floor "
+    "1e-4 of full scale), with 1 .. K levels",
+    "perplexity": "exp of the entropy of each level's codes over all clips",
+}
+
+
+def complete_card(codec_folder: Path | str, corpus_folder: Path | str, clips: int = 40, seconds: float = 10.0) -> None:
+    """Add test figures, those of the floor, speed and the licences of the data to the card of a trained codec.
+
+    Args:
+        clips, seconds: the middle of that many clips, spread evenly over the test split.
+
+    Raises:
+        UserError: the codec or the corpus is missing or damaged.
+    """
+    folder, corpus = Path(codec_folder), Path(corpus_folder)
+    codec = load_codec(str(folder))
+    test_clips = read_split(corpus, "test", codec.sample_rate, clips)
+    train_clips = read_split(corpus, "train", codec.sample_rate)
+    floor = MdctFloor.fit(train_clips, codec.sample_rate, codec.hop, codec.levels, codec.codebook_size)
+    card = json.loads((folder / "card.json").read_text())
+    card["test"] = {
+        "metrics": METRICS,
+        "codec": reconstruction_figures(codec, test_clips, seconds),
+        "floor": {"what": FLOOR} | reconstruction_figures(floor, test_clips, seconds),
+    }
+    card["speed"] = _speed(codec, to_float(train_clips[0])[None])
+    card["training"]["data"]["licences"] = _licences(corpus)
+    write_json(folder / "card.json", card)
+
+
+def _licences(corpus: Path) -> dict[str, int]:
+    """Clips of the train split by licence."""
+    lines = map(json.loads, (corpus / "clips.jsonl").read_text().splitlines())
+    return dict(Counter(line.get("source", {}).get("licence", "unknown") for line in lines if line["split"] == "train"))
+
+
+def _speed(codec: EncodecCodec, audio_1N: torch.Tensor, repeats: int = 3) -> dict[str, Any]:
+    """Seconds of audio per second, best of a few."""
+    seconds = audio_1N.shape[-1] / codec.sample_rate
+    codes_1KT = codec.encode(audio_1N)
+    times: dict[str, list[float]] = {"encode": [], "decode": []}
+    for _ in range(repeats):
+        for name, call in (("encode", lambda: codec.encode(audio_1N)), ("decode", lambda: codec.decode(codes_1KT))):
+            started = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - started)
+    return {
+        "unit": "times real time, batch 1, fp32",
+        "threads": torch.get_num_threads(),
+        **{name: round(seconds / min(values), 1) for name, values in times.items()},
+    }
