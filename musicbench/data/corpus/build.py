@@ -23,7 +23,7 @@ from musicbench.data.corpus.plan import Job, plan_clips
 from musicbench.data.corpus.scores import Score, ScoreError, parse
 from musicbench.files import atomic_path, sha256_file
 
-PARSE_LIMIT_SECONDS = 40
+PARSE_LIMIT_SECONDS = 120  # the slowest usable work takes 15 s on one idle core
 RENDER_LIMIT_SECONDS = 90
 
 
