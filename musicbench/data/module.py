@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from musicbench.data.crops import Crop, TrainingCrops, evaluation_crops
 from musicbench.data.store import TokenStore
+from musicbench.errors import UserError
 
 CaptionStates = Callable[[list[str]], tuple[Tensor, Tensor]]
 """Captions -> padded states [B, L, E] and mask [B, L]."""
@@ -104,6 +105,8 @@ class TokenDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         rank, world = self._place()
+        if len(self.validation) < world:
+            raise UserError(f"{len(self.validation)} validation clips are too few for {world} processes; use fewer")
         # Every clip is counted once: ranks take turns, without the padding of a distributed sampler.
         mine = range(rank, len(self.validation), world)
         batches = [list(mine[i : i + self.batch_size]) for i in range(0, len(mine), self.batch_size)]
