@@ -26,6 +26,17 @@ def chain_rule(module, batch) -> torch.Tensor:
     return total_B
 
 
+def collect_logs(module) -> dict[str, float]:
+    """What the module logs from now on; a metric as its value so far."""
+    logged: dict[str, float] = {}
+
+    def log(name, value, **_):
+        logged[name] = float(value.compute() if hasattr(value, "compute") else value)
+
+    module.log = log
+    return logged
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("frames", [8, 13])
 def test_log_prob_is_the_chain_rule_of_decoding(pattern, frames, make_module, make_batch):
@@ -38,8 +49,7 @@ def test_log_prob_is_the_chain_rule_of_decoding(pattern, frames, make_module, ma
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_loss_and_log_prob_mean_the_same_bits_per_frame(pattern, make_module, make_batch):
     module, batch = make_module(pattern, condition_dropout=0.0), make_batch([3, 5])
-    logged = {}
-    module.log = lambda name, value, **_: logged.update({name: float(value)})
+    logged = collect_logs(module)
     loss = float(module.training_step(batch, 0))
     module.validation_step(batch, 0)
     module.eval()
@@ -66,8 +76,7 @@ def test_every_token_is_in_the_loss(make_module, make_batch):
 
 def test_validation_always_sees_the_captions(make_module, make_batch):
     module, batch = make_module(condition_dropout=1.0), make_batch([3, 5])
-    logged = {}
-    module.log = lambda name, value, **_: logged.update({name: float(value)})
+    logged = collect_logs(module)
     module.validation_step(batch, 0)
     module.training_step(batch, 0)
     assert logged["validation/bits_per_frame"] != pytest.approx(logged["train/bits_per_frame"], abs=1e-3)
