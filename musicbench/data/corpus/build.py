@@ -17,7 +17,7 @@ from tqdm import tqdm
 from musicbench.data.corpus import rendering
 from musicbench.data.corpus.arrange import MIN_SECONDS, arrange
 from musicbench.data.corpus.captions import captions
-from musicbench.data.corpus.catalogue import COLLECTIONS, Work, corpus_folder, find_works
+from musicbench.data.corpus.catalogue import COLLECTIONS, Work, corpus_folder, doubtful, find_works
 from musicbench.data.corpus.fingerprint import stable_hash
 from musicbench.data.corpus.plan import Job, plan_clips
 from musicbench.data.corpus.scores import Score, ScoreError, parse
@@ -40,8 +40,10 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
     rendering.require_fluidsynth(soundfont)
     sources = corpus_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    scores = _parse_all(folder, find_works(sources), sources, workers)
-    jobs = plan_clips(scores, hours, seed)
+    works = find_works(sources)
+    scores = _parse_all(folder, works, sources, workers)
+    left_out = {work.id for work in works if doubtful(work)}
+    jobs = [job for job in plan_clips(scores, hours, seed) if job.score.id not in left_out]
     table, done = folder / "clips.jsonl", set()
     if table.is_file():
         # A line cut off by an interruption is dropped together with its clip.

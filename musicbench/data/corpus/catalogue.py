@@ -71,6 +71,8 @@ EXCLUDED = {
     "trecento": "transcribed from a modern critical edition",
 }
 
+_DOUBTFUL_TRANSCRIBERS = {"norbeck": "his own collection is said to set non-commercial terms"}
+
 _COMPOSERS = {
     "beethoven": "Beethoven",
     "haydn": "Haydn",
@@ -123,6 +125,11 @@ def find_works(folder: Path) -> list[Work]:
                 work_id = f"{collection}-{stem}"
                 works.setdefault(work_id, Work(work_id, work_id, collection, str(relative), "traditional", abc))
     return list(works.values())
+
+
+def doubtful(work: Work) -> bool:
+    """Whether a tune's transcriber may reserve rights. Such tunes take part in the plan of splits but get no clip."""
+    return work.abc is not None and any(name in work.abc.lower() for name in _DOUBTFUL_TRANSCRIBERS)
 
 
 def split_tunes(text: str) -> list[tuple[int, str]]:
