@@ -1,5 +1,6 @@
 """Crops of a token store: random ones for training, fixed ones for evaluation."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,15 +40,21 @@ def evaluation_crops(store: TokenStore, split: str, seconds: float, per_piece: i
         seconds: length of a crop. per_piece: at most so many crops of a clip, none overlapping.
 
     Raises:
-        UserError: no clip of the split is long enough.
+        UserError: no clip of the split is long enough, or a setting is out of range.
     """
     frames = round(seconds * store.frame_rate)
+    if frames < 1 or per_piece < 1:
+        raise UserError(f"clip length {seconds} s and {per_piece} crops per piece must be above 0")
+    # Starts are whole seconds, so a crop of 1.5 s keeps 2 s for itself.
+    spacing = math.ceil(seconds)
     crops = []
     for clip in store.split(split):
-        count = min(per_piece, clip.frames // frames)
-        slack = clip.frames - count * frames
+        if clip.frames < frames:
+            continue
+        count = min(per_piece, int((clip.frames - frames) / (spacing * store.frame_rate)) + 1)
+        slack = clip.frames - frames - (count - 1) * spacing * store.frame_rate
         for i in range(count):
-            second = int((i * frames + slack * (i + 1) / (count + 1)) / store.frame_rate)
+            second = i * spacing + int(slack * (i + 1) / (count + 1) / store.frame_rate)
             start = round(second * store.frame_rate)
             crops.append(Crop(f"{clip.id}@{second}", clip, start, frames, clip.captions[0]))
     if not crops:
