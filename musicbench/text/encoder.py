@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from musicbench.errors import UserError
@@ -58,7 +59,7 @@ class TransformersEncoder:
             is_encoder_decoder = getattr(AutoConfig.from_pretrained(str(folder)), "is_encoder_decoder", False)
             kind = AutoModelForTextEncoding if is_encoder_decoder else AutoModel
             self.model = kind.from_pretrained(str(folder)).eval().to(device)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise UserError(
                 f"text encoder {source!r} cannot be loaded ({type(error).__name__}); "
                 "give a local folder of the model, or text=minilm for the bundled one"

@@ -1,6 +1,7 @@
 """Caption states, computed once per encoder and set of captions, and kept in a folder."""
 
 import hashlib
+import json
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -56,7 +57,7 @@ def caption_table(captions: Iterable[str], encoder: TextEncoder, cache: Path | s
     The file's name is the hash of the encoder's weights and the captions, so a stale file is never read.
     """
     ordered = sorted(set(captions))
-    key = hashlib.sha256("\n".join([encoder.sha256, *ordered]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([encoder.sha256, *ordered]).encode()).hexdigest()[:16]
     path = Path(cache) / f"{key}.safetensors"
     if path.is_file():
         try:
