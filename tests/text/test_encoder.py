@@ -1,0 +1,125 @@
+"""The bundled encoder and a T5 in the real format, both offline, through the same class."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from musicbench.errors import UserError
+from musicbench.text.encoder import TransformersEncoder, bundled_encoder_folder
+
+CAPTIONS = ["drums", "a slow waltz for string ensemble in F minor, quiet and sad", "fast fiddle tune, 120 bpm"]
+
+
+@pytest.fixture(scope="module")
+def minilm() -> TransformersEncoder:
+    return TransformersEncoder("minilm")
+
+
+def test_bundled_encoder_loads_offline(minilm):
+    states = minilm.encode(CAPTIONS)
+    assert minilm.dim == 384
+    assert [s.shape[1] for s in states] == [384] * 3
+    assert len(states[0]) < len(states[2]) < len(states[1])
+    assert all(s.dtype == torch.float32 for s in states)
+    weights = bundled_encoder_folder() / "model.safetensors"
+    assert minilm.sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+def test_padding_changes_no_state(minilm):
+    together = minilm.encode(CAPTIONS)
+    for caption, states_LE in zip(CAPTIONS, together, strict=True):
+        (alone,) = minilm.encode([caption])
+        torch.testing.assert_close(states_LE, alone, atol=1e-5, rtol=0)
+
+
+def test_many_captions_keep_their_order(minilm):
+    captions = [f"tune number {i}" + " and on" * (i % 3) for i in range(70)]
+    together = minilm.encode(captions)
+    for i in (0, 1, 63, 64, 69):
+        torch.testing.assert_close(together[i], minilm.encode([captions[i]])[0], atol=1e-5, rtol=0)
+
+
+def test_states_are_those_of_the_sentence_model(minilm):
+    """Their mean puts a paraphrase nearer than another music: the weights are really there."""
+    mean = [s.mean(0) for s in minilm.encode(["a sad slow waltz", "a melancholic, slow waltz", "loud fast drums"])]
+    near = torch.cosine_similarity(mean[0], mean[1], dim=0)
+    far = torch.cosine_similarity(mean[0], mean[2], dim=0)
+    assert near > far + 0.2
+
+
+@pytest.fixture(scope="module")
+def t5_folder(tmp_path_factory) -> Path:
+    """A T5 with tiny random weights, saved as transformers saves any T5."""
+    from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
+
+    letters = [(c, -4.0) for c in "▁abcdefghijklmnopqrstuvwxyz0123456789,"]
+    words = [(f"▁{a}{b}", -6.0) for a in "abcdefghijklmnopqrstuvwxyz" for b in "abcdefghijklmnopqrstuvwxyz"]
+    more = [(f"{a}{b}", -6.5) for a in "aeiou" for b in "abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters, *words, *more]
+    folder = tmp_path_factory.mktemp("t5")
+    tokenizer = T5Tokenizer(vocab=vocabulary, extra_ids=200)
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_kv=4, d_ff=32, num_layers=2, num_decoder_layers=2, num_heads=4
+    )
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_t5_from_a_folder(t5_folder):
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    encoder = TransformersEncoder(str(t5_folder))
+    assert encoder.dim == 16
+    assert encoder.sha256 == hashlib.sha256((t5_folder / "model.safetensors").read_bytes()).hexdigest()
+    together = encoder.encode(CAPTIONS)
+    reference = T5EncoderModel.from_pretrained(t5_folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(t5_folder)
+    for caption, states_LE in zip(CAPTIONS, together, strict=True):
+        ids = tokenizer(caption, return_tensors="pt").input_ids
+        with torch.no_grad():
+            wanted = reference(input_ids=ids).last_hidden_state[0]
+        torch.testing.assert_close(states_LE, wanted, atol=1e-5, rtol=0)
+        assert len(states_LE) > 2
+
+
+def test_a_missing_folder_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="text=minilm for the bundled one") as error:
+        TransformersEncoder(str(tmp_path / "nothing"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_hub_id_without_a_hub_is_one_line():
+    with pytest.raises(UserError, match="'google-t5/t5-base' cannot be loaded.*give a local folder"):
+        TransformersEncoder("google-t5/t5-base")
+
+
+def test_a_folder_without_weights(t5_folder, tmp_path):
+    folder = tmp_path / "t5"
+    shutil.copytree(t5_folder, folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="cannot be loaded"):
+        TransformersEncoder(str(folder))
+
+
+def test_truncated_weights(t5_folder, tmp_path):
+    folder = tmp_path / "t5"
+    shutil.copytree(t5_folder, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:2000])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        TransformersEncoder(str(folder))
+
+
+def test_an_empty_tokenizer_is_refused(t5_folder, tmp_path):
+    """Offline, some tokenizers come back with special tokens only; every caption would be the same."""
+    folder = tmp_path / "t5"
+    shutil.copytree(t5_folder, folder)
+    for file in folder.glob("*token*"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"tokenizer .* is empty|cannot be loaded"):
+        TransformersEncoder(str(folder))
