@@ -94,7 +94,7 @@ def test_a_missing_folder_is_one_line(tmp_path):
 
 
 def test_a_hub_id_without_a_hub_is_one_line():
-    with pytest.raises(UserError, match="'google-t5/t5-base' cannot be loaded.*give a local folder"):
+    with pytest.raises(UserError, match=r"'google-t5/t5-base' cannot be loaded.*give a local folder"):
         TransformersEncoder("google-t5/t5-base")
 
 
