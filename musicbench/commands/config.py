@@ -50,8 +50,11 @@ def amend(config: DictConfig, overrides: list[str]) -> DictConfig:
     """A resolved configuration with some values replaced (``key=value`` of existing keys only).
 
     Raises:
-        UserError: an override has no such key.
+        UserError: an override is no assignment, or there is no such key.
     """
+    for override in overrides:
+        if "=" not in override:
+            raise UserError(f"{override!r} is no override; write key=value")
     OmegaConf.set_struct(config, True)
     try:
         config.merge_with_dotlist(overrides)

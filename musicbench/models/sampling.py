@@ -1,5 +1,6 @@
 """Drawing tokens from logits: guidance, temperature, top-k, and one random stream per clip."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ class Sampling:
 
     Raises:
         ValueError: a setting is out of range.
+        TypeError: a setting is no number.
     """
 
     cfg: float = 3.0
@@ -25,8 +27,10 @@ class Sampling:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0:
-            raise ValueError(f"temperature and top_k must not be negative; got {self}")
+        if not all(math.isfinite(value) for value in (self.cfg, self.top_k, self.temperature)):
+            raise ValueError(f"cfg, top_k and temperature must be finite; got {self}")
+        if self.temperature < 0 or self.top_k < 0 or not isinstance(self.top_k, int):
+            raise ValueError(f"temperature must not be negative, top_k a whole number from 0; got {self}")
 
 
 def guide(logits: Tensor, cfg: float) -> Tensor:
