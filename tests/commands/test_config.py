@@ -1,0 +1,130 @@
+"""Every shipped configuration composes; mistakes in overrides are one line."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from musicbench.commands.config import amend, compose, plain, shipped_folder
+from musicbench.errors import UserError
+from musicbench.launch.sweep_file import expand
+
+CONF = shipped_folder("conf")
+
+
+def choices(name: str) -> list[tuple[str, str]]:
+    """(group, choice) of every group that the configuration's defaults list names."""
+    text = OmegaConf.load(CONF / f"{name}.yaml")
+    groups = [next(iter(entry)) for entry in text.defaults if not isinstance(entry, str)]
+    return [(group, path.stem) for group in groups for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+def test_no_group_is_forgotten():
+    used = {group for name in ("train", "prepare") for group, _ in choices(name)}
+    assert used == {path.parent.name for path in CONF.glob("*/*.yaml")}
+    assert not list(CONF.glob("*/*/*.yaml"))
+
+
+@pytest.mark.parametrize(("name", "group", "choice"), [(n, *pair) for n in ("train", "prepare") for pair in choices(n)])
+def test_every_choice_composes(name, group, choice):
+    config = plain(compose(name, [f"{group}={choice}"]))
+    content = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"))
+    if group == "experiment":
+        del content["defaults"]
+        assert contains(config, content)
+    else:
+        assert contains(config[group], {key: value for key, value in content.items() if key != "defaults"})
+
+
+def contains(whole: dict, part: dict) -> bool:
+    return all(
+        contains(whole[key], value) if isinstance(value, dict) else whole[key] == value for key, value in part.items()
+    )
+
+
+def test_evaluate_takes_what_train_takes():
+    overrides = ["experiment=demo", "pattern=stack", "schedule=block_4", "data.store=elsewhere"]
+    evaluate = plain(compose("evaluate", [*overrides, "system=uniform"]))
+    assert evaluate == {**plain(compose("train", overrides)), "run": None, "system": "uniform"}
+
+
+def test_targets_exist():
+    """A `_target_` with a spelling mistake would be found only when the run needs it."""
+    from hydra.utils import get_object
+
+    found = {
+        line.split()[1] for path in CONF.rglob("*.yaml") for line in path.read_text().splitlines() if "_target_" in line
+    }
+    assert len(found) >= 4
+    for target in found:
+        assert callable(get_object(target))
+
+
+@pytest.mark.parametrize("path", sorted(shipped_folder("sweeps").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_line_of_every_sweep_composes(path: Path):
+    lines = expand(path)
+    assert lines
+    configs = [plain(compose("train", overrides)) for overrides in lines]
+    assert len({str(config) for config in configs}) == len(configs), "two runs of the sweep are the same"
+
+
+def test_experiments_can_be_changed_from_the_command_line():
+    config = compose("train", ["experiment=demo", "training.steps=7", "model=small", "seed=3"])
+    assert (config.training.steps, config.model.dim, config.seed) == (7, 256, 3)
+    assert compose("train", ["experiment=demo"]).model.dim == 192
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "words"),
+    [
+        ("train", ["pattern=dealy"], "dealy"),
+        ("train", ["schedule=block_5"], "block_5"),
+        ("train", ["experiment=nothing"], "nothing"),
+        ("train", ["patern=delay"], "patern"),
+        ("train", ["training.stepz=5"], "stepz"),
+        ("train", ["sed=5"], "sed"),
+        ("train", ["pattern.delays=[0,1"], r"\[0,1"),
+        ("train", ["training.steps"], "training.steps"),
+        ("train", ["seed=${nothing}"], "nothing"),
+        ("evaluate", ["sytem=uniform"], "sytem"),
+        ("prepare", ["stagez=[codec]"], "stagez"),
+    ],
+)
+def test_mistakes_are_one_line_that_names_them(name, overrides, words):
+    with pytest.raises(UserError, match=words) as error:
+        compose(name, overrides)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_help_lists_groups_and_choices():
+    with pytest.raises(SystemExit) as end:
+        compose("train", ["--help"])
+    text = str(end.value)
+    assert "stack_delay" in text
+    assert "block_4" in text
+    assert "ema_decay" in text
+
+
+def test_amend_changes_existing_keys_only():
+    config = compose("train", [])
+    assert amend(config, ["decode.cfg=2", "decode.top_k=5"]).decode.cfg == 2
+    for wrong in (["decode.cgf=2"], ["nothing=1"], ["decode.cfg.x=1"]):
+        with pytest.raises(UserError) as error:
+            amend(config, wrong)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("override", ["decode.cfg", "=3", ""])
+def test_amend_refuses_what_is_no_assignment(override):
+    with pytest.raises(UserError):
+        amend(compose("train", []), [override])
+
+
+def test_plain_holds_no_omegaconf_objects():
+    def check(node):
+        assert type(node) in (dict, list, int, float, str, bool, type(None))
+        for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            check(value)
+
+    check(plain(compose("train", ["pattern.delays=[0,1,1,1]"])))

@@ -1,0 +1,86 @@
+"""Sweep files as grids of overrides."""
+
+import itertools
+
+import pytest
+
+from musicbench.errors import UserError
+from musicbench.launch.sweep_file import expand
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    def write(text: str):
+        path = tmp_path / "sweep.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_grid_with_the_last_parameter_fastest(sweep):
+    path = sweep(
+        "program: musicbench\nmethod: grid\nparameters:\n"
+        "  experiment: {value: demo}\n  pattern: {values: [delay, flat, stack]}\n  seed: {values: [0, 1]}\n"
+    )
+    wanted = [
+        ["experiment=demo", f"pattern={pattern}", f"seed={seed}"]
+        for pattern, seed in itertools.product(["delay", "flat", "stack"], [0, 1])
+    ]
+    assert expand(path) == wanted
+
+
+def test_values_in_hydras_words(sweep):
+    path = sweep(
+        "method: grid\nparameters:\n  a: {values: [true, false, null, 1.0e-3, 10, text]}\n  b: {value: [0, 1, 1, 1]}\n"
+    )
+    assert [line[0] for line in expand(path)] == ["a=true", "a=false", "a=null", "a=0.001", "a=10", "a=text"]
+    assert expand(path)[0][1] == "b=[0, 1, 1, 1]"
+
+
+def test_lists_reach_hydra_whole(sweep):
+    from musicbench.commands.config import compose
+
+    path = sweep(
+        "method: grid\nparameters:\n  pattern: {value: delay}\n"
+        "  pattern.delays: {values: [[0, 1, 1, 1], null]}\n  row: {value: partial delay}\n"
+        "  optimiser.lr: {value: 3.0e-4}\n  seed: {value: 7}\n"
+    )
+    first, second = (compose("train", overrides) for overrides in expand(path))
+    assert list(first.pattern.delays) == [0, 1, 1, 1]
+    assert second.pattern.delays is None
+    assert (first.row, first.optimiser.lr, first.seed) == ("partial delay", 3e-4, 7)
+
+
+def test_a_fixed_null_is_a_value(sweep):
+    assert expand(sweep("method: grid\nparameters:\n  row: {value: null}\n")) == [["row=null"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("method: random\nparameters: {a: {values: [1]}}", "method must be 'grid', got 'random'"),
+        ("parameters: {a: {values: [1]}}", "method must be 'grid', got None"),
+        ("method: grid", "no 'parameters:'"),
+        ("method: grid\nparameters: [a, b]", "no 'parameters:'"),
+        ("- method", "no 'parameters:'"),
+        ("", "no 'parameters:'"),
+        ("method: grid\nparameters: {a: {min: 0, max: 1}}", "parameter 'a' needs 'value:' or a non-empty list"),
+        ("method: grid\nparameters: {a: {values: []}}", "parameter 'a' needs"),
+        ("method: grid\nparameters: {a: 3}", "parameter 'a' needs"),
+        ("method: [grid", "no YAML"),
+    ],
+)
+def test_mistakes_are_named(sweep, text, message):
+    with pytest.raises(UserError, match=message):
+        expand(sweep(text))
+
+
+def test_missing_and_unreadable_files(tmp_path):
+    with pytest.raises(UserError, match=r"cannot read the sweep file .*No such file"):
+        expand(tmp_path / "nothing.yaml")
+    with pytest.raises(UserError, match="cannot read the sweep file"):
+        expand(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(UserError, match=r"binary\.yaml is no YAML"):
+        expand(tmp_path / "binary.yaml")
