@@ -33,13 +33,14 @@ def main(argv: list[str]) -> int:
 def run_configuration(folder: Path) -> Any:
     """The resolved configuration that a trained run keeps in its folder."""
     from omegaconf import OmegaConf
+    from yaml import YAMLError
 
     from musicbench.errors import UserError
 
     path = folder / "config.yaml"
     try:
         return OmegaConf.create(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, YAMLError) as error:
         raise UserError(f"{folder} is no run folder: {path.name} is missing or damaged") from error
 
 

@@ -12,8 +12,9 @@ def main(argv: list[str]) -> int:
     config = compose("train", argv)
 
     from musicbench.commands.assemble import Assembly, set_threads
-    from musicbench.commands.assess import RECORD
+    from musicbench.commands.assess import RECORD, HeldOut
     from musicbench.commands.fit import fit
+    from musicbench.commands.systems import sampling
 
     set_threads(config)
     run = Assembly(config)
@@ -21,6 +22,9 @@ def main(argv: list[str]) -> int:
     if (folder / RECORD).is_file():
         print(f"finished already: {folder / RECORD}")
         return 0
+    # A mistake in the evaluation's settings must not wait until training is over.
+    sampling(run)
+    HeldOut(run)
     print(f"run folder: {folder}")
     if not (folder / TRAINED).is_file():
         fit(run, folder)
