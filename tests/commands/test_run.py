@@ -1,0 +1,383 @@
+"""A run from command to record, on tiny parts: train, evaluate, generate, sweep."""
+
+import json
+import math
+import shutil
+import signal
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from musicbench.commands import assess, evaluate, generate, sweep, train
+from musicbench.commands.assemble import REFERENCE_FILE, Assembly
+from musicbench.commands.fit import BEST, LAST, WallClock
+from musicbench.data.crops import evaluation_crops
+from musicbench.data.store import TokenStore
+from musicbench.errors import UserError
+from musicbench.evaluation.judges import JudgeOutput
+from musicbench.evaluation.reference import build_reference
+from musicbench.study.records import read_record
+
+HOP, RATE = 100, 1000
+EVALUATION = (
+    "evaluation.seconds=4",
+    "evaluation.batch_size=3",
+    "evaluation.speed_batches=[1]",
+    "evaluation.speed_repeats=1",
+    "evaluation.samples=2",
+)
+
+
+class StubCodec:
+    """Every frame is 100 samples whose loudness follows the codes."""
+
+    id, sha256, sample_rate, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 10.0, 2, 12
+
+    def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
+        loudness_BT = codes_BKT.float().mean(1) / 12
+        tone = torch.sin(torch.arange(HOP) * 0.3)
+        return (loudness_BT[..., None] * tone).flatten(1)
+
+
+class StubJudge:
+    """Windows of 3 s every second; the outputs are loudnesses within the window."""
+
+    id, sha256, sample_rate, window_seconds, hop_seconds, labels = "stub", "7" * 64, RATE, 3.0, 1.0, ("a", "b", "c")
+
+    def __call__(self, audio_BN: torch.Tensor, sample_rate: int) -> JudgeOutput:
+        windows_BWN = audio_BN.unfold(1, 3 * sample_rate, sample_rate)
+        loud = torch.stack([part.square().mean(-1) for part in windows_BWN.chunk(3, dim=-1)], dim=-1)
+        return JudgeOutput(loud, 10 * loud)
+
+
+@pytest.fixture
+def stub_encoder(make_run):
+    return type(make_run().encoder)()
+
+
+@pytest.fixture
+def overrides(tiny_overrides, stub_encoder, make_token_store, tmp_path, monkeypatch) -> list[str]:
+    """Overrides of a tiny run whose codec, judge and text encoder are stubs; the store has a judge reference."""
+    codec, judge = StubCodec(), StubJudge()
+    for name, part in (("codec", codec), ("judge", judge), ("encoder", stub_encoder)):
+        monkeypatch.setattr(Assembly, name, property(lambda _, part=part: part))
+    folder = Path(tiny_overrides[0].partition("=")[2])
+    store = TokenStore.open(folder)
+    originals = [
+        (clip.id, clip.split, codec.decode(torch.from_numpy(store.codes(clip).astype("int64"))[None])[0], RATE)
+        for clip in store.clips
+    ]
+    build_reference(judge, originals, folder / REFERENCE_FILE)
+    return [*tiny_overrides, *EVALUATION]
+
+
+def only_record(output: Path) -> Path:
+    (path,) = output.glob("*/record.json")
+    return path
+
+
+class Counter:
+    """Counts the batches that training sees."""
+
+    def __init__(self, monkeypatch):
+        self.batches = 0
+        original = WallClock.on_train_batch_end
+
+        def count(*arguments):
+            self.batches += 1
+            original(*arguments)
+
+        monkeypatch.setattr(WallClock, "on_train_batch_end", count)
+
+
+def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, capsys):
+    counter = Counter(monkeypatch)
+    arguments = [*overrides, "pattern=stack_delay", "schedule=block_4", "decode.top_k=5"]
+    assert train.main(arguments) == 0
+    path = only_record(tmp_path)
+    assert path.parent.name == f"stack_delay.block_4-{read_record(path)['id']}"
+    record = read_record(path)
+    assert (record["kind"], record["row"], record["seed"]) == ("trained", "stack_delay.block_4", 0)
+    assert record["plan"] == {
+        "pattern": "stack_delay", "schedule": "block_4", "frames": 40, "levels": 2, "steps": 41, "positions": 80,
+        "peak_cache": 41,
+    }  # fmt: skip
+    training = record["training"]
+    assert training["steps"] == 4
+    assert training["frames"] == 4 * 4 * 20
+    assert training["positions"] == 4 * 4 * 40
+    assert training["best_step"] in (2, 4)
+    assert 0 < training["wall_seconds"] < 60
+    for split in ("train", "validation"):
+        assert 0 < training[f"{split}_bits_per_frame"] < 20
+    assert record["protocol"]["sampling"] == {"cfg": 3.0, "top_k": 5, "temperature": 1.0}
+    assert (record["protocol"]["clips"], record["protocol"]["clip_seconds"]) == (2, 4.0)
+    assert record["config"]["pattern"] == {"pattern": "stack_delay", "same_step": True}
+    assert str(tmp_path) not in json.dumps(record["config"]["model"])
+    assert counter.batches == 4
+    # Once more: recognised, not trained again.
+    before = path.read_bytes()
+    assert train.main(arguments) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert counter.batches == 4
+    assert path.read_bytes() == before
+
+
+def test_bits_in_the_record_are_those_of_the_best_checkpoint(overrides, tmp_path):
+    """Recomputed here from the checkpoint, clip by clip, through decoding's chain rule."""
+    from musicbench.commands.config import compose
+    from musicbench.commands.systems import load_trained
+    from musicbench.models.decode import decode
+
+    train.main([*overrides, "pattern=stack"])
+    record = read_record(only_record(tmp_path))
+    run = Assembly(compose("train", [*overrides, "pattern=stack"]))
+    module = load_trained(run, only_record(tmp_path).parent).eval()
+    crops = evaluation_crops(run.store, "test", 4.0, 2)
+    assert [clip["id"] for clip in record["clips"]] == [crop.id for crop in crops]
+    for crop, bits in zip(crops, record["metrics"]["bits_per_frame"]["per_clip"], strict=True):
+        codes_BKT = torch.from_numpy(run.store.codes(crop.source, crop.start_frame, 40).astype("int64"))[None]
+        nats = 0.0
+
+        def choose(logits_BnV, step, codes_BKT=codes_BKT):
+            nonlocal nats
+            true_Bn = codes_BKT[:, step.level_n, step.frame_n]
+            nats -= float(logits_BnV.double().log_softmax(-1).gather(-1, true_Bn[..., None]).sum())
+            return true_Bn
+
+        decode(module.lm, module.plan_for(40), *run.captions.batch([crop.caption]), choose)
+        assert bits == pytest.approx(nats / math.log(2) / 40, rel=1e-4)
+    parameters = sum(p.numel() for p in module.parameters())
+    assert record["parameters"] == parameters
+
+
+def test_an_interrupted_evaluation_does_not_train_again(overrides, tmp_path, monkeypatch):
+    counter = Counter(monkeypatch)
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assess, "audio_metrics", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(overrides)
+    assert not list(tmp_path.glob("*/record.json"))
+    assert train.main(overrides) == 0
+    assert counter.batches == 4
+    read_record(only_record(tmp_path))
+
+
+def test_an_interrupted_training_goes_on(overrides, tmp_path, monkeypatch):
+    original = WallClock.on_train_batch_end
+
+    def interrupt(callback, trainer, *arguments):
+        original(callback, trainer, *arguments)
+        if trainer.global_step == 3:
+            raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(WallClock, "on_train_batch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(overrides)
+    signal.signal(signal.SIGINT, handler)
+    counter = Counter(monkeypatch)
+    assert train.main(overrides) == 0
+    assert counter.batches == 2
+    assert read_record(only_record(tmp_path))["training"]["wall_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    "override", ["decode.cfg=three", "decode.top_k=-1", "evaluation.seconds=60", "evaluation.split=tset"]
+)
+def test_mistakes_in_the_evaluation_are_found_before_training(overrides, tmp_path, monkeypatch, override):
+    counter = Counter(monkeypatch)
+    with pytest.raises(UserError):
+        train.main([*overrides, override])
+    assert counter.batches == 0
+
+
+def test_another_codec_than_the_stores(overrides, monkeypatch):
+    from musicbench.commands.config import compose
+
+    monkeypatch.undo()  # the real property checks the hash
+    other = StubCodec()
+    other.sha256 = "e" * 64
+    monkeypatch.setattr("hydra.utils.instantiate", lambda config: other)
+    with pytest.raises(UserError, match=r"made with codec random \(000000000000\), not stub \(eeeeeeeeeeee\)"):
+        _ = Assembly(compose("train", overrides)).codec
+
+
+@pytest.mark.parametrize("name", evaluate.SYSTEMS)
+def test_baselines(overrides, tmp_path, name):
+    assert evaluate.main([*overrides, f"system={name}"]) == 0
+    path = only_record(tmp_path)
+    record = read_record(path)
+    assert path.parent.name.startswith(f"{name}-")
+    assert (record["row"], record["plan"], record["training"], record["parameters"]) == (name, None, None, None)
+    assert record["kind"] == ("reference" if name in ("ground_truth", "codec") else "baseline")
+    metrics = record["metrics"]
+    if name == "uniform":
+        assert metrics["bits_per_frame"]["per_clip"] == pytest.approx([2 * math.log2(12)] * 2, abs=1e-4)
+    if name in ("ground_truth", "codec"):  # the stub codec made the originals
+        assert metrics["kld"]["per_clip"] == pytest.approx([0, 0], abs=1e-3)
+        assert "bits_per_frame" not in metrics
+    else:
+        assert metrics["kld"]["value"] > 1e-3
+
+
+def test_evaluate_a_finished_run_once_more(overrides, tmp_path):
+    train.main(overrides)
+    path = only_record(tmp_path)
+    before = read_record(path)
+    path.unlink()
+    assert evaluate.main([f"run={path.parent}"]) == 0
+    after = read_record(path)
+    for name in ("id", "row", "metrics", "plan", "protocol", "clips", "config", "parameters"):
+        assert after[name] == before[name], name
+
+
+class TestGenerate:
+    trained: ClassVar[list[Path]] = []
+
+    @pytest.fixture
+    def run_folder(self, overrides, tmp_path) -> Path:
+        """A copy of one trained run."""
+        if not self.trained:
+            train.main(overrides)
+            self.trained.append(only_record(tmp_path).parent)
+        return shutil.copytree(self.trained[0], tmp_path / "run")
+
+    def generate(self, run_folder: Path, output: Path, *arguments: str) -> dict[str, np.ndarray]:
+        assert generate.main(["--run", str(run_folder), "--output", str(output), *arguments]) == 0
+        return {path.name: soundfile.read(path)[0] for path in sorted(output.glob("*.flac"))}
+
+    def test_clips_of_any_caption(self, run_folder, tmp_path):
+        captions = ['a "slow" waltz, key=F (minor)', "größe: 3/4 = ünïcödé", "🎵", "x/../../y"]
+        output = tmp_path / "out" / "deep"
+        clips = self.generate(run_folder, output, *captions, "--seconds", "2.5")
+        assert len(clips) == 4
+        assert all(len(audio) == 2500 for audio in clips.values())
+        texts = {path.read_text(encoding="utf-8").strip() for path in output.glob("*.txt")}
+        assert texts == set(captions)
+        assert len(list(output.iterdir())) == 8
+        assert not list(tmp_path.glob("out/*.flac"))
+
+    def test_a_clip_follows_its_seed(self, run_folder, tmp_path):
+        both = self.generate(run_folder, tmp_path / "a", "one", "two", "--seconds", "2", "--seed", "4")
+        assert sorted(both) == ["one-4.flac", "two-5.flac"]
+        alone = self.generate(run_folder, tmp_path / "b", "two", "--seconds", "2", "--seed", "5")
+        np.testing.assert_array_equal(alone["two-5.flac"], both["two-5.flac"])
+        other = self.generate(run_folder, tmp_path / "c", "two", "--seconds", "2", "--seed", "6")
+        assert not np.array_equal(other["two-6.flac"], both["two-5.flac"])
+
+    def test_overrides_after_two_dashes(self, run_folder, tmp_path):
+        greedy = ("--seconds", "2", "--", "decode.temperature=0")
+        one = self.generate(run_folder, tmp_path / "a", "tune", "--seed", "1", *greedy)
+        other = self.generate(run_folder, tmp_path / "b", "tune", "--seed", "2", *greedy)
+        np.testing.assert_array_equal(one["tune-1.flac"], other["tune-2.flac"])
+
+    @pytest.mark.parametrize("override", ["decode.cfg=abc", "decode.cgf=1", "decode.cfg", "nothing=1"])
+    def test_mistaken_overrides(self, run_folder, tmp_path, override):
+        with pytest.raises(UserError):
+            generate.main(["tune", "--run", str(run_folder), "--output", str(tmp_path / "a"), "--", override])
+
+    @pytest.mark.parametrize(("name", "message"), [(BEST, "no best.ckpt in"), ("config.yaml", "is no run folder")])
+    def test_missing_parts_of_a_run(self, run_folder, name, message):
+        (run_folder / name).unlink()
+        with pytest.raises(UserError, match=message):
+            generate.main(["tune", "--run", str(run_folder)])
+
+    @pytest.mark.parametrize(("name", "message"), [(BEST, "is damaged"), ("config.yaml", "missing or damaged")])
+    def test_damaged_parts_of_a_run(self, run_folder, name, message):
+        path = run_folder / name
+        path.write_bytes(b"a: [\n" + path.read_bytes()[: path.stat().st_size // 3])
+        with pytest.raises(UserError, match=message):
+            generate.main(["tune", "--run", str(run_folder)])
+
+    def test_a_checkpoint_of_another_model(self, run_folder):
+        with pytest.raises(UserError, match="belongs to another model"):
+            generate.main(["tune", "--run", str(run_folder), "--", "model.dim=32"])
+
+
+class TestSweep:
+    @pytest.fixture
+    def file(self, overrides, tmp_path) -> Path:
+        fixed = {o.partition("=")[0]: o.partition("=")[2] for o in overrides if not o.startswith("output=")}
+        lines = [f"  {name}: {{value: {json.dumps(value)}}}" for name, value in fixed.items()]
+        path = tmp_path / "sweep.yaml"
+        path.write_text(
+            "\n".join(["method: grid", "parameters:", *lines, "  pattern: {values: [parallel, flat, stack]}"]),
+            encoding="utf-8",
+        )
+        return path
+
+    @pytest.fixture
+    def started(self, monkeypatch) -> list[str]:
+        """Patterns of the trainings that a sweep started; they run in this process, and stack fails."""
+        patterns: list[str] = []
+
+        def call(command: list[str]) -> int:
+            assert command[1:4] == ["-m", "musicbench.cli", "train"]
+            (pattern,) = [o.partition("=")[2] for o in command if o.startswith("pattern=")]
+            patterns.append(pattern)
+            return 2 if pattern == "stack" else train.main(command[4:])
+
+        monkeypatch.setattr(sweep.subprocess, "call", call)
+        return patterns
+
+    def test_dry_run_prints_commands_that_train_understands(self, file, tmp_path, capsys):
+        from musicbench.commands.config import compose
+
+        assert sweep.main([str(file), "--dry-run", "--output", str(tmp_path / "out")]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 3
+        for line, pattern in zip(lines, ("parallel", "flat", "stack"), strict=True):
+            words = line.split()
+            assert words[:2] == ["musicbench", "train"]
+            config = compose("train", words[2:])
+            assert (config.pattern.pattern, config.output) == (pattern, str(tmp_path / "out"))
+
+    def test_a_failed_run_is_said_and_the_others_go_on(self, file, tmp_path, started, capsys):
+        arguments = [str(file), "--output", str(tmp_path / "out")]
+        assert sweep.main(arguments) == 1
+        assert started == ["parallel", "flat", "stack"]
+        assert "failed with exit code 2" in capsys.readouterr().err
+        assert len(list((tmp_path / "out").glob("*/record.json"))) == 2
+        # Again: only what is missing.
+        started.clear()
+        assert sweep.main(arguments) == 1
+        assert started == ["stack"]
+
+    def test_the_table_is_filled(self, file, tmp_path, started, capsys):
+        table = tmp_path / "table"
+        table.mkdir()
+        (table / "table.yaml").write_text(
+            "title: T\nprotocol: P\nreference_row: flat\n"
+            "rows:\n  - {row: uniform, label: Uniform}\n  - {row: parallel, label: Par}\n  - {row: flat, label: Flat}\n"
+            "columns:\n  Q:\n    - {key: metrics.bits_per_frame, label: Bits, decimals: 2, better: lower}\n",
+            encoding="utf-8",
+        )
+        sweep.main([str(file), "--output", str(tmp_path / "out"), "--table", str(table)])
+        names = sorted(path.name.rpartition("-")[0] for path in (table / "records").glob("*.json"))
+        assert names == ["flat", "parallel", "uniform"]
+        text = (table / "table.md").read_text(encoding="utf-8")
+        assert "7.17" in text, "uniform: 2 log2(12) bits a frame"
+        assert (table / "samples.png").is_file()
+
+    def test_interruption_stops_the_sweep(self, file, tmp_path, monkeypatch):
+        calls = []
+        monkeypatch.setattr(sweep.subprocess, "call", lambda command: calls.append(command) or 130)
+        with pytest.raises(KeyboardInterrupt):
+            sweep.main([str(file), "--output", str(tmp_path / "out")])
+        assert len(calls) == 1
+
+
+def test_last_checkpoint_is_kept_for_the_facts(overrides, tmp_path):
+    """Runs shorter than save_every have their wall time too."""
+    train.main([*overrides, "training.save_every=1000"])
+    assert (only_record(tmp_path).parent / LAST).is_file()
