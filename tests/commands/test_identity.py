@@ -1,0 +1,110 @@
+"""Which runs are the same run."""
+
+import copy
+import itertools
+import re
+
+import pytest
+
+from musicbench.commands import identity
+from musicbench.commands.config import compose, plain
+from musicbench.commands.identity import recorded_config, row_label, run_folder, run_id
+
+CONTENTS = {"tokens": "a", "clips": "b", "codec": "c", "judge": "d", "reference": "e", "text": "f"}
+
+
+@pytest.fixture(scope="module")
+def config() -> dict:
+    return plain(compose("train", []))
+
+
+def changed(config: dict, key: str, value) -> dict:
+    """The configuration with one dotted key set."""
+    config = copy.deepcopy(config)
+    *groups, last = key.split(".")
+    node = config
+    for group in groups:
+        node = node[group]
+    assert node[last] != value
+    node[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("output", "elsewhere"),
+        ("cache", "elsewhere"),
+        ("logger", {"_target_": "another"}),
+        ("row", "another label"),
+        ("training.save_every", 7),
+        ("training.max_nonfinite", 3),
+        ("trainer.threads", 1),
+        ("trainer.devices", 8),
+        ("trainer.strategy", "ddp"),
+        ("trainer.accelerator", "cpu"),
+        ("data.workers", 4),
+        ("data.store", "the/same/tokens/elsewhere"),
+        ("evaluation.samples", 0),
+    ],
+)
+def test_where_and_how_a_run_is_watched_does_not_matter(config, key, value):
+    assert run_id(changed(config, key, value), CONTENTS) == run_id(config, CONTENTS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 1),
+        ("pattern.pattern", "flat"),
+        ("pattern.delays", [0, 1, 1, 1]),
+        ("schedule.schedule", "block_4"),
+        ("model.dim", 192),
+        ("model.dropout", 0.0),
+        ("decode.cfg", 2.0),
+        ("training.steps", 3),
+        ("training.accumulate", 2),
+        ("training.ema_decay", 0.5),
+        ("training.validate_every", 3),
+        ("optimiser.lr", 0.5),
+        ("family.condition_dropout", 0.0),
+        ("data.seconds", 5.0),
+        ("evaluation.seconds", 5.0),
+        ("evaluation.per_piece", 1),
+        ("trainer.precision", "32-true"),
+    ],
+)
+def test_what_changes_numbers_changes_the_id(config, key, value):
+    assert run_id(changed(config, key, value), CONTENTS) != run_id(config, CONTENTS)
+
+
+def test_contents_and_numerics_change_the_id(config, monkeypatch):
+    ids = [run_id(config, CONTENTS), *(run_id(config, {**CONTENTS, name: "z"}) for name in CONTENTS)]
+    monkeypatch.setattr(identity, "NUMERICS", identity.NUMERICS + 1)
+    ids.append(run_id(config, CONTENTS))
+    assert len(set(ids)) == len(CONTENTS) + 2
+
+
+def test_id_does_not_depend_on_the_order_of_keys_and_changes_nothing(config):
+    before = copy.deepcopy(config)
+    turned = dict(reversed(config.items()))
+    assert run_id(turned, CONTENTS) == run_id(config, CONTENTS)
+    assert config == before
+    assert re.fullmatch("[0-9a-f]{8}", run_id(config, CONTENTS))
+
+
+def test_recorded_configuration_names_no_place(config):
+    assert {"output", "cache", "logger"} & set(recorded_config(config)) == set()
+    assert recorded_config(config)["model"] == config["model"]
+
+
+def test_labels():
+    labels = [
+        row_label(plain(compose("train", [f"pattern={pattern}", f"schedule={schedule}"])))
+        for pattern, schedule in itertools.product(["delay", "stack_delay"], ["sequential", "block_4"])
+    ]
+    assert labels == ["delay", "delay.block_4", "stack_delay", "stack_delay.block_4"]
+    assert row_label(plain(compose("train", ["row=mine", "schedule=block_4"]))) == "mine"
+    assert row_label(plain(compose("evaluate", ["system=uniform"]))) == "uniform"
+    folder = run_folder(plain(compose("train", ["output=here"])), "0123abcd")
+    assert folder.as_posix() == "here/delay-0123abcd"

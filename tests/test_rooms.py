@@ -1,0 +1,125 @@
+"""Who may import whom, read from the source: no room reaches where it must not."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import musicbench
+
+PACKAGE = Path(musicbench.__file__).parent
+COMMON = ("musicbench.errors", "musicbench.files")
+"""Modules for everybody."""
+
+MAY_IMPORT = {
+    "plans": ("musicbench.plans",),
+    "models": ("musicbench.models", "musicbench.plans"),
+    "generators": ("musicbench.generators", "musicbench.models", "musicbench.plans"),
+    "codecs": ("musicbench.codecs",),
+    "text": ("musicbench.text",),
+    # The store is made from a codec that is given; its protocol is all that data knows of it.
+    "data": ("musicbench.data", "musicbench.codecs.base"),
+    "evaluation": ("musicbench.evaluation",),
+    "study": ("musicbench.study",),
+    "launch": ("musicbench.launch",),
+    "commands": ("musicbench",),
+    "cli": ("musicbench.commands",),
+    "errors": (),
+    "files": ("musicbench.errors",),
+    "__init__": (),
+}
+WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files")
+HEAVY = ("torch", "lightning", "transformers", "torchaudio")
+
+
+def imports(source: str, module: str) -> set[str]:
+    """Every module that a module's text imports anywhere; ``from a import b`` counts as ``a.b``."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")[: -node.level]
+                base = ".".join([*parents, base] if base else parents)
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def within(name: str, allowed: tuple[str, ...]) -> bool:
+    return any(name == place or name.startswith(f"{place}.") for place in allowed)
+
+
+def violations(source: str, module: str) -> list[str]:
+    """Imports of ours that the module's room does not allow, and heavy ones where none may be."""
+    room = module.split(".")[1] if "." in module else "__init__"
+    allowed = (*MAY_IMPORT[room], *COMMON, "musicbench.__version__")
+    found = imports(source, module)
+    ours = [name for name in sorted(found) if within(name, ("musicbench",)) and not within(name, allowed)]
+    heavy = [name for name in sorted(found) if room in WITHOUT_TORCH and within(name, HEAVY)]
+    return ours + heavy
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = ["musicbench", *path.relative_to(PACKAGE).with_suffix("").parts]
+        found.append((".".join(part for part in parts if part != "__init__"), path))
+    return found
+
+
+def test_every_room_is_known():
+    rooms = {module.split(".")[1] for module, _ in modules() if "." in module}
+    assert rooms <= set(MAY_IMPORT)
+    assert {"plans", "models", "generators", "data", "evaluation", "study", "launch", "commands"} <= rooms
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=[module for module, _ in modules()])
+def test_imports_only_what_its_room_may(module, path):
+    assert violations(path.read_text(encoding="utf-8"), module) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("musicbench.plans.plan", "import torch"),
+        ("musicbench.plans.plan", "from musicbench.models import cache"),
+        ("musicbench.models.cache", "def f():\n    from musicbench.generators.batch import Batch"),
+        ("musicbench.models.cache", "from musicbench import generators"),
+        ("musicbench.models.cache", "from ..data import store"),
+        ("musicbench.data.store", "from musicbench.codecs import load_codec"),
+        ("musicbench.data.store", "import musicbench.text.table"),
+        ("musicbench.evaluation.fad", "from musicbench.models.sampling import Sampling"),
+        ("musicbench.study.table", "from torch import nn"),
+        ("musicbench.launch.sweep_file", "import musicbench.study.records"),
+        ("musicbench.cli", "from lightning.pytorch import Trainer"),
+        ("musicbench.files", "from musicbench.data.store import Clip"),
+        ("musicbench.codecs.encodec", "from musicbench.commands.config import compose"),
+    ],
+)
+def test_control_wrong_imports_are_seen(module, source):
+    assert violations(source, module) != []
+
+
+def test_control_right_imports_pass():
+    assert (
+        violations("from musicbench import plans\nfrom musicbench.errors import UserError", "musicbench.models.x") == []
+    )
+    assert violations("from musicbench.codecs.base import Codec\nimport numpy", "musicbench.data.tokenise") == []
+    assert violations("import torch\nfrom musicbench.study import records", "musicbench.commands.x") == []
+
+
+def test_light_rooms_load_without_torch():
+    """Also not by way of what they import."""
+    names = [module for module, _ in modules() if module.split(".")[1:2] and module.split(".")[1] in WITHOUT_TORCH]
+    script = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_no_module_is_long():
+    lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in modules()}
+    assert {module: length for module, length in lengths.items() if length > 400} == {}
