@@ -76,9 +76,7 @@ def decode(
         if len(step.level_n) == 0:
             continue
         logits_BnV = torch.einsum("bnd,nvd->bnv", hidden_BQD[:, step.query_n], model.heads_KVD[step.levels])
-        grid_BKT[:, step.level_n, step.frame_n] = choose(
-            guide(logits_BnV, cfg) if guided else logits_BnV, step
-        )
+        grid_BKT[:, step.level_n, step.frame_n] = choose(guide(logits_BnV, cfg) if guided else logits_BnV, step)
     return grid_BKT[:, :, : plan.frames]
 
 

@@ -79,7 +79,7 @@ class PatternLM(nn.Module):
         text_BLD, text_mask = self.conditioner(states_BLE, mask_BL, dropped_B)
         hidden_BPD = self.transformer(
             self.embed(ids_BPK, plan.code_PD),
-            plan.attention(),
+            plan.attention,
             self.transformer.text_keys_values(text_BLD),
             text_mask,
         )

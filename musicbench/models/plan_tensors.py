@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from musicbench.models.transformer import MaskedAttention, sinusoidal
+from musicbench.models.plan_attention import KeptAttention
+from musicbench.models.transformer import MaskedAttention, SelfAttend, sinusoidal
 from musicbench.plans import Plan
 
 
@@ -14,12 +15,14 @@ class PlanTensors(nn.Module):
         reads_PK: int64, frame read at each level; ``frames`` stands for "absent".
         source_KT: int64, position that predicts each token.
         code_PD: fp32 position codes; always computed in fp32, whatever the model's precision.
+
+    ``attention`` is the plan's training attention: a causal kernel where the mask is exactly the lower triangle,
+    else one that skips expired positions.
     """
 
     reads_PK: Tensor
     source_KT: Tensor
     code_PD: Tensor
-    mask_PP: Tensor | None
 
     def __init__(self, plan: Plan, dim: int) -> None:
         super().__init__()
@@ -27,12 +30,7 @@ class PlanTensors(nn.Module):
         self.register_buffer("reads_PK", reads_or_absent(plan), persistent=False)
         self.register_buffer("source_KT", torch.from_numpy(plan.source.copy()), persistent=False)
         self.register_buffer("code_PD", position_codes(plan, dim), persistent=False)
-        mask = None if plan.causal else torch.from_numpy(plan.mask())
-        self.register_buffer("mask_PP", mask, persistent=False)
-
-    def attention(self) -> MaskedAttention:
-        """The training attention of this plan."""
-        return MaskedAttention(self.mask_PP)
+        self.attention: SelfAttend = MaskedAttention(None) if plan.causal else KeptAttention(plan)
 
 
 def reads_or_absent(plan: Plan) -> Tensor:

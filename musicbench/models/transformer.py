@@ -102,9 +102,7 @@ class Transformer(nn.Module):
         """Cross-attention keys and values of every layer."""
         return [block.text_keys_values(text_BLD) for block in self.blocks]  # type: ignore[operator]
 
-    def forward(
-        self, x_BQD: Tensor, attend: SelfAttend, text: list[KeysValues], text_mask_B11L: Tensor
-    ) -> Tensor:
+    def forward(self, x_BQD: Tensor, attend: SelfAttend, text: list[KeysValues], text_mask_B11L: Tensor) -> Tensor:
         """Run all layers on [B, Q, D] rows; ``text_mask_B11L`` is True at real caption tokens."""
         for layer, block in enumerate(self.blocks):
             x_BQD = block(x_BQD, layer, attend, text[layer], text_mask_B11L)
