@@ -110,6 +110,19 @@ def test_same_logits_of_an_own_pattern_with_gaps_between_steps(
     torch.testing.assert_close(decoded, full_logits(lm, plan, codes_BKT, states_BLE, mask_BL), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["delay", "flat", "stack_delay"])
+def test_same_logits_with_positions_of_any_lifetime(name, seed, example, decode_logits, full_logits, poisoned):
+    """Slots are freed and taken again in no regular order."""
+    lm, codes_BKT, states_BLE, mask_BL = example(4)
+    plan = build(name, 4, "block_4", same_step=seed % 2 == 0)
+    lives = np.random.default_rng(seed).choice([0, 1, 2, 5, 9, 1000], plan.positions)
+    plan = dataclasses.replace(plan, expires=plan.step + lives)
+    assert plan.peak_cache < plan.positions
+    decoded = decode_logits(lm, plan, codes_BKT, states_BLE, mask_BL)
+    torch.testing.assert_close(decoded, full_logits(lm, plan, codes_BKT, states_BLE, mask_BL), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("name", ["stack", "stack_delay"])
 def test_control_forgotten_expiry_is_seen(name, example, decode_logits, full_logits):
     """Decoding that keeps partial stacks, or forgets a little too early, differs from the training mask."""

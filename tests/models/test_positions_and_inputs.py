@@ -33,7 +33,7 @@ def test_sinusoidal_formula(dim):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_codes_stay_exact_under_half_precision(dtype):
     """Computed in half precision they would be off by 0.5 (fp16) and 1.5 (bf16) at frame 1000."""
-    plan = plans.build("delay", 1500, 4)
+    plan = plans.build("delay", 3000, 4)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -44,7 +44,7 @@ def test_codes_stay_exact_under_half_precision(dtype):
         torch.set_default_dtype(before)
     wanted = formula(plan.step, 64)
     assert code_PD.dtype == torch.float32
-    assert np.abs(code_PD.numpy() - wanted).max() < 3e-4
+    assert np.abs(code_PD.numpy() - wanted).max() < 5e-4
     assert np.abs(rounded_PD.float().numpy() - wanted).max() < 5e-3
 
 

@@ -19,8 +19,14 @@ def any_plan(draw) -> plans.Plan:
     if pattern == "delay" and draw(st.booleans()):
         options["delays"] = draw(st.lists(st.integers(0, 6), min_size=levels, max_size=levels))
     schedule = draw(st.sampled_from(["sequential", "block_1", "block_2", "block_4", "block_8"]))
-    frames = draw(st.integers(1, 24))
-    return plans.build(pattern, frames, levels, schedule, same_step=draw(st.booleans()), **options)
+    frames = draw(st.integers(1, 16))
+    plan = plans.build(pattern, frames, levels, schedule, same_step=draw(st.booleans()), **options)
+    if draw(st.booleans()):
+        # Positions of patterns of one's own may live for any number of steps.
+        lives = draw(st.lists(st.sampled_from([0, 1, 3, NEVER]), min_size=plan.positions, max_size=plan.positions))
+        expires = [NEVER if life == NEVER else int(step) + life for step, life in zip(plan.step, lives, strict=True)]
+        plan = dataclasses.replace(plan, expires=np.array(expires, dtype=np.int64))
+    return plan
 
 
 def alive(plan: plans.Plan, step: int) -> list[int]:
