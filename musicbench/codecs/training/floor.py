@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from musicbench.codecs.training.audio import to_float
 from musicbench.codecs.training.kmeans import assign, kmeans
 
 
@@ -16,8 +15,7 @@ def mdct(audio_BN: torch.Tensor, hop: int) -> torch.Tensor:
     The transform is orthonormal: ``inverse_mdct`` restores the audio, and energies are equal.
     """
     padded_BN = torch.nn.functional.pad(audio_BN, (hop, hop))
-    windows_BTN = padded_BN.unfold(-1, 2 * hop, hop) * _window(hop)
-    return windows_BTN @ _basis(hop)
+    return padded_BN.unfold(-1, 2 * hop, hop) * _window(hop) @ _basis(hop)
 
 
 def inverse_mdct(coefficients_BTF: torch.Tensor, hop: int) -> torch.Tensor:
@@ -61,18 +59,18 @@ class MdctFloor:
         hop: int = 640,
         levels: int = 4,
         codebook_size: int = 1024,
-        max_frames: int = 50_000,
-        iterations: int = 15,
+        max_frames: int = 40_000,
+        iterations: int = 10,
         seed: int = 0,
     ) -> "MdctFloor":
         """Fit on int16 clips, on at most ``max_frames`` of their frames."""
         generator = torch.Generator().manual_seed(seed)
         frames = []
         for clip in clips:
-            coefficients_TF = mdct(to_float(clip[: len(clip) // hop * hop])[None], hop)[0]
-            share = -(-max_frames // len(clips))
-            frames.append(coefficients_TF[torch.randperm(len(coefficients_TF), generator=generator)[:share]])
-        residual_NF = torch.cat(frames)
+            windows_TN = torch.from_numpy(clip).unfold(-1, 2 * hop, hop)
+            chosen = torch.randperm(len(windows_TN), generator=generator)[: -(-max_frames // len(clips))]
+            frames.append(windows_TN[chosen])
+        residual_NF = torch.cat(frames) / 32768.0 * _window(hop) @ _basis(hop)
         books = []
         for _ in range(levels):
             books.append(kmeans(residual_NF, codebook_size, iterations, generator))
