@@ -41,9 +41,11 @@ def main(argv: list[str]) -> int:
 def _train_codec(config: Any, command: str) -> None:
     from hydra.utils import instantiate
 
+    from musicbench.codecs.training.card import complete_card
     from musicbench.codecs.training.loop import train_codec
 
     folder = train_codec(instantiate(config.codec_training), config.corpus.folder, config.codec_output, command)
+    complete_card(folder, config.corpus.folder)
     print(f"codec: {folder} (use it with codec.name_or_folder={folder})")
 
 
