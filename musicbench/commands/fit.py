@@ -26,11 +26,10 @@ MONITOR = "validation/bits_per_frame"
 
 
 class WallClock(Callback):
-    """Seconds spent training, summed over interruptions, and the running training loss."""
+    """Seconds spent training, summed over interruptions."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.recent: list[float] = []
         self._since = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
