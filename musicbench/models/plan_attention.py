@@ -47,7 +47,8 @@ class KeptAttention(nn.Module):
         """Attention output [B, H, P, D]; see ``transformer.SelfAttend``."""
         q_BHPD = q_BHPD * q_BHPD.shape[-1] ** -0.5
         neighbours = [(k_BHPD.roll(-o, 2), v_BHPD.roll(-o, 2)) for o in self.offsets]
-        near_BHPO = torch.stack([(q_BHPD * k).sum(-1) for k, _ in neighbours], -1)
+        near = [(q_BHPD * k).sum(-1) for k, _ in neighbours]
+        near_BHPO = torch.stack(near, -1) if near else q_BHPD[..., :0]
         near_BHPO = near_BHPO.masked_fill(self.hidden_PO, -torch.inf)
         k_BHMD, v_BHMD = k_BHPD[:, :, self.kept_M], v_BHPD[:, :, self.kept_M]
         outputs = []
