@@ -1,58 +1,82 @@
-"""Attention that skips expired positions equals attention under the dense mask, gradients included."""
+"""Attention that skips expired positions against dense attention under the plan's mask."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from musicbench import plans
+from musicbench.models import plan_attention
 from musicbench.models.plan_attention import KeptAttention
 from musicbench.models.plan_tensors import PlanTensors
-from musicbench.models.transformer import MaskedAttention
 
 
-def _both(plan, mask):
-    torch.manual_seed(0)
-    q, k, v = (torch.randn(2, 3, plan.positions, 8, dtype=torch.float64, requires_grad=True) for _ in range(3))
-    weight = torch.randn(2, 3, plan.positions, 8, dtype=torch.float64)
-    results = []
-    for attend in (KeptAttention(plan), MaskedAttention(torch.from_numpy(mask))):
-        output = attend(0, q, k, v)
-        results.append((output, *torch.autograd.grad((output * weight).sum(), (q, k, v))))
-    return results
+@st.composite
+def any_plan(draw) -> plans.Plan:
+    levels = draw(st.integers(1, 5))
+    pattern = draw(st.sampled_from(["delay", "flat", "stack", "stack_delay"]))
+    schedule = draw(st.sampled_from(["sequential", "block_2"]))
+    plan = plans.build(pattern, draw(st.integers(1, 9)), levels, schedule, same_step=draw(st.booleans()))
+    choices = draw(st.sampled_from([None, [0], [0, 2], [1, 3, 100], [plans.NEVER]]))
+    if choices is None:
+        return plan
+    lives = draw(st.lists(st.sampled_from(choices), min_size=plan.positions, max_size=plan.positions))
+    expires = [life if life == plans.NEVER else int(step) + life for step, life in zip(plan.step, lives, strict=True)]
+    return dataclasses.replace(plan, expires=np.array(expires, dtype=np.int64))
 
 
-@pytest.mark.parametrize("same_step", [True, False])
-@pytest.mark.parametrize("levels", [2, 4, 8])
-@pytest.mark.parametrize("frames", [1, 3, 150])  # 150 frames of 8 levels need several blocks of queries
+def inputs(plan: plans.Plan, dtype=torch.float64) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(plan.positions)
+    shape = (2, 3, plan.positions, 8)
+    return [
+        (2 * torch.randn(shape, generator=random, dtype=torch.float64)).to(dtype).requires_grad_() for _ in range(3)
+    ]
+
+
+def dense(plan: plans.Plan, q, k, v) -> torch.Tensor:
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=torch.from_numpy(plan.mask()))
+
+
+@given(plan=any_plan(), rows=st.integers(1, 40))
+@settings(max_examples=120, deadline=None)
+def test_equals_dense_attention_with_its_gradients(plan, rows):
+    """For any lifetimes, and any number of queries at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_attention, "_ROWS", rows)
+        attention = KeptAttention(plan)
+        one, other = inputs(plan), inputs(plan)
+        kept, wanted = attention(0, *one), dense(plan, *other)
+        torch.testing.assert_close(kept, wanted, atol=1e-12, rtol=0)
+        weight = torch.randn(wanted.shape, dtype=torch.float64)
+        (kept * weight).sum().backward()
+        (wanted * weight).sum().backward()
+        for a, b in zip(one, other, strict=True):
+            torch.testing.assert_close(a.grad, b.grad, atol=1e-11, rtol=0)
+
+
 @pytest.mark.parametrize("pattern", ["stack", "stack_delay"])
-def test_equals_the_dense_mask(pattern, frames, levels, same_step):
-    plan = plans.build(pattern, frames, levels, "block_4", same_step=same_step)
-    for kept, dense in zip(*_both(plan, plan.mask()), strict=True):
-        torch.testing.assert_close(kept, dense, rtol=1e-10, atol=1e-10)
+def test_more_positions_than_one_block_of_queries(pattern):
+    plan = plans.build(pattern, 150, 4, "block_4")
+    assert plan.positions > plan_attention._ROWS
+    parts = inputs(plan, torch.float32)
+    torch.testing.assert_close(KeptAttention(plan)(0, *parts), dense(plan, *parts), atol=2e-5, rtol=0)
 
 
-def test_a_wrong_mask_is_noticed():
-    plan = plans.build("stack_delay", 20, 4)
-    mask = plan.mask().copy()
-    query = plan.positions // 2
-    hidden = np.flatnonzero(~mask[query, :query])[0]  # an expired position
-    mask[query, hidden] = True
-    kept, dense = _both(plan, mask)
-    assert not torch.allclose(kept[0], dense[0], atol=1e-6)
+def test_half_precision_is_about_as_exact_as_the_dense_kernel():
+    plan = plans.build("stack_delay", 100, 4)
+    parts = [part.detach() / 2 for part in inputs(plan, torch.bfloat16)]
+    exact = dense(plan, *(part.double() for part in parts))
+    output = KeptAttention(plan)(0, *parts)
+    assert output.dtype == torch.bfloat16
+    own, dense_kernel = ((o.double() - exact).square().mean().sqrt() for o in (output, dense(plan, *parts)))
+    assert own < 4 * dense_kernel < 0.1
 
 
-def test_a_position_that_outlives_its_step_for_a_while():
-    rows = plans.build("stack", 12, 3)
-    expires = rows.expires.copy()
-    expires[1::3] += 4  # level-1 positions stay visible for four more steps
-    fields = {n: getattr(rows, n) for n in ("step", "reads", "predicts", "frame_in", "frame_out")}
-    plan = plans.Plan("custom", "sequential", 12, 3, expires=expires, **fields)
-    for kept, dense in zip(*_both(plan, plan.mask()), strict=True):
-        torch.testing.assert_close(kept, dense, rtol=1e-10, atol=1e-10)
-
-
-def test_causal_plans_use_the_causal_kernel():
-    tables = {name: PlanTensors(plans.build(name, 6), 8) for name in ("flat", "delay", "stack")}
-    assert isinstance(tables["flat"].attention, MaskedAttention) and tables["flat"].attention.mask_PP is None
-    assert isinstance(tables["delay"].attention, MaskedAttention)
-    assert isinstance(tables["stack"].attention, KeptAttention)
+@pytest.mark.parametrize("pattern", ["parallel", "delay", "flat", "stack", "stack_delay"])
+def test_the_causal_kernel_is_used_exactly_where_the_mask_is_causal(pattern):
+    tables = PlanTensors(plans.build(pattern, 8, 3), 16)
+    assert isinstance(tables.attention, KeptAttention) == (pattern in ("stack", "stack_delay"))
