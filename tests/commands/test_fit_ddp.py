@@ -32,7 +32,7 @@ def test_two_processes_equal_one(make_run, tiny_overrides, tmp_path):
         [sys.executable, str(HERE / "ddp_script.py"), str(HERE), str(tmp_path / "two"), *arguments],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=240,
         check=False,
         env=environment | {"OMP_NUM_THREADS": "1"},
     )
