@@ -37,4 +37,4 @@ lint: $(READY)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV)

@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(f"unknown command {name!r}; choose one of {', '.join(COMMANDS)}")
     # Hub libraries retry for minutes when there is no hub; the tokenizer's threads warn after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.path.append(os.getcwd())  # a pattern of one's own lies there
     warnings.formatwarning = _one_line  # type: ignore[assignment]
     try:
         code: int = importlib.import_module(f"musicbench.commands.{name}").main(rest)

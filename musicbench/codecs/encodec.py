@@ -56,6 +56,12 @@ class EncodecCodec:
         self._encoder_context = context_frames(self._encoder_convolutions, self.hop, upsampling=False)
         self._decoder_context = context_frames(self._decoder_convolutions, self.hop, upsampling=True)
 
+    @property
+    def codebooks_KVC(self) -> torch.Tensor:
+        """Code vectors of every level, float32 [K, V, C] on the CPU."""
+        state = self._quantizer.state_dict()
+        return torch.stack([state[f"layers.{k}.codebook.embed"].float().cpu() for k in range(self.levels)])
+
     def to(self, device: torch.device | str) -> "EncodecCodec":
         """Move the weights; inputs may lie anywhere, outputs come back where the input was."""
         for module in self._modules():

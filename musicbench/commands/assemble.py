@@ -10,7 +10,7 @@ import transformers
 from omegaconf import DictConfig
 
 import musicbench
-from musicbench.codecs import Codec
+from musicbench.codecs import EncodecCodec
 from musicbench.commands.config import plain
 from musicbench.commands.identity import run_folder, run_id
 from musicbench.data.store import TokenStore
@@ -37,11 +37,11 @@ class Assembly:
         return TokenStore.open(store_folder(self.config.data.store))
 
     @cached_property
-    def codec(self) -> Codec:
+    def codec(self) -> EncodecCodec:
         """The codec, checked against the store that was made with it."""
         from hydra.utils import instantiate
 
-        codec: Codec = instantiate(self.config.codec)
+        codec: EncodecCodec = instantiate(self.config.codec).to(device())
         made_with = self.store.card["codec"]
         if made_with["sha256"] != codec.sha256:
             raise UserError(
@@ -68,7 +68,7 @@ class Assembly:
     @cached_property
     def judge(self) -> MusiCNN:
         """The bundled judge."""
-        return MusiCNN()
+        return MusiCNN(device=device())
 
     @cached_property
     def reference(self) -> Reference:
@@ -136,9 +136,11 @@ class Assembly:
             "text_dim": self.encoder.dim,
         }
         optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm"}
+        shape = dict(self.plain["model"])
+        from_codebooks = shape.pop("from_codebooks")
         try:
-            return get_class(family.pop("_target_"))(
-                model={**sizes, **self.plain["model"]},
+            module = get_class(family.pop("_target_"))(
+                model={**sizes, **shape},
                 pattern=self.pattern,
                 frames=self.frames,
                 optimiser={**optimiser, "total_steps": training["steps"]},
@@ -147,6 +149,9 @@ class Assembly:
             )
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
+        if from_codebooks:
+            module.lm.start_from_codebooks(self.codec.codebooks_KVC)
+        return module
 
 
 def store_folder(name: str) -> Path:

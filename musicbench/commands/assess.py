@@ -54,9 +54,7 @@ class HeldOut:
     def __init__(self, run: Assembly) -> None:
         settings = run.config.evaluation
         self.run = run
-        self.crops: list[Crop] = evaluation_crops(
-            run.store, settings.split, settings.seconds, settings.per_piece
-        )
+        self.crops: list[Crop] = evaluation_crops(run.store, settings.split, settings.seconds, settings.per_piece)
         self.captions = [crop.caption for crop in self.crops]
         self.pieces = [crop.piece for crop in self.crops]
         self.codes_NKT = crop_codes(run.store, self.crops)

@@ -33,17 +33,30 @@ def compose(name: str, argv: list[str]) -> DictConfig:
         UserError: an override names an unknown key, group or choice, or its grammar is wrong.
     """
     if any(a in ("-h", "--help") for a in argv):
-        raise SystemExit(_help(name))
+        print(_help(name))
+        raise SystemExit(0)
     try:
         with initialize_config_dir(str(shipped_folder("conf")), version_base="1.3"):
             config = hydra_compose(name, overrides=argv)
+            defaults = hydra_compose(name)
         OmegaConf.resolve(config)
     except (HydraException, OmegaConfBaseException) as error:
-        cause = error.__cause__ if error.__cause__ is not None else error
-        raise UserError(
-            f"{_first_lines(error)} ({_first_lines(cause)})" if cause is not error else _first_lines(error)
-        ) from error
+        cause = f" ({_first_lines(error.__cause__)})" if error.__cause__ is not None else ""
+        raise UserError(_first_lines(error) + cause) from error
+    _require_numbers(plain(config), plain(defaults))
     return config
+
+
+def _require_numbers(given: dict[str, Any], default: dict[str, Any], prefix: str = "") -> None:
+    """Refuse text where the configuration has a number, before it fails somewhere deep."""
+    for key, value in given.items():
+        usual = default.get(key)
+        if isinstance(value, dict) and isinstance(usual, dict):
+            _require_numbers(value, usual, f"{prefix}{key}.")
+        elif isinstance(usual, int | float) and not isinstance(value, int | float | None):
+            raise UserError(f"{prefix}{key}={value} must be a number, such as {usual}")
+    if not prefix and given.get("seed", 0) < 0:
+        raise UserError(f"seed={given['seed']} must not be negative")
 
 
 def amend(config: DictConfig, overrides: list[str]) -> DictConfig:
@@ -72,7 +85,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def _first_lines(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:3]) or type(error).__name__
+    return " ".join(lines[:12]) or type(error).__name__
 
 
 def _help(name: str) -> str:

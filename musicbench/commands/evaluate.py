@@ -19,11 +19,15 @@ def main(argv: list[str]) -> int:
 
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.assess import RECORD
-    from musicbench.commands.train import assess_run
+    from musicbench.commands.train import TRAINED, assess_run
 
     if config.run is not None:
         set_threads(config)
         folder = Path(config.run)
+        if any(not argument.startswith(("run=", "trainer.threads=")) for argument in argv):
+            raise UserError("run=FOLDER brings its own configuration; give no overrides but trainer.threads")
+        if not (folder / TRAINED).is_file():
+            raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
         print(f"record: {assess_run(Assembly(run_configuration(folder)), folder)}")
     else:
         print(f"record: {assess_baseline(argv) / RECORD}")

@@ -11,7 +11,8 @@ import lightning.pytorch as pl
 import torch
 import yaml
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from musicbench.commands.assemble import Assembly
@@ -49,11 +50,15 @@ class WallClock(Callback):
         self.seconds = state_dict["seconds"]
 
 
-class LastCheckpoint(Callback):
-    """Saves the state to resume from, after every so many optimiser steps and after the last one."""
+class LastCheckpoint(Checkpoint):
+    """Saves the state to resume from: after every so many optimiser steps, the last one, and each validation.
 
-    def __init__(self, path: Path, every: int) -> None:
-        self.path, self.every = path, every
+    Where a step is validated the state is saved after that, so that a resumed run neither skips the validation
+    nor forgets the best score. Being a ``Checkpoint``, it is called after the one that keeps the best.
+    """
+
+    def __init__(self, path: Path, every: int, validate_every: int) -> None:
+        self.path, self.every, self.validate_every = path, every, validate_every
         self._seen = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -64,9 +69,20 @@ class LastCheckpoint(Callback):
     ) -> None:
         step = trainer.global_step
         # Between the batches that accumulate, the step stands still: a state in there could not be resumed.
-        if step != self._seen and (step % self.every == 0 or step == trainer.max_steps):
-            trainer.save_checkpoint(self.path)
+        wanted = step % self.every == 0 or step == trainer.max_steps
+        if step != self._seen and wanted and step % self.validate_every:
+            self._save(trainer)
         self._seen = step
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        # Lightning's own move is atomic only if the system's temporary folder lies on the same disk.
+        partial = self.path.with_suffix(".partial")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            partial.replace(self.path)
 
 
 def fit(run: Assembly, folder: Path) -> None:
@@ -78,9 +94,11 @@ def fit(run: Assembly, folder: Path) -> None:
     config = run.config
     _check(config.training)
     _quiet()
-    torch.set_float32_matmul_precision("high")
     model = run.model()
-    trainer = _trainer(run, folder)
+    try:
+        trainer = _trainer(run, folder)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise UserError(f"the trainer's settings do not fit this machine: {error}") from error
     share, rest = divmod(config.training.batch_size, trainer.world_size * config.training.accumulate)
     if rest or not share:
         raise UserError(
@@ -103,10 +121,14 @@ def fit(run: Assembly, folder: Path) -> None:
     last = folder / LAST
     if last.is_file() and not zipfile.is_zipfile(last):
         raise UserError(f"{last} is damaged; delete it to train from the start")
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
     try:
         trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     except SystemExit as error:  # Lightning's way to end an interrupted training
         raise KeyboardInterrupt from error
+    finally:
+        torch.set_float32_matmul_precision(precision)  # evaluation is in full fp32
 
 
 def _check(training: DictConfig) -> None:
@@ -135,7 +157,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         ),
         NonFiniteGuard(training.max_nonfinite),
         WallClock(),
-        LastCheckpoint(folder / LAST, training.save_every),
+        LastCheckpoint(folder / LAST, training.save_every, training.validate_every),
         TQDMProgressBar(refresh_rate=1),
     ]
     return pl.Trainer(

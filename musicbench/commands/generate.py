@@ -16,9 +16,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("captions", nargs="+", metavar="CAPTION", help="one clip per caption")
     parser.add_argument("--run", type=Path, required=True, help="folder of a trained run")
     parser.add_argument("--seconds", type=float, default=10.0, help="clip length (default 10)")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the first clip; the next takes the next number"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of the first clip; the next takes the next number")
     parser.add_argument("--output", type=Path, default=Path("runs/generated"), help="folder of the audio")
     arguments = parser.parse_args(own)
     if not 0 < arguments.seconds <= 600 or arguments.seed < 0:

@@ -11,6 +11,7 @@ NUMERICS = 1
 
 # Where a run is written, watched and resumed does not change its numbers.
 _NEUTRAL = ("output", "cache", "logger", "run")
+_HASHED_BY_CONTENT = ("codec", "text")
 _NEUTRAL_KEYS = {
     "training": ("save_every", "max_nonfinite"),
     "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads"),
@@ -27,17 +28,19 @@ def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
         contents: hashes of the data, codec, judge and text encoder.
     """
     kept = recorded_config(config)
-    kept.pop("row")
-    for group, keys in _NEUTRAL_KEYS.items():
-        for key in keys:
-            kept.get(group, {}).pop(key, None)
+    for key in ("row", *_HASHED_BY_CONTENT):
+        kept.pop(key, None)
     text = json.dumps([kept, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as a record keeps it: without the places of one machine."""
-    return {key: value for key, value in deepcopy(config).items() if key not in _NEUTRAL}
+    kept = {key: value for key, value in deepcopy(config).items() if key not in _NEUTRAL}
+    for group, keys in _NEUTRAL_KEYS.items():
+        for key in keys:
+            kept.get(group, {}).pop(key, None)
+    return kept
 
 
 def row_label(config: dict[str, Any]) -> str:

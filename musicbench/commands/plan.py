@@ -21,9 +21,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--levels", type=int, default=4, metavar="K", help="codebook levels (default 4)")
     parser.add_argument("--schedule", default="sequential", help="sequential or block_S")
     parser.add_argument("--delays", metavar="D,D,..", help="delay of each level, for the delay pattern")
-    parser.add_argument(
-        "--hide-same-step", action="store_true", help="positions of one step are blind to each other"
-    )
+    parser.add_argument("--hide-same-step", action="store_true", help="positions of one step are blind to each other")
     parser.add_argument("--positional", choices=("step", "frame"), help="what position codes are made of")
     parser.add_argument("--draw", type=Path, metavar="FILE", help="picture, .png or .svg")
     parser.add_argument("--json", action="store_true", help="dump the arrays")
@@ -35,9 +33,7 @@ def main(argv: list[str]) -> int:
     try:
         if arguments.delays:
             options["delays"] = [int(part) for part in arguments.delays.split(",")]
-        plan = plans.build(
-            arguments.pattern, arguments.frames, arguments.levels, arguments.schedule, **options
-        )
+        plan = plans.build(arguments.pattern, arguments.frames, arguments.levels, arguments.schedule, **options)
     except ValueError as error:
         raise UserError(str(error)) from error
     if arguments.draw:
@@ -65,9 +61,7 @@ def _dump(plan: Any) -> dict[str, Any]:
         "positions",
         "peak_cache",
     )
-    return {name: getattr(plan, name) for name in numbers} | {
-        name: getattr(plan, name).tolist() for name in arrays
-    }
+    return {name: getattr(plan, name) for name in numbers} | {name: getattr(plan, name).tolist() for name in arrays}
 
 
 def _text(plan: Any) -> str:

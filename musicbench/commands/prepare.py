@@ -26,9 +26,7 @@ def main(argv: list[str]) -> int:
         from musicbench.data.corpus.build import build_corpus
 
         settings = config.corpus
-        build_corpus(
-            Path(settings.folder), Path(settings.soundfont), settings.hours, settings.workers, settings.seed
-        )
+        build_corpus(Path(settings.folder), Path(settings.soundfont), settings.hours, settings.workers, settings.seed)
     if "codec" in stages:
         _train_codec(config, command)
     if "tokens" in stages:

@@ -1,6 +1,7 @@
 """Run a sweep file here, one run after the other, and fill its table; finished runs are skipped."""
 
 import argparse
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def main(argv: list[str]) -> int:
     runs = [[*overrides, f"output={arguments.output}"] for overrides in expand(arguments.file)]
     if arguments.dry_run:
         for overrides in runs:
-            print(" ".join(["musicbench", "train", *overrides]))
+            print(shlex.join(["musicbench", "train", *overrides]))
         return 0
     folders = train_all(runs)
     if arguments.table:
@@ -44,7 +45,7 @@ def train_all(runs: list[list[str]]) -> list[Path]:
         if (folder / RECORD).is_file():
             print(f"finished already: {folder / RECORD}")
         else:
-            code = subprocess.call([sys.executable, "-m", "musicbench.cli", "train", *overrides])
+            code = _call([sys.executable, "-m", "musicbench.cli", "train", *overrides])
             if code == 130:
                 raise KeyboardInterrupt
             if code:
@@ -54,13 +55,23 @@ def train_all(runs: list[list[str]]) -> list[Path]:
     return folders
 
 
+def _call(command: list[str]) -> int:
+    """Exit code of a command; on Ctrl-C the command is given the time to end by itself."""
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+
+
 def assess_baselines(overrides: list[str], table: Path) -> list[Path]:
     """Evaluate the rows of a table that need no training, under the protocol of a run's overrides."""
     from musicbench.commands.evaluate import SYSTEMS, assess_baseline
     from musicbench.study.table_spec import read_spec
 
-    # The pattern and the model of a baseline are irrelevant; experiment and output are not.
-    common = [o for o in overrides if o.startswith(("experiment=", "output=", "evaluation.", "data."))]
+    trained_only = ("family", "pattern", "schedule", "model", "training", "optimiser", "row", "seed")
+    common = [o for o in overrides if not o.lstrip("+~").startswith(trained_only)]
     folders = []
     for row in read_spec(table / "table.yaml")["rows"]:
         if row["row"] in SYSTEMS:
@@ -74,9 +85,11 @@ def fill_table(table: Path, folders: list[Path]) -> None:
     from musicbench.commands import table as table_command
     from musicbench.commands.assess import RECORD
     from musicbench.commands.samples import draw_samples
+    from musicbench.study.records import read_record
 
     for folder in folders:
-        with atomic_path(table / "records" / f"{folder.name}.json") as temporary:
+        found = read_record(folder / RECORD)
+        with atomic_path(table / "records" / f"{found['row']}-seed{found['seed']}.json") as temporary:
             shutil.copyfile(folder / RECORD, temporary)
     draw_samples(folders, table / "samples.png")
     print()

@@ -84,7 +84,5 @@ def baseline(run: Assembly, name: str) -> ProbabilisticSystem:
     store = run.store
     if name == "uniform":
         return UniformModel(store.levels, store.codebook_size)
-    counts_KV = token_counts(
-        (store.codes(clip) for clip in store.split("train")), store.levels, store.codebook_size
-    )
+    counts_KV = token_counts((store.codes(clip) for clip in store.split("train")), store.levels, store.codebook_size)
     return UnigramModel.fit(counts_KV)

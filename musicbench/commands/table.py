@@ -10,15 +10,9 @@ from musicbench.files import atomic_path
 def main(argv: list[str]) -> int:
     """Render ``results/NAME`` or a folder; with ``--check`` only say whether its files are up to date."""
     parser = argparse.ArgumentParser(prog="musicbench table", description=__doc__)
-    parser.add_argument(
-        "table", metavar="NAME_OR_FOLDER", help="a table under results/, or a folder with a table.yaml"
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 unless the files are up to date"
-    )
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="write there instead of beside table.yaml"
-    )
+    parser.add_argument("table", metavar="NAME_OR_FOLDER", help="a table under results/, or a folder with a table.yaml")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 unless the files are up to date")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write there instead of beside table.yaml")
     arguments = parser.parse_args(argv)
 
     from musicbench.study.delimited import render_csv
@@ -57,9 +51,7 @@ def find_table(name: str) -> Path:
         if (folder / "table.yaml").is_file():
             return folder
     known = ", ".join(sorted(path.parent.name for path in Path("results").glob("*/table.yaml"))) or "none"
-    raise UserError(
-        f"no table {name}: neither results/{name} nor {name} holds a table.yaml (tables here: {known})"
-    )
+    raise UserError(f"no table {name}: neither results/{name} nor {name} holds a table.yaml (tables here: {known})")
 
 
 def _holds(path: Path, text: str) -> bool:

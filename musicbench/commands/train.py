@@ -13,7 +13,7 @@ def main(argv: list[str]) -> int:
 
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.assess import RECORD, HeldOut
-    from musicbench.commands.fit import fit
+    from musicbench.commands.fit import BEST, LAST, fit
     from musicbench.commands.systems import sampling
 
     set_threads(config)
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     sampling(run)
     HeldOut(run)
     print(f"run folder: {folder}")
-    if not (folder / TRAINED).is_file():
+    if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
         fit(run, folder)
         (folder / TRAINED).touch()
     if _is_first_process():

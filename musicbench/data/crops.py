@@ -8,6 +8,9 @@ import numpy as np
 from musicbench.data.store import Clip, TokenStore
 from musicbench.errors import UserError
 
+CROP_STREAM = 0
+"""Last word of the seed of a training crop; other draws that follow (seed, number) use other words."""
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -84,7 +87,7 @@ class TrainingCrops:
         self.ends = np.cumsum([clip.frames - frames + 1 for clip in self.clips])
 
     def __getitem__(self, index: int) -> Crop:
-        random = np.random.Generator(np.random.Philox(key=[self.seed, index]))
+        random = np.random.default_rng([self.seed, index, CROP_STREAM])
         point = int(random.integers(self.ends[-1]))
         which = int(np.searchsorted(self.ends, point, side="right"))
         clip = self.clips[which]

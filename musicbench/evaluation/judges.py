@@ -106,9 +106,7 @@ class MusiCNN:
                 f"got {audio_BN.shape[1] / sample_rate:.2f} s; use longer clips"
             )
         if not torch.isfinite(audio_BN).all():
-            raise UserError(
-                f"judge {self.id} was given audio with NaN or infinity; check its generator or codec"
-            )
+            raise UserError(f"judge {self.id} was given audio with NaN or infinity; check its generator or codec")
         return audio_BN.unfold(1, size, round(self.hop_seconds * sample_rate))
 
     def _judge(self, window_BN: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:

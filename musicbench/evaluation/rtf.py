@@ -44,9 +44,7 @@ def measure_speed(
         By str(batch): "batch", "seconds_audio" (batch x clip seconds), "generate_seconds", "codec_seconds",
         "rtf", "codec_rtf" and "repeats", a list of {"generate_seconds", "codec_seconds"}.
     """
-    return {
-        str(batch): _measure(system, codec, captions, frames, batch, repeats, warmup) for batch in batch_sizes
-    }
+    return {str(batch): _measure(system, codec, captions, frames, batch, repeats, warmup) for batch in batch_sizes}
 
 
 def _measure(

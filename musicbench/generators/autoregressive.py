@@ -18,6 +18,8 @@ from musicbench.models.pattern_lm import PatternLM
 from musicbench.models.plan_tensors import PlanTensors
 from musicbench.models.sampling import Sampling
 
+DROPOUT_STREAM = 1
+
 
 class AutoregressiveLM(pl.LightningModule):
     """Trains a ``PatternLM`` under one decoding plan; every token of the grid is in the loss.
@@ -50,14 +52,17 @@ class AutoregressiveLM(pl.LightningModule):
         self.settings = OptimiserSettings(**optimiser)
         self.pattern = pattern
         self.condition_dropout, self.seed = condition_dropout, seed
+        self._plans: dict[int, plans.Plan] = {}
         self.plan = self.plan_for(frames)
         self.tables = self.lm.tensors(self.plan)
         # Lightning's own mean over processes rounds the number of clips when they have unequal shares.
         self.validation_bits = MeanMetric()
 
     def plan_for(self, frames: int) -> plans.Plan:
-        """This model's plan at another clip length."""
-        return plans.build(frames=frames, levels=self.lm.levels, **self.pattern)
+        """This model's plan at some clip length; the same object for the same length."""
+        if frames not in self._plans:
+            self._plans[frames] = plans.build(frames=frames, levels=self.lm.levels, **self.pattern)
+        return self._plans[frames]
 
     def configure_optimizers(self) -> Any:
         return self.settings.configure(self)
@@ -76,14 +81,13 @@ class AutoregressiveLM(pl.LightningModule):
         self.log("validation/bits_per_frame", self.validation_bits, prog_bar=True)
 
     def _dropped(self, index_B: Tensor) -> Tensor:
-        streams = [np.random.Generator(np.random.Philox(key=[self.seed, i])) for i in index_B.tolist()]
+        # The last word keeps these draws apart from those of the data, which follow (seed, number) too.
+        streams = [np.random.default_rng([self.seed, number, DROPOUT_STREAM]) for number in index_B.tolist()]
         return torch.tensor([s.random() < self.condition_dropout for s in streams], device=index_B.device)
 
     def _nats(self, batch: Batch, dropped_B: Tensor, tables: PlanTensors | None = None) -> Tensor:
         """Cross-entropy of every token in fp32 nats, [B, K, T]."""
-        logits_BKTV = self.lm(
-            batch.codes_BKT, tables or self.tables, batch.states_BLE, batch.mask_BL, dropped_B
-        )
+        logits_BKTV = self.lm(batch.codes_BKT, tables or self.tables, batch.states_BLE, batch.mask_BL, dropped_B)
         nats = F.cross_entropy(logits_BKTV.float().flatten(0, 2), batch.codes_BKT.flatten(), reduction="none")
         return nats.view_as(batch.codes_BKT)
 

@@ -31,9 +31,7 @@ class OptimiserSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_steps < self.total_steps:
-            raise ValueError(
-                f"warmup_steps must be below total_steps; got {self.warmup_steps} and {self.total_steps}"
-            )
+            raise ValueError(f"warmup_steps must be below total_steps; got {self.warmup_steps} and {self.total_steps}")
 
     def factor(self, step: int) -> float:
         """Learning rate at a step, as a fraction of ``lr``."""

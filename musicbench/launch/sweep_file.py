@@ -1,6 +1,7 @@
 """W&B sweep files, read without W&B: the grid of parameters as overrides of `musicbench train`."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,4 +47,4 @@ def _text(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value)
+    return str(value) if isinstance(value, str | int | float) else json.dumps(value)

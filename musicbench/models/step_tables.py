@@ -1,6 +1,7 @@
 """What decoding does at each step, worked out before the first token: the token loop only indexes."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -32,8 +33,9 @@ class DecodeStep:
     levels: slice | Tensor
 
 
-def decode_steps(plan: Plan, device: torch.device) -> list[DecodeStep]:
-    """Tables of all steps of a plan that compute anything; draws nothing and touches no model."""
+@lru_cache(maxsize=8)
+def decode_steps(plan: Plan, device: torch.device) -> tuple[DecodeStep, ...]:
+    """Tables of all steps of a plan that compute anything; kept, because a study decodes one plan many times."""
     slots = cache_slots(plan)
     tenant = np.full(plan.peak_cache, -1, dtype=np.int64)
     steps = []
@@ -61,7 +63,7 @@ def decode_steps(plan: Plan, device: torch.device) -> list[DecodeStep]:
                 levels=_as_slice(level, device),
             )
         )
-    return steps
+    return tuple(steps)
 
 
 def _visible(plan: Plan, tenant: Ints, queries: Ints) -> np.ndarray:

@@ -68,8 +68,8 @@ def _find(pattern: str) -> Callable[..., Iterator[Position]]:
     module, _, name = pattern.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError, ValueError):
+    except (ImportError, AttributeError, ValueError) as error:
         known = ", ".join(PATTERNS)
         raise ValueError(
-            f"unknown pattern {pattern!r}; choose one of {known}, or package.module.function of your own"
+            f"unknown pattern {pattern!r}; choose one of {known}, or package.module.function of your own ({error})"
         ) from None

@@ -38,9 +38,7 @@ def _draw_grid(axes: Axes, plan: Plan) -> None:
         for (k, t), step in np.ndenumerate(steps_KT):
             colour = "white" if step < 0.6 * plan.steps else "black"
             axes.text(t, k, str(step), ha="center", va="center", color=colour, fontsize=7)
-    axes.set(
-        xlabel="frame t", ylabel="level k", title="step that draws each token", yticks=range(plan.levels)
-    )
+    axes.set(xlabel="frame t", ylabel="level k", title="step that draws each token", yticks=range(plan.levels))
     axes.figure.colorbar(image, ax=axes, label="step")
 
 

@@ -29,7 +29,7 @@ class Position(NamedTuple):
     frame_out: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Positions p = 0 .. P-1 in the order in which they are computed.
 

@@ -23,9 +23,7 @@ def visiting_order(schedule: str, frames: int) -> Ints:
     match = re.fullmatch(r"block_([1-9]\d*)", schedule)
     if match:
         return _block(frames, int(match[1]))
-    raise ValueError(
-        f"unknown schedule {schedule!r}; choose 'sequential' or 'block_S' with an integer S >= 1"
-    )
+    raise ValueError(f"unknown schedule {schedule!r}; choose 'sequential' or 'block_S' with an integer S >= 1")
 
 
 def _block(frames: int, separation: int) -> Ints:

@@ -30,9 +30,7 @@ def require_comparable(records: Sequence[RunRecord]) -> None:
     for record in records:
         for earlier in by_row.get(record["row"], []):
             if earlier["seed"] == record["seed"]:
-                raise UserError(
-                    f"{_name(earlier)} and {_name(record)} are one row and one seed; keep one of them"
-                )
+                raise UserError(f"{_name(earlier)} and {_name(record)} are one row and one seed; keep one of them")
             _require_equal(_recipe(earlier), _recipe(record), earlier, record)
         by_row.setdefault(record["row"], []).append(record)
 
@@ -48,9 +46,7 @@ def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
         notes.append(f"Uncommitted changes were present in runs of {', '.join(dirty)}.")
     timed = {machine_name(record) for record in records if record["speed"]}
     if len(timed) > 1:
-        notes.append(
-            f"Times were measured on different machines and do not compare: {'; '.join(sorted(timed))}."
-        )
+        notes.append(f"Times were measured on different machines and do not compare: {'; '.join(sorted(timed))}.")
     for record in records:
         notes.extend(f"Run {_name(record)}: {failure}." for failure in record["failures"])
     return notes

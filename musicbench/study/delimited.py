@@ -16,11 +16,7 @@ def render_csv(table: Table) -> str:
     writer.writerow(["row", "label", "family", "kind", "seeds", *names])
     for row in table.rows:
         identity = [row.spec["row"], row.spec["label"], row.spec.get("family", ""), row.kind or "missing"]
-        values = [
-            text
-            for cell, column in zip(row.cells, table.columns, strict=True)
-            for text in _texts(cell, column)
-        ]
+        values = [text for cell, column in zip(row.cells, table.columns, strict=True) for text in _texts(cell, column)]
         writer.writerow([*identity, len(row.records), *values])
     return buffer.getvalue()
 

@@ -74,9 +74,7 @@ def _draw_panel(panel: Any, table: Table, x: int, y: int, families: list[str]) -
         panel.legend(fontsize=8, loc="best", edgecolor="none", framealpha=1)
 
 
-def _draw_points(
-    panel: Any, rows: Sequence[Row], x: int, y: int, marker: str, colour: str, label: str
-) -> None:
+def _draw_points(panel: Any, rows: Sequence[Row], x: int, y: int, marker: str, colour: str, label: str) -> None:
     if not rows:
         return
     cells = [row.cells[y] for row in rows]

@@ -25,11 +25,7 @@ def render_markdown(table: Table) -> str:
     if "published" in spec:
         blocks += ["## Published figures", _published(table)]
     if any("description" in row.spec for row in table.rows):
-        lines = [
-            f"- {row.spec['label']}: {row.spec['description']}"
-            for row in table.rows
-            if "description" in row.spec
-        ]
+        lines = [f"- {row.spec['label']}: {row.spec['description']}" for row in table.rows if "description" in row.spec]
         blocks += ["## Rows", "\n".join(lines)]
     blocks += ["## Notes", "\n".join(f"- {note}" for note in (*_reading_notes(table), *table.notes))]
     return "\n\n".join(blocks) + "\n"
@@ -72,9 +68,7 @@ def _published(table: Table) -> str:
         figures = published["rows"].get(row.spec["row"])
         if figures is not None:
             ours = [format_cell(row.cells[index], table.columns[index]) for index in indices]
-            lines.append(
-                [row.spec["label"], *ours, *(f"{figures.get(name, '–')}" for name in published["columns"])]
-            )
+            lines.append([row.spec["label"], *ours, *(f"{figures.get(name, '–')}" for name in published["columns"])])
     source = f"Published figures: {published['source']}. Compare the order of the rows, not the values."
     return f"{_grid(header, lines)}\n\n{source}"
 
@@ -114,17 +108,13 @@ def _grid(header: list[str], lines: list[list[str]]) -> str:
         ]
         return f"| {' | '.join(padded)} |"
 
-    rule = "|".join(
-        "-" * (width + 2) if index == 0 else "-" * (width + 1) + ":" for index, width in enumerate(widths)
-    )
+    rule = "|".join("-" * (width + 2) if index == 0 else "-" * (width + 1) + ":" for index, width in enumerate(widths))
     return "\n".join([row(cells[0]), f"|{rule}|", *(row(line) for line in cells[1:])])
 
 
 def _reading_notes(table: Table) -> list[str]:
     label = next(row.spec["label"] for row in table.rows if row.spec["row"] == table.spec["reference_row"])
-    notes = [
-        "Brackets: 95 % intervals by resampling pieces; – means that the number does not apply to the row."
-    ]
+    notes = ["Brackets: 95 % intervals by resampling pieces; – means that the number does not apply to the row."]
     if any(column.get("difference") for column in table.columns):
         notes.append(
             f"Differences are to {label} on the same clips; \\* marks an interval without zero, "
@@ -138,7 +128,5 @@ def _reading_notes(table: Table) -> list[str]:
     if any(cell.best for row in table.rows for cell in row.cells):
         notes.append("Bold: best value among the trained rows, whether or not the difference is certain.")
     if any(column["key"] == "metrics.fad" for column in table.columns):
-        notes.append(
-            "FAD of so few clips is biased upward, alike in all rows; read it against the reference rows."
-        )
+        notes.append("FAD of so few clips is biased upward, alike in all rows; read it against the reference rows.")
     return notes

@@ -72,15 +72,9 @@ def paired_difference(row: Quantity, reference: Quantity, pieces_N: Sequence[str
         if not kept.any():
             return None
         return paired_interval(row.clips[kept], reference.clips[kept], _keep(pieces_N, kept))
-    if (
-        row.replicates is None
-        or reference.replicates is None
-        or len(row.replicates) != len(reference.replicates)
-    ):
+    if row.replicates is None or reference.replicates is None or len(row.replicates) != len(reference.replicates):
         return None
-    return replicate_interval(
-        row.value - reference.value, row.replicates - reference.replicates, len(set(pieces_N))
-    )
+    return replicate_interval(row.value - reference.value, row.replicates - reference.replicates, len(set(pieces_N)))
 
 
 def _of_record(record: RunRecord, key: str) -> Quantity | None:
@@ -98,9 +92,7 @@ def _of_record(record: RunRecord, key: str) -> Quantity | None:
     if isinstance(node, dict) and "value" in node:
         return _of_metric(node)  # type: ignore[arg-type]
     if node is not None and (isinstance(node, bool) or not isinstance(node, int | float)):
-        raise UserError(
-            f"column {key} leads to {type(node).__name__}, not to a number; name a field below it"
-        )
+        raise UserError(f"column {key} leads to {type(node).__name__}, not to a number; name a field below it")
     return None if node is None else Quantity(float(node), seeds=1)
 
 

@@ -47,9 +47,7 @@ def read_record(path: Path | str) -> RunRecord:
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(
-            f"{path} is not a whole JSON record ({error}); restore it or evaluate the run again"
-        ) from error
+        raise UserError(f"{path} is not a whole JSON record ({error}); restore it or evaluate the run again") from error
     _validate(content, str(path))
     return cast(RunRecord, content)
 
@@ -87,9 +85,7 @@ def _validate(content: Any, source: str) -> None:
     ]
     for field, found, stated in counts:
         if found != stated:
-            raise UserError(
-                f"{source}: {field} says {stated}, but the clip list holds {found} different ones"
-            )
+            raise UserError(f"{source}: {field} says {stated}, but the clip list holds {found} different ones")
     for name, metric in content["metrics"].items():
         _validate_metric(metric, len(clips), source, f"metrics.{name}")
     for batch, speed in (content["speed"] or {}).items():
@@ -116,9 +112,7 @@ def _plain(value: Any, field: str, notes: list[str]) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {
-            key: _plain(item, f"{field}.{key}" if field else str(key), notes) for key, item in value.items()
-        }
+        return {key: _plain(item, f"{field}.{key}" if field else str(key), notes) for key, item in value.items()}
     if isinstance(value, list | tuple):
         inner: list[str] = []
         items = [_plain(item, f"{field}[{index}]", inner) for index, item in enumerate(value)]

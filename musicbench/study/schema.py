@@ -37,17 +37,13 @@ def check(value: Any, expected: Any, source: str, field: str = "") -> None:
             _require(isinstance(key, str), key, "a text key", source, field)
             check(item, arguments[1], source, _join(field, key))
     elif expected is float:
-        _require(
-            isinstance(value, int | float) and not isinstance(value, bool), value, "a number", source, field
-        )
+        _require(isinstance(value, int | float) and not isinstance(value, bool), value, "a number", source, field)
     elif expected is int:
         _require(isinstance(value, int) and not isinstance(value, bool), value, "an integer", source, field)
     elif expected in (None, type(None)):
         _require(value is None, value, "null", source, field)
     elif expected is not object:
-        _require(
-            isinstance(value, expected), value, {str: "text", bool: "true or false"}[expected], source, field
-        )
+        _require(isinstance(value, expected), value, {str: "text", bool: "true or false"}[expected], source, field)
 
 
 def _check_typed_dict(value: Any, expected: Any, source: str, field: str) -> None:
@@ -59,9 +55,7 @@ def _check_typed_dict(value: Any, expected: Any, source: str, field: str) -> Non
     unknown = sorted(str(key) for key in value.keys() - hints.keys())
     if unknown:
         known = ", ".join(hints)
-        raise UserError(
-            f"{source}: field {_join(field, unknown[0])} is not known; the fields here are {known}"
-        )
+        raise UserError(f"{source}: field {_join(field, unknown[0])} is not known; the fields here are {known}")
     for key, item in value.items():
         check(item, hints[key], source, _join(field, key))
 

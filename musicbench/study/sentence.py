@@ -40,13 +40,9 @@ def trust_sentence(records: Sequence[RunRecord]) -> str:
     if seeds < ENOUGH_SEEDS or protocol["pieces"] < ENOUGH_PIECES:
         lacking = [f"{ENOUGH_SEEDS} seeds"] if seeds < ENOUGH_SEEDS else []
         lacking += [f"{ENOUGH_PIECES} pieces"] if protocol["pieces"] < ENOUGH_PIECES else []
-        verdict = (
-            f"take the order of rows as a hint at most, and repeat it with at least {' and '.join(lacking)}"
-        )
+        verdict = f"take the order of rows as a hint at most, and repeat it with at least {' and '.join(lacking)}"
     else:
-        verdict = (
-            "believe differences whose paired interval excludes zero, for models and data of this size only"
-        )
+        verdict = "believe differences whose paired interval excludes zero, for models and data of this size only"
     doubt = f"leave {name} of {row} uncertain by ±{share:.0%} (the widest 95 % interval)"
     return f"{measured} {doubt}, so {verdict}."
 

@@ -42,9 +42,7 @@ def interval(
     """
     values_N = np.asarray(values_N, dtype=np.float64)
     if values_N.ndim != 1 or not len(values_N) or len(values_N) != len(pieces_N):
-        raise ValueError(
-            f"an interval needs one piece for each value: {values_N.shape} values, {len(pieces_N)} pieces"
-        )
+        raise ValueError(f"an interval needs one piece for each value: {values_N.shape} values, {len(pieces_N)} pieces")
     if not np.isfinite(values_N).all():
         raise ValueError("an interval needs finite values; leave the failed clips out")
     _, piece_N = np.unique(np.asarray(pieces_N), return_inverse=True)

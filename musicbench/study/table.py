@@ -94,9 +94,7 @@ def build_table(spec: TableSpec, records: Sequence[RunRecord]) -> Table:
     by_row = {name: tuple(record for record in used if record["row"] == name) for name in names}
     reference = by_row[spec["reference_row"]]
     rows = tuple(
-        Row(
-            row, by_row[row["row"]], tuple(_cell(by_row[row["row"]], column, reference) for column in columns)
-        )
+        Row(row, by_row[row["row"]], tuple(_cell(by_row[row["row"]], column, reference) for column in columns))
         for row in spec["rows"]
     )
     rows = _mark_best(rows, columns)
@@ -135,9 +133,7 @@ def _mark_best(rows: tuple[Row, ...], columns: tuple[ColumnSpec, ...]) -> tuple[
     """Mark the best value of each column among trained rows, all of a tie, but no single candidate."""
     cells = [list(row.cells) for row in rows]
     for index, column in enumerate(columns):
-        trained = [
-            n for n, row in enumerate(rows) if row.kind == "trained" and row.cells[index].state == "value"
-        ]
+        trained = [n for n, row in enumerate(rows) if row.kind == "trained" and row.cells[index].state == "value"]
         if "better" not in column or column.get("difference") or len(trained) < 2:
             continue
         choose = min if column["better"] == "lower" else max

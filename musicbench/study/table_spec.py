@@ -97,9 +97,7 @@ def read_spec(path: Path) -> TableSpec:
     if published:
         for row, figures in published["rows"].items():
             if unknown := sorted(figures.keys() - set(published["columns"])):
-                raise UserError(
-                    f"{path}: published.rows.{row} names {unknown[0]}, which is not in published.columns"
-                )
+                raise UserError(f"{path}: published.rows.{row} names {unknown[0]}, which is not in published.columns")
     return spec
 
 

@@ -66,9 +66,7 @@ class TransformersEncoder:
             ) from error
         # Offline, some tokenizers come back empty instead of failing.
         if len(self.tokenizer) < 1000:
-            raise UserError(
-                f"the tokenizer of {source!r} is empty; put its complete files into a local folder"
-            )
+            raise UserError(f"the tokenizer of {source!r} is empty; put its complete files into a local folder")
         self.dim = int(self.model.config.hidden_size)
         self.device = device
         self.sha256 = _weights_hash(Path(str(folder)), self.model)
@@ -77,9 +75,9 @@ class TransformersEncoder:
     def encode(self, captions: list[str]) -> list[Tensor]:
         states: list[Tensor] = []
         for start in range(0, len(captions), 64):
-            batch = self.tokenizer(
-                captions[start : start + 64], padding=True, truncation=True, return_tensors="pt"
-            ).to(self.device)
+            batch = self.tokenizer(captions[start : start + 64], padding=True, truncation=True, return_tensors="pt").to(
+                self.device
+            )
             hidden = self.model(**batch).last_hidden_state.float().cpu()
             states += [h[mask.bool().cpu()] for h, mask in zip(hidden, batch["attention_mask"], strict=True)]
         return states

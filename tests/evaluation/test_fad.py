@@ -12,8 +12,7 @@ PIECES = ["b", "a", "c", "a", "d", "b", "e"]
 def clips(seed: int, windows: int = 9, dimension: int = 6) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [
-        (rng.normal(size=(windows, dimension)) + 100 + rng.normal(size=dimension)).astype(np.float32)
-        for _ in PIECES
+        (rng.normal(size=(windows, dimension)) + 100 + rng.normal(size=dimension)).astype(np.float32) for _ in PIECES
     ]
 
 

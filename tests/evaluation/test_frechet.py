@@ -13,9 +13,7 @@ from musicbench.evaluation.frechet import frechet_audio_distance, frechet_distan
 
 def samples(seed: int, count: int, dimension: int, spread: float = 1.0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return (
-        rng.normal(size=(count, dimension)) @ rng.normal(size=(dimension, dimension)) * spread + rng.normal()
-    )
+    return rng.normal(size=(count, dimension)) @ rng.normal(size=(dimension, dimension)) * spread + rng.normal()
 
 
 def test_one_dimension():

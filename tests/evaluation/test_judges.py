@@ -85,9 +85,7 @@ def test_training_precision_does_not_reach_the_judge(musicnn, melody):
 
 def test_hears_the_same_music_as_the_same(musicnn, melody):
     """Two parts of one melody are nearer to each other than to other melodies, on average."""
-    embeddings = torch.stack(
-        [musicnn(melody(s, 6.0)[None], 16000).embeddings_BWD[0, [0, 3]] for s in range(6)]
-    )
+    embeddings = torch.stack([musicnn(melody(s, 6.0)[None], 16000).embeddings_BWD[0, [0, 3]] for s in range(6)])
     distance = torch.cdist(embeddings[:, 0], embeddings[:, 1])
     others = distance[~torch.eye(6, dtype=torch.bool)]
     assert distance.diagonal().mean() < 0.7 * others.mean()

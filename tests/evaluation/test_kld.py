@@ -19,9 +19,7 @@ def test_equals_torch_kl_div():
 def test_direction_and_epsilon():
     sure, torn = np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])
     assert kl_divergence(sure, torn)[0] == pytest.approx(np.log(2), abs=1e-5)
-    assert kl_divergence(torn, sure)[0] == pytest.approx(
-        0.5 * np.log(0.5) + 0.5 * np.log(0.5 / 1e-6), abs=1e-5
-    )
+    assert kl_divergence(torn, sure)[0] == pytest.approx(0.5 * np.log(0.5) + 0.5 * np.log(0.5 / 1e-6), abs=1e-5)
     assert kl_divergence(torn, torn)[0] == pytest.approx(0, abs=1e-5)
 
 

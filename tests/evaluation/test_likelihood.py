@@ -14,9 +14,7 @@ from musicbench.evaluation.systems import UniformModel
 
 
 def test_uniform_model_needs_log2_of_the_codebook_a_token():
-    bits_N = bits_per_frame(
-        UniformModel(4, 1024), torch.zeros(7, 4, 50, dtype=torch.long), [""] * 7, batch_size=3
-    )
+    bits_N = bits_per_frame(UniformModel(4, 1024), torch.zeros(7, 4, 50, dtype=torch.long), [""] * 7, batch_size=3)
     np.testing.assert_allclose(bits_N, np.full(7, 40.0), rtol=1e-12)
     assert bits_N.dtype == np.float64
 

@@ -27,9 +27,7 @@ def test_equals_tensorflow(musicnn, tensorflow_run):
         np.testing.assert_allclose(ours.numpy(), tensorflow_run[name], rtol=0, atol=1e-5, err_msg=name)
     # These reach 90, where a unit in the last place is already 8e-6: 1e-5 of their range.
     scale = np.abs(tensorflow_run["max_pool"]).max()
-    np.testing.assert_allclose(
-        max_pool.numpy() / scale, tensorflow_run["max_pool"] / scale, rtol=0, atol=1e-5
-    )
+    np.testing.assert_allclose(max_pool.numpy() / scale, tensorflow_run["max_pool"] / scale, rtol=0, atol=1e-5)
 
 
 # Rounding is relative to the loudest bin, so loud audio has a higher floor in the empty bands.

@@ -104,9 +104,7 @@ def test_every_missing_field_is_named(tmp_path: Path, make_record: Make) -> None
     whole = json.loads(file.read_text())
     for field in whole:
         file.write_text(json.dumps({key: value for key, value in whole.items() if key != field}))
-        with pytest.raises(
-            UserError, match="schema is absent" if field == "schema" else f"{field} is missing"
-        ):
+        with pytest.raises(UserError, match="schema is absent" if field == "schema" else f"{field} is missing"):
             read_record(file)
 
 

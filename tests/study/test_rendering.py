@@ -43,9 +43,7 @@ def test_cells(cell: Cell, column: Any, text: str) -> None:
     assert format_cell(cell, column) == text
 
 
-def test_markdown_is_a_grid_with_a_caption_that_tells_the_protocol(
-    spec: Any, records: list[RunRecord]
-) -> None:
+def test_markdown_is_a_grid_with_a_caption_that_tells_the_protocol(spec: Any, records: list[RunRecord]) -> None:
     text = render_markdown(build_table(spec, records))
     assert "24 clips of 5 s from 12 test pieces; judge musicnn" in text
     assert "Test CPU, 2 of 4 cores" in text and "do not compare with published ones" in text
@@ -53,9 +51,7 @@ def test_markdown_is_a_grid_with_a_caption_that_tells_the_protocol(
     assert len(grids) == 3
     for grid in grids:
         assert len({re.sub(r"\\\|", "", line).count("|") for line in grid.splitlines()}) == 1
-    assert [line.split("|")[1].strip() for line in grids[0].splitlines()[2:]] == [
-        row["label"] for row in spec["rows"]
-    ]
+    assert [line.split("|")[1].strip() for line in grids[0].splitlines()[2:]] == [row["label"] for row in spec["rows"]]
     published = dict((line.split("|")[1].strip(), line.split("|")[3:5]) for line in grids[2].splitlines())
     assert [text.strip() for text in published["Delay"]] == ["0.96", "0.52"]
     assert [text.strip() for text in published["Flattening"]] == ["0.86", "–"]

@@ -124,9 +124,7 @@ def test_clips_without_a_value_are_left_out_of_both_rows(spec: Any, make_record:
         ("numerics", 2),
     ],
 )
-def test_other_protocols_are_refused(
-    spec: Any, make_record: Make, change: Change, path: str, value: Any
-) -> None:
+def test_other_protocols_are_refused(spec: Any, make_record: Make, change: Change, path: str, value: Any) -> None:
     other = make_record("flat")
     change(other, path, value)
     with pytest.raises(UserError, match=path.replace(".", r"\.")) as caught:
