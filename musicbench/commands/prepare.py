@@ -59,14 +59,18 @@ def _tokenise(config: Any, command: str) -> None:
     from musicbench.data.store import TokenStore
     from musicbench.data.tokenise import tokenise, tokenise_recordings
 
-    store = Path(config.store)
+    store, recordings = Path(config.store), _recordings(config)
+    codec = instantiate(config.codec)
     if store.exists():
-        TokenStore.open(store).verify()
+        made = TokenStore.open(store)
+        made.verify()
+        wanted = {(recording.id, recording.captions) for recording in recordings}
+        if made.card["codec"]["sha256"] != codec.sha256 or {(c.id, c.captions) for c in made.clips} != wanted:
+            raise UserError(f"{store} was made from other recordings or with another codec; choose another store=")
         print(f"token store: {store} is complete")
         return
-    codec = instantiate(config.codec)
     if config.manifest:
-        tokenise_recordings(_recordings(config), codec, store, {"command": command})
+        tokenise_recordings(recordings, codec, store, {"command": command})
     else:
         tokenise(Path(config.corpus.folder), codec, store, {"command": command})
     print(f"token store: {store} (use it with data.store={store})")

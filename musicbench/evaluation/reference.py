@@ -69,7 +69,10 @@ def build_reference(
         if split not in ("train", "test"):
             continue
         audio_BN = audio_N[None] if split == "test" else _windows(judge, audio_N, sample_rate, train_every_seconds)
-        embeddings_WD, logits_WC = _judged(judge, audio_BN, sample_rate, parts)
+        try:
+            embeddings_WD, logits_WC = _judged(judge, audio_BN, sample_rate, parts)
+        except UserError as error:
+            raise UserError(f"clip {clip_id}: {error}") from error
         if split == "test":
             test.append((clip_id, embeddings_WD, logits_WC))
             continue
