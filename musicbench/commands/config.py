@@ -48,13 +48,14 @@ def compose(name: str, argv: list[str]) -> DictConfig:
 
 
 def _require_numbers(given: dict[str, Any], default: dict[str, Any], prefix: str = "") -> None:
-    """Refuse text where the configuration has a number, before it fails somewhere deep."""
+    """Refuse text or null where the configuration has a number, before it fails somewhere deep."""
     for key, value in given.items():
         usual = default.get(key)
         if isinstance(value, dict) and isinstance(usual, dict):
             _require_numbers(value, usual, f"{prefix}{key}.")
-        elif isinstance(usual, int | float) and not isinstance(value, int | float | None):
-            raise UserError(f"{prefix}{key}={value} must be a number, such as {usual}")
+        elif isinstance(usual, int | float) and not isinstance(value, int | float):
+            wanted = "true or false" if isinstance(usual, bool) else f"a number, such as {usual}"
+            raise UserError(f"{prefix}{key}={'null' if value is None else value} must be {wanted}")
     if not prefix and given.get("seed", 0) < 0:
         raise UserError(f"seed={given['seed']} must not be negative")
 

@@ -43,8 +43,15 @@ def _values(path: Path | str, name: str, spec: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, str | int | float) else json.dumps(value)
+    """A value in the grammar of Hydra's overrides."""
+    return value if isinstance(value, str) else _nested(value)
+
+
+def _nested(value: Any) -> str:
+    if isinstance(value, dict):  # unlike JSON's, keys have no quotes
+        return "{" + ", ".join(f"{key}: {_nested(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_nested, value))}]"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return str(value) if isinstance(value, int | float) else json.dumps(str(value), ensure_ascii=False)

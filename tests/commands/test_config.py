@@ -70,8 +70,8 @@ def test_every_line_of_every_sweep_composes(path: Path):
 
 def test_experiments_can_be_changed_from_the_command_line():
     config = compose("train", ["experiment=demo", "training.steps=7", "model=small", "seed=3"])
-    assert (config.training.steps, config.model.dim, config.seed) == (7, 256, 3)
-    assert compose("train", ["experiment=demo"]).model.dim == 192
+    assert (config.training.steps, config.model.layers, config.seed) == (7, 6, 3)
+    assert compose("train", ["experiment=demo"]).model.layers == 2
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,36 @@ def test_mistakes_are_one_line_that_names_them(name, overrides, words):
     assert len(str(error.value)) < 500
 
 
-def test_help_lists_groups_and_choices():
+@pytest.mark.parametrize(
+    ("name", "override", "message"),
+    [
+        ("train", "training.steps=abc", r"training\.steps=abc must be a number, such as 2000"),
+        ("train", "training.steps=null", r"training\.steps=null must be a number"),
+        ("train", "training.steps=[4]", r"training\.steps=\[4\] must be a number"),
+        ("train", "seed=x", "seed=x must be a number"),
+        ("train", "seed=null", "seed=null must be a number"),
+        ("train", "seed=-1", "seed=-1 must not be negative"),
+        ("train", "model.from_codebooks=perhaps", r"from_codebooks=perhaps must be true or false"),
+        ("evaluate", "decode.cfg=three", r"decode\.cfg=three must be a number"),
+        ("prepare", "corpus.hours=many", r"corpus\.hours=many must be a number"),
+    ],
+)
+def test_numbers_are_checked_before_anything_runs(name, override, message):
+    with pytest.raises(UserError, match=message) as error:
+        compose(name, [override])
+    assert "\n" not in str(error.value)
+
+
+def test_what_has_no_number_by_default_is_free():
+    config = compose("train", ["trainer.threads=2", "row=5", "pattern.delays=[0,1,1,1]", "optimiser.clip_norm=0"])
+    assert (config.trainer.threads, config.row, config.optimiser.clip_norm) == (2, 5, 0)
+
+
+def test_help_lists_groups_and_choices(capsys):
     with pytest.raises(SystemExit) as end:
         compose("train", ["--help"])
-    text = str(end.value)
+    text, errors = capsys.readouterr()
+    assert (end.value.code, errors) == (0, "")
     assert "stack_delay" in text
     assert "block_4" in text
     assert "ema_decay" in text

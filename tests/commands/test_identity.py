@@ -46,6 +46,8 @@ def changed(config: dict, key: str, value) -> dict:
         ("data.workers", 4),
         ("data.store", "the/same/tokens/elsewhere"),
         ("evaluation.samples", 0),
+        ("codec.name_or_folder", "the/same/codec/elsewhere"),
+        ("text.source", "the/same/encoder/elsewhere"),
     ],
 )
 def test_where_and_how_a_run_is_watched_does_not_matter(config, key, value):
@@ -95,7 +97,17 @@ def test_id_does_not_depend_on_the_order_of_keys_and_changes_nothing(config):
 
 def test_recorded_configuration_names_no_place(config):
     assert {"output", "cache", "logger"} & set(recorded_config(config)) == set()
-    assert recorded_config(config)["model"] == config["model"]
+    recorded = recorded_config(config)
+    places = {
+        "trainer": {"accelerator", "devices", "num_nodes", "strategy", "threads"},
+        "data": {"store", "workers"},
+        "training": {"save_every", "max_nonfinite"},
+        "evaluation": {"samples"},
+    }
+    for group, keys in places.items():
+        assert set(config[group]) - set(recorded[group]) == keys
+        assert recorded[group] == {key: value for key, value in config[group].items() if key not in keys}
+    assert recorded["model"] == config["model"]
 
 
 def test_labels():

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from musicbench.evaluation.fad import bootstrap_counts, bootstrapped_fad
-from musicbench.evaluation.frechet import frechet_distance, mean_and_covariance
+from musicbench.evaluation.frechet import (
+    covariance_factor,
+    frechet_distance,
+    frechet_from_factors,
+    mean_and_covariance,
+)
 
 PIECES = ["b", "a", "c", "a", "d", "b", "e"]
 
@@ -37,6 +42,29 @@ def test_equals_the_slow_way(reference):
         ]
         slow = frechet_distance(*reference, *mean_and_covariance(np.concatenate(drawn)))
         assert replicate == pytest.approx(slow, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("windows", "of_reference"),
+    [(30, 400), (3, 400), (30, 25), (3, 25)],
+    ids=["full rank", "few windows", "few reference windows", "few of both"],
+)
+@pytest.mark.filterwarnings("ignore:FAD from")
+def test_replicates_are_those_of_the_drawn_windows(windows, of_reference):
+    """Also where a covariance is singular: the replicates take one decomposition, `frechet` another way."""
+    rng = np.random.default_rng(windows + of_reference)
+    scale_D = np.geomspace(1, 1e-3, 40)  # as unequal as a network's activations
+    mean_D, cov_DD = mean_and_covariance(rng.normal(size=(of_reference, 40)) * scale_D + 2)
+    embeddings = [rng.normal(size=(windows, 40)) * scale_D * 1.2 + 2.1 for _ in PIECES]
+    result = bootstrapped_fad(mean_D, cov_DD, embeddings, PIECES, replicates=12)
+    for counts, replicate in zip(bootstrap_counts(PIECES, 12), result.replicates, strict=True):
+        times = dict(zip("abcde", counts, strict=True))
+        drawn = [e for e, piece in zip(embeddings, PIECES, strict=True) for _ in range(times[piece])]
+        explicit = mean_and_covariance(np.concatenate(drawn))
+        assert replicate == pytest.approx(frechet_distance(mean_D, cov_DD, *explicit), rel=1e-6)
+        factors = covariance_factor(cov_DD), covariance_factor(explicit[1])
+        by_factors = frechet_from_factors(mean_D, factors[0], explicit[0], factors[1])
+        assert replicate == pytest.approx(by_factors, rel=1e-6)
 
 
 def test_replicates_are_paired_between_systems(reference):

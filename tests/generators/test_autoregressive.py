@@ -1,14 +1,18 @@
 """The training loss, the likelihood and the condition dropout of the autoregressive family."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from musicbench.data.crops import TrainingCrops
+from musicbench.data.store import Clip
 from musicbench.models.decode import decode
 from musicbench.models.sampling import Sampling
 
+FRAMES = 8
 PATTERNS = ["parallel", "delay", "flat", "stack", "stack_delay"]
 
 
@@ -102,6 +106,19 @@ class TestConditionDropout:
     def test_share(self, make_module, share):
         dropped = make_module(condition_dropout=share)._dropped(torch.arange(4000))
         assert float(dropped.float().mean()) == pytest.approx(share, abs=4 * (share * (1 - share) / 4000) ** 0.5)
+
+    @pytest.mark.parametrize("seed", [0, 7])
+    def test_does_not_follow_the_phrasing(self, make_module, seed):
+        """The data draws from (seed, running number) too; with the same stream, one phrasing would be lost."""
+        clip = Clip("clip", "piece", "train", 0, 50, ("one", "two", "three", "four"), {}, {})
+        crops = TrainingCrops(SimpleNamespace(split=lambda name: (clip,)), frames=FRAMES, seed=seed)
+        dropped = make_module(seed=seed)._dropped(torch.arange(4000)).tolist()
+        by_phrasing = {caption: [] for caption in clip.captions}
+        for number, lost in enumerate(dropped):
+            by_phrasing[crops[number].caption].append(lost)
+        for caption, losses in by_phrasing.items():
+            assert len(losses) > 800
+            assert sum(losses) / len(losses) == pytest.approx(0.2, abs=0.05), caption
 
     def test_dropped_clips_are_trained_without_caption(self, make_module, make_batch):
         module, batch = make_module(condition_dropout=0.5), make_batch([4] * 12)

@@ -1,6 +1,7 @@
 """Sweep files as grids of overrides."""
 
 import itertools
+import json
 
 import pytest
 
@@ -50,6 +51,25 @@ def test_lists_reach_hydra_whole(sweep):
     assert list(first.pattern.delays) == [0, 1, 1, 1]
     assert second.pattern.delays is None
     assert (first.row, first.optimiser.lr, first.seed) == ("partial delay", 3e-4, 7)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [0, None, 1],
+        {"a": None},
+        {"a": {"b": [1, None, True]}, "c": 2.5e-7},
+        ["two words", 'a "quoted", one', "größe", "null", "3"],
+        [],
+        {},
+    ],
+)
+def test_nested_values_survive_hydra(sweep, value):
+    from musicbench.commands.config import compose, plain
+
+    # JSON is YAML.
+    ((override,),) = expand(sweep(f'method: grid\nparameters:\n  "+new": {{value: {json.dumps(value)}}}\n'))
+    assert plain(compose("train", [override]))["new"] == value
 
 
 def test_a_fixed_null_is_a_value(sweep):
