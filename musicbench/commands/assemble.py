@@ -127,6 +127,9 @@ class Assembly:
         from hydra.utils import get_class
         from lightning.pytorch import seed_everything
 
+        shape = dict(self.plain["model"])
+        # Loaded before the seed is set: weights must not depend on what a codec draws while it loads.
+        codebooks_KVC = self.codec.codebooks_KVC if shape.pop("from_codebooks") else None
         seed_everything(self.config.seed, verbose=False)
         family = dict(self.plain["family"])
         training = self.plain["training"]
@@ -136,8 +139,6 @@ class Assembly:
             "text_dim": self.encoder.dim,
         }
         optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm"}
-        shape = dict(self.plain["model"])
-        from_codebooks = shape.pop("from_codebooks")
         try:
             module = get_class(family.pop("_target_"))(
                 model={**sizes, **shape},
@@ -149,8 +150,8 @@ class Assembly:
             )
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
-        if from_codebooks:
-            module.lm.start_from_codebooks(self.codec.codebooks_KVC)
+        if codebooks_KVC is not None:
+            module.lm.start_from_codebooks(codebooks_KVC)
         return module
 
 

@@ -26,6 +26,10 @@ def main(argv: list[str]) -> int:
     sampling(run)
     HeldOut(run)
     print(f"run folder: {folder}")
+    if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
+        # Going on from the last step would not bring the best one back.
+        for name in (TRAINED, LAST):
+            (folder / name).unlink(missing_ok=True)
     if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
         fit(run, folder)
         (folder / TRAINED).touch()

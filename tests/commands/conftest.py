@@ -16,6 +16,7 @@ TINY = (
     "model.dim=16",
     "model.layers=1",
     "model.heads=2",
+    "model.from_codebooks=false",
     "optimiser.warmup_steps=1",
     "optimiser.lr=0.01",
     "trainer.accelerator=cpu",

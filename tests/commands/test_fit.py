@@ -1,5 +1,6 @@
 """A whole training in miniature: averaged weights, the best checkpoint, resuming, and what stops it."""
 
+import csv
 import signal
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import pytest
 import torch
 import yaml
 
-from musicbench.commands import fit as fit_module
-from musicbench.commands.fit import BEST, LAST, WallClock, fit
+from musicbench.commands.fit import BEST, LAST, MONITOR, WallClock, fit
 from musicbench.errors import UserError
+from musicbench.generators.autoregressive import AutoregressiveLM
 
 Weights = dict[str, torch.Tensor]
 
@@ -21,6 +22,24 @@ def load(path: Path) -> dict:
 def assert_equal(one: Weights, other: Weights) -> None:
     assert one.keys() == other.keys()
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def validation_curve(folder: Path) -> dict[int, float]:
+    """Validation bits by optimiser step, over all starts of a run."""
+    curve = {}
+    for path in sorted(folder.glob("logs/version_*/metrics.csv")):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                if row.get(MONITOR):
+                    curve[int(row["step"]) + 1] = float(row[MONITOR])
+    return curve
+
+
+def best_score(folder: Path) -> float:
+    """What the best checkpoint's keeper believes at the end of training."""
+    callbacks = load(folder / LAST)["callbacks"]
+    (state,) = [state for name, state in callbacks.items() if name.startswith("ModelCheckpoint")]
+    return float(state["best_model_score"])
 
 
 class Recorder:
@@ -57,10 +76,7 @@ def test_saved_weights_are_the_moving_average(make_run, tmp_path, monkeypatch):
 def test_best_checkpoint_has_the_lowest_validation_bits(make_run, tmp_path):
     run = make_run("training.steps=40", "optimiser.lr=0.03", "training.validate_every=4", "training.ema_decay=0.5")
     fit(run, tmp_path / "run")
-    lines = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
-    column, step = lines[0].split(",").index("validation/bits_per_frame"), lines[0].split(",").index("step")
-    rows = [line.split(",") for line in lines[1:]]
-    curve = {int(row[step]) + 1: float(row[column]) for row in rows if row[column]}
+    curve = validation_curve(tmp_path / "run")
     assert len(curve) == 10
     best = load(tmp_path / "run" / BEST)
     assert best["global_step"] == min(curve, key=curve.get) < 40
@@ -139,6 +155,100 @@ def test_interrupting_is_a_keyboard_interrupt_and_can_go_on(make_run, tmp_path, 
     assert load(tmp_path / "run" / LAST)["global_step"] == 4
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(("stop", "lr"), [(2, 0.1), (4, 0.003), (6, 0.003)])
+def test_interrupted_while_validating(make_run, tmp_path, monkeypatch, accumulate, stop, lr):
+    """The validation that was broken off is made up for, and a best score there is kept."""
+    overrides = ("training.steps=6", "training.save_every=1", f"optimiser.lr={lr}", f"training.accumulate={accumulate}")
+    fit(make_run(*overrides), tmp_path / "whole")
+    curve = validation_curve(tmp_path / "whole")
+    assert list(curve) == [2, 4, 6]
+    if stop != 4:
+        assert min(curve, key=curve.get) == stop, "else the best would not be lost"
+
+    original = AutoregressiveLM.validation_step
+
+    def interrupt(module, batch, batch_idx):
+        original(module, batch, batch_idx)
+        if module.trainer.global_step == stop:
+            raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(AutoregressiveLM, "validation_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(make_run(*overrides), tmp_path / "halves")
+    signal.signal(signal.SIGINT, handler)
+    assert load(tmp_path / "halves" / LAST)["global_step"] == stop - 1
+    fit(make_run(*overrides), tmp_path / "halves")
+
+    assert validation_curve(tmp_path / "halves") == curve
+    for name in (BEST, LAST):
+        one, other = load(tmp_path / "whole" / name), load(tmp_path / "halves" / name)
+        assert one["global_step"] == other["global_step"]
+        assert_equal(one["state_dict"], other["state_dict"])
+    scores = [best_score(tmp_path / name) for name in ("whole", "halves")]
+    assert scores[0] == scores[1] == pytest.approx(min(curve.values()), rel=1e-6)
+
+
+def test_matmul_precision_is_given_back(make_run, tmp_path, monkeypatch):
+    """Evaluation in the same process is in full fp32; also after a training that failed."""
+    seen = []
+    monkeypatch.setattr(WallClock, "on_train_batch_end", lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    assert torch.get_float32_matmul_precision() == "highest"
+    fit(make_run("training.steps=2"), tmp_path / "run")
+    assert torch.get_float32_matmul_precision() == "highest"
+
+    def fail(*_):
+        raise StopError
+
+    monkeypatch.setattr(WallClock, "on_train_batch_end", fail)
+    with pytest.raises(StopError):
+        fit(make_run("training.steps=2"), tmp_path / "failed")
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert seen == ["high", "high"]
+
+
+class LoadingCodec:
+    """Has code vectors, and draws random numbers while it loads, as a network does before it reads its weights."""
+
+    @property
+    def codebooks_KVC(self) -> torch.Tensor:
+        torch.rand(7)
+        return torch.randn(2, 12, 5, generator=torch.Generator().manual_seed(5))
+
+
+def test_a_model_starts_from_the_codec(make_run):
+    def model(choice: str, draws: int = 0):
+        run = make_run(f"model.from_codebooks={choice}")
+        run.__dict__["codec"] = LoadingCodec()
+        torch.rand(1 + draws)
+        return run.model()
+
+    codes_KVC = LoadingCodec().codebooks_KVC
+
+    def scales(module, k: int) -> torch.Tensor:
+        rows_VD = module.lm.embedding.weight.detach().view(2, 13, 16)[k, :-1]
+        return torch.pdist(rows_VD) / torch.pdist(codes_KVC[k])
+
+    ours, plain = model("true"), model("false")
+    for k in range(2):
+        assert scales(ours, k).std() < 1e-4 * scales(ours, k).mean()
+        assert scales(plain, k).std() > 1e-2 * scales(plain, k).mean()
+    assert_equal(ours.state_dict(), model("true", draws=3).state_dict())
+
+
+def test_the_same_weights_with_and_without_a_loaded_codec(make_run):
+    """What is no table of codes starts alike: the seed is set after the codec has drawn what it draws."""
+    weights = []
+    for choice in ("true", "false"):
+        run = make_run(f"model.from_codebooks={choice}")
+        run.__dict__["codec"] = LoadingCodec()
+        weights.append(run.model().state_dict())
+    same = [name for name in weights[0] if torch.equal(weights[0][name], weights[1][name])]
+    assert set(weights[0]) - set(same) == {"lm.embedding.weight", "lm.heads_KVD"}
+
+
 def test_accumulation_is_the_larger_batch(make_run, tmp_path):
     fit(make_run("training.accumulate=1", "model.dropout=0"), tmp_path / "one")
     fit(make_run("training.accumulate=2", "model.dropout=0"), tmp_path / "two")
@@ -159,7 +269,11 @@ def test_seed_changes_the_result_and_repeats_it(make_run, tmp_path):
 def test_the_run_folder_is_complete_and_its_configuration_plain(make_run, tmp_path):
     run = make_run("pattern=stack_delay", "training.steps=2")
     fit(run, tmp_path / "run")
-    assert {"config.yaml", BEST, LAST, "metrics.csv"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.yaml", BEST, LAST, "logs"}
+    fit(make_run("pattern=stack_delay", "training.steps=4"), tmp_path / "run")
+    logs = {path.parent.name for path in (tmp_path / "run" / "logs").glob("*/metrics.csv")}
+    assert logs == {"version_0", "version_1"}, "going on must not write over the first curve"
+    run = make_run("pattern=stack_delay", "training.steps=4")
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == run.plain
 
 
@@ -230,4 +344,3 @@ def test_wall_clock_adds_up(tmp_path):
     clock.on_train_start(None, None)
     clock.on_train_batch_end(None, None, None, None, 0)
     assert 5.0 < clock.state_dict()["seconds"] < 6.0
-    assert fit_module.MONITOR == "validation/bits_per_frame"

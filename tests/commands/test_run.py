@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -36,6 +37,9 @@ class StubCodec:
     """Every frame is 100 samples whose loudness follows the codes."""
 
     id, sha256, sample_rate, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 10.0, 2, 12
+
+    def to(self, device: torch.device | str) -> "StubCodec":
+        return self
 
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
         loudness_BT = codes_BKT.float().mean(1) / 12
@@ -241,6 +245,38 @@ def test_evaluate_a_finished_run_once_more(overrides, tmp_path):
         assert after[name] == before[name], name
 
 
+@pytest.mark.parametrize("override", ["seed=1", "evaluation.seconds=2", "decode.cfg=1", "+new=1"])
+def test_evaluate_of_a_run_takes_no_other_overrides(overrides, tmp_path, override):
+    with pytest.raises(UserError, match="brings its own configuration"):
+        evaluate.main([f"run={tmp_path}", override])
+
+
+def test_evaluate_refuses_a_training_that_has_not_ended(overrides, tmp_path):
+    train.main(overrides)
+    folder = only_record(tmp_path).parent
+    (folder / train.TRAINED).unlink()
+    (folder / "record.json").unlink()
+    with pytest.raises(UserError, match="is no finished training"):
+        evaluate.main([f"run={folder}"])
+    (folder / train.TRAINED).touch()
+    assert evaluate.main([f"run={folder}", "trainer.threads=1"]) == 0
+    assert (folder / "record.json").is_file()
+
+
+@pytest.mark.parametrize("gone", [BEST, LAST])
+def test_a_lost_checkpoint_is_trained_again(overrides, tmp_path, monkeypatch, gone):
+    """From the start: going on from the last step would not bring the best one back."""
+    train.main(overrides)
+    path = only_record(tmp_path)
+    path.unlink()
+    (path.parent / gone).unlink()
+    counter = Counter(monkeypatch)
+    train.main(overrides)
+    assert counter.batches == 4
+    assert (path.parent / gone).is_file()
+    read_record(path)
+
+
 class TestGenerate:
     trained: ClassVar[list[Path]] = []
 
@@ -327,7 +363,7 @@ class TestSweep:
             patterns.append(pattern)
             return 2 if pattern == "stack" else train.main(command[4:])
 
-        monkeypatch.setattr(sweep.subprocess, "call", call)
+        monkeypatch.setattr(sweep, "_call", call)
         return patterns
 
     def test_dry_run_prints_commands_that_train_understands(self, file, tmp_path, capsys):
@@ -337,7 +373,7 @@ class TestSweep:
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 3
         for line, pattern in zip(lines, ("parallel", "flat", "stack"), strict=True):
-            words = line.split()
+            words = shlex.split(line)
             assert words[:2] == ["musicbench", "train"]
             config = compose("train", words[2:])
             assert (config.pattern.pattern, config.output) == (pattern, str(tmp_path / "out"))
@@ -363,15 +399,15 @@ class TestSweep:
             encoding="utf-8",
         )
         sweep.main([str(file), "--output", str(tmp_path / "out"), "--table", str(table)])
-        names = sorted(path.name.rpartition("-")[0] for path in (table / "records").glob("*.json"))
-        assert names == ["flat", "parallel", "uniform"]
+        names = sorted(path.name for path in (table / "records").glob("*.json"))
+        assert names == ["flat-seed0.json", "parallel-seed0.json", "uniform-seed0.json"]
         text = (table / "table.md").read_text(encoding="utf-8")
         assert "7.17" in text, "uniform: 2 log2(12) bits a frame"
         assert (table / "samples.png").is_file()
 
     def test_interruption_stops_the_sweep(self, file, tmp_path, monkeypatch):
         calls = []
-        monkeypatch.setattr(sweep.subprocess, "call", lambda command: calls.append(command) or 130)
+        monkeypatch.setattr(sweep, "_call", lambda command: calls.append(command) or 130)
         with pytest.raises(KeyboardInterrupt):
             sweep.main([str(file), "--output", str(tmp_path / "out")])
         assert len(calls) == 1
