@@ -93,7 +93,7 @@ def format_cell(cell: Cell, column: ColumnSpec) -> str:
 
 def _number(value: float, column: ColumnSpec, signed: bool) -> str:
     scaled = value / column.get("divide_by", 1)
-    text = f"{scaled:{'+' if signed else ''},.{column.get('decimals', 2)}f}"
+    text = f"{scaled:{'+' if signed else ''}z,.{column.get('decimals', 2)}f}"
     return text.replace("-", MINUS)
 
 
