@@ -47,7 +47,7 @@ def draw_samples(folders: list[Path], path: Path, clips: int = 3) -> None:
     for cell in axes[-1]:
         cell.set_xlabel("s")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+        figure.savefig(temporary, dpi=72)
 
 
 def _draw_spectrogram(axes: Any, file: Path) -> None:
