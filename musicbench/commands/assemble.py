@@ -166,8 +166,6 @@ def device() -> torch.device:
 
 
 def set_threads(config: DictConfig) -> None:
-    """Apply ``trainer.threads`` and the CPU settings that cost no accuracy."""
+    """Apply ``trainer.threads``."""
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    # Tiny moments in Adam become denormal numbers, which CPUs add a hundred times slower.
-    torch.set_flush_denormal(True)
