@@ -76,7 +76,7 @@ def convert(package: Path, folder: Path) -> None:
     card = {
         "id": "musicnn-mtt",
         "about": "MusiCNN trained on MagnaTagATune: 200-d embedding and 50 tag logits of 3 s at 16 kHz mono",
-        "source": "https://pypi.org/project/musicnn/0.1.0/ (MTT_musicnn)",
+        "source": "PyPI package musicnn 0.1.0, checkpoint MTT_musicnn",
         "papers": ["arXiv:1909.06654", "arXiv:1711.02520"],
         "licence": "ISC",
         "licence_text": (info / "LICENSE.md").read_text().strip(),
