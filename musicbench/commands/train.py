@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
 
 
 TRAINED = "trained"
+PLAN_FACTS = ("pattern", "schedule", "frames", "levels", "steps", "positions", "peak_cache")
 
 
 def assess_run(run: Any, folder: Path) -> Path:
@@ -54,15 +55,7 @@ def assess_run(run: Any, folder: Path) -> Path:
     facts = Facts(
         kind="trained",
         parameters=sum(p.numel() for p in module.parameters()),
-        plan={
-            "pattern": plan.pattern,
-            "schedule": plan.schedule,
-            "frames": plan.frames,
-            "levels": plan.levels,
-            "steps": plan.steps,
-            "positions": plan.positions,
-            "peak_cache": plan.peak_cache,
-        },
+        plan={name: getattr(plan, name) for name in PLAN_FACTS},
         training=_training_facts(run, module, system, folder),
         sampling=vars(settings),
     )
