@@ -1,4 +1,4 @@
-"""Shared by the evaluation tests: one thread, signals that resemble music, and a judge that costs nothing."""
+"""Shared by the evaluation tests: signals that resemble music, and a judge that costs nothing."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,6 @@ import torch
 from torch import Tensor
 
 from musicbench.evaluation.judges import JudgeOutput, MusiCNN
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
