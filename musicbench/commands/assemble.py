@@ -13,6 +13,7 @@ import musicbench
 from musicbench.codecs import EncodecCodec
 from musicbench.commands.config import plain
 from musicbench.commands.identity import run_folder, run_id
+from musicbench.data.stages import Stage, stages
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.judges import MusiCNN
@@ -104,6 +105,10 @@ class Assembly:
     def frames(self) -> int:
         """Clip length T in training."""
         return round(self.config.data.seconds * self.store.frame_rate)
+
+    def stages(self, crops: int, accumulate: int = 1) -> list[Stage]:
+        """Crop lengths of training over time, for so many crops a batch."""
+        return stages(self.plain["training"]["length_warmup"], self.frames, crops, self.store.frame_rate, accumulate)
 
     @property
     def pattern(self) -> dict[str, Any]:

@@ -69,12 +69,13 @@ def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[st
     from musicbench.commands.fit import LAST
     from musicbench.data.crops import evaluation_crops
     from musicbench.data.module import crop_codes
+    from musicbench.data.stages import clips_seen
     from musicbench.evaluation.likelihood import bits_per_frame
 
     config = run.config
     last = torch.load(folder / LAST, map_location="cpu", weights_only=True)
     steps = config.training.steps
-    frames = steps * config.training.batch_size * run.frames
+    seen = list(clips_seen(run.stages(config.training.batch_size), steps))
     bits = {}
     for split in ("train", "validation"):
         crops = evaluation_crops(run.store, split, config.data.seconds, 1)
@@ -84,8 +85,8 @@ def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[st
         bits[split] = float(bits_per_frame(system, codes, [crop.caption for crop in crops]).mean())
     return {
         "steps": steps,
-        "frames": frames,
-        "positions": steps * config.training.batch_size * module.plan.positions,
+        "frames": sum(clips * frames for frames, clips in seen),
+        "positions": sum(clips * module.plan_for(frames).positions for frames, clips in seen),
         "wall_seconds": last["callbacks"]["WallClock"]["seconds"],
         "best_step": module.best_step,
         "train_bits_per_frame": bits["train"],

@@ -1,14 +1,15 @@
 """Token store and caption table as a LightningDataModule."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from musicbench.data.crops import Crop, TrainingCrops, evaluation_crops
+from musicbench.data.stages import Sample, Stage, StepBatches
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 
@@ -22,34 +23,24 @@ def crop_codes(store: TokenStore, crops: Sequence[Crop]) -> Tensor:
     return torch.stack([torch.from_numpy(grid.astype("int64")) for grid in grids])
 
 
-class Numbered(Dataset[tuple[Crop, int]]):
-    """Crops with their running numbers."""
+class NumberedCrops(Dataset[tuple[Crop, int]]):
+    """Evaluation crops with their numbers."""
 
-    def __init__(self, crops: TrainingCrops | list[Crop]) -> None:
+    def __init__(self, crops: list[Crop]) -> None:
         self.crops = crops
 
     def __getitem__(self, index: int) -> tuple[Crop, int]:
         return self.crops[index], index
 
 
-class StepBatches(Sampler[list[int]]):
-    """Endless batches of running numbers; global batch s is the same for any number of processes.
+class DrawnCrops(Dataset[tuple[Crop, int]]):
+    """Training crops of every stage's length with their running numbers."""
 
-    Args:
-        start: first batch (per process) to give out, when a training goes on.
-        batch_size: clips per process and batch.
-        rank, world: this process and their number.
-    """
+    def __init__(self, store: TokenStore, stages: Sequence[Stage], seed: int) -> None:
+        self.of_length = {stage.frames: TrainingCrops(store, stage.frames, seed) for stage in stages}
 
-    def __init__(self, start: int, batch_size: int, rank: int, world: int) -> None:
-        self.start, self.batch_size, self.rank, self.world = start, batch_size, rank, world
-
-    def __iter__(self) -> Iterator[list[int]]:
-        batch = self.start
-        while True:
-            first = (batch * self.world + self.rank) * self.batch_size
-            yield list(range(first, first + self.batch_size))
-            batch += 1
+    def __getitem__(self, sample: Sample) -> tuple[Crop, int]:
+        return self.of_length[sample.frames][sample.number], sample.number
 
 
 class TokenDataModule(pl.LightningDataModule):
@@ -59,8 +50,7 @@ class TokenDataModule(pl.LightningDataModule):
         store: the token store.
         caption_states: looks up padded caption states.
         make_batch: called with (codes_BKT, states_BLE, mask_BL, index_B).
-        seconds: clip length in training and validation.
-        batch_size: clips per process and batch.
+        stages: crop lengths of training; the last one's length and crops per batch are those of validation too.
         validation_per_piece: validation crops per piece.
         seed: of the random crops.
         workers: data loader processes.
@@ -71,16 +61,16 @@ class TokenDataModule(pl.LightningDataModule):
         store: TokenStore,
         caption_states: CaptionStates,
         make_batch: Callable[[Tensor, Tensor, Tensor, Tensor], Any],
-        seconds: float,
-        batch_size: int,
+        stages: Sequence[Stage],
         validation_per_piece: int = 1,
         seed: int = 0,
         workers: int = 0,
     ) -> None:
         super().__init__()
         self.store, self.caption_states, self.make_batch = store, caption_states, make_batch
-        self.batch_size, self.workers = batch_size, workers
-        self.training = TrainingCrops(store, round(seconds * store.frame_rate), seed)
+        self.stages, self.workers = stages, workers
+        self.training = DrawnCrops(store, stages, seed)
+        seconds = stages[-1].frames / store.frame_rate
         self.validation = evaluation_crops(store, "validation", seconds, validation_per_piece)
 
     def collate(self, items: list[tuple[Crop, int]]) -> Any:
@@ -96,8 +86,8 @@ class TokenDataModule(pl.LightningDataModule):
         rank, world = self._place()
         done = self.trainer.global_step * self.trainer.accumulate_grad_batches if self.trainer else 0
         return DataLoader(
-            Numbered(self.training),
-            batch_sampler=StepBatches(done, self.batch_size, rank, world),
+            self.training,
+            batch_sampler=StepBatches(done, self.stages, rank, world),
             collate_fn=self.collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -109,5 +99,6 @@ class TokenDataModule(pl.LightningDataModule):
             raise UserError(f"{len(self.validation)} validation clips are too few for {world} processes; use fewer")
         # Every clip is counted once: ranks take turns, without the padding of a distributed sampler.
         mine = range(rank, len(self.validation), world)
-        batches = [list(mine[i : i + self.batch_size]) for i in range(0, len(mine), self.batch_size)]
-        return DataLoader(Numbered(self.validation), batch_sampler=batches, collate_fn=self.collate)
+        size = self.stages[-1].crops
+        batches = [list(mine[i : i + size]) for i in range(0, len(mine), size)]
+        return DataLoader(NumberedCrops(self.validation), batch_sampler=batches, collate_fn=self.collate)

@@ -27,7 +27,7 @@ class AutoregressiveLM(pl.LightningModule):
     Args:
         model: keyword arguments of ``PatternLM``.
         pattern: keyword arguments of ``plans.build`` without frames and levels.
-        frames: clip length T in training.
+        frames: clip length T, checked at once; other lengths have a plan of their own.
         optimiser: keyword arguments of ``OptimiserSettings``.
         condition_dropout: share of clips trained without caption, drawn per clip (for guidance).
         seed: of condition dropout; each clip's draw follows (seed, running number), so it depends neither on
@@ -53,8 +53,9 @@ class AutoregressiveLM(pl.LightningModule):
         self.pattern = pattern
         self.condition_dropout, self.seed = condition_dropout, seed
         self._plans: dict[int, plans.Plan] = {}
-        self.plan = self.plan_for(frames)
-        self.tables = self.lm.tensors(self.plan)
+        # Not in the module tree: they follow from the plan, so no checkpoint, average or broadcast needs them.
+        self._tables: dict[int, PlanTensors] = {}
+        self.plan_for(frames)
         # Lightning's own mean over processes rounds the number of clips when they have unequal shares.
         self.validation_bits = MeanMetric()
 
@@ -63,6 +64,12 @@ class AutoregressiveLM(pl.LightningModule):
         if frames not in self._plans:
             self._plans[frames] = plans.build(frames=frames, levels=self.lm.levels, **self.pattern)
         return self._plans[frames]
+
+    def tables_for(self, frames: int) -> PlanTensors:
+        """The index tables of ``plan_for(frames)``, on this module's device."""
+        if frames not in self._tables:
+            self._tables[frames] = self.lm.tensors(self.plan_for(frames))
+        return self._tables[frames].to(self.device)
 
     def configure_optimizers(self) -> Any:
         return self.settings.configure(self)
@@ -85,20 +92,19 @@ class AutoregressiveLM(pl.LightningModule):
         streams = [np.random.default_rng([self.seed, number, DROPOUT_STREAM]) for number in index_B.tolist()]
         return torch.tensor([s.random() < self.condition_dropout for s in streams], device=index_B.device)
 
-    def _nats(self, batch: Batch, dropped_B: Tensor, tables: PlanTensors | None = None) -> Tensor:
+    def _nats(self, batch: Batch, dropped_B: Tensor) -> Tensor:
         """Cross-entropy of every token in fp32 nats, [B, K, T]."""
-        logits_BKTV = self.lm(batch.codes_BKT, tables or self.tables, batch.states_BLE, batch.mask_BL, dropped_B)
+        tables = self.tables_for(batch.codes_BKT.shape[2])
+        logits_BKTV = self.lm(batch.codes_BKT, tables, batch.states_BLE, batch.mask_BL, dropped_B)
         nats = F.cross_entropy(logits_BKTV.float().flatten(0, 2), batch.codes_BKT.flatten(), reduction="none")
         return nats.view_as(batch.codes_BKT)
 
     @torch.inference_mode()
     def log_prob(self, codes_BKT: Tensor, states_BLE: Tensor, mask_BL: Tensor) -> Tensor:
         """Log-probability of each grid given its caption: float64 [B], nats, guidance 1, temperature 1."""
-        frames = codes_BKT.shape[2]
-        tables = self.tables if frames == self.plan.frames else self.lm.tensors(self.plan_for(frames))
         batch = Batch(codes_BKT, states_BLE, mask_BL, torch.zeros(len(codes_BKT), dtype=torch.long))
         dropped = torch.zeros(len(codes_BKT), dtype=torch.bool, device=codes_BKT.device)
-        return -self._nats(batch, dropped, tables).double().sum((1, 2))
+        return -self._nats(batch, dropped).double().sum((1, 2))
 
     def generate(
         self, states_BLE: Tensor, mask_BL: Tensor, frames: int, seeds: list[int], sampling: Sampling

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from musicbench.models.cache import KeyValueCache
 from musicbench.models.pattern_lm import PatternLM
-from musicbench.models.plan_tensors import position_codes, reads_or_absent
+from musicbench.models.plan_tensors import reads_or_absent
+from musicbench.models.positions import rotated
 from musicbench.models.sampling import Sampling, draw, guide, uniforms
 from musicbench.models.step_tables import DecodeStep, decode_steps
 from musicbench.plans import Plan
@@ -51,7 +52,7 @@ def decode(
         states_BLE, mask_BL = states_BLE.repeat(2, 1, 1), mask_BL.repeat(2, 1)
     text_BLD, text_mask = model.conditioner(states_BLE, mask_BL, dropped)
     text = model.transformer.text_keys_values(text_BLD)
-    reads_PK, code_PD = reads_or_absent(plan).to(device), position_codes(plan, model.dim).to(device)
+    reads_PK, (code_PD, turn_P2F) = reads_or_absent(plan).to(device), model.positions(plan).to(device)
     steps = decode_steps(plan, device)
     cache = KeyValueCache(
         len(model.transformer.blocks),
@@ -71,8 +72,9 @@ def decode(
         if guided:
             ids_BQK = ids_BQK.repeat(2, 1, 1)
         cache.enter(step.written, step.live, step.mask_QS)
-        x_BQD = model.embed(ids_BQK, code_PD[step.positions])
-        hidden_BQD = model.transformer(x_BQD, cache, text, text_mask)
+        x_BQD = model.embed(ids_BQK, None if code_PD is None else code_PD[step.positions])
+        attend = cache if turn_P2F is None else rotated(cache, turn_P2F[step.positions])
+        hidden_BQD = model.transformer(x_BQD, attend, text, text_mask)
         if len(step.level_n) == 0:
             continue
         logits_BnV = torch.einsum("bnd,nvd->bnv", hidden_BQD[:, step.query_n], model.heads_KVD[step.levels])

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from musicbench.models.conditioning import TextConditioner
 from musicbench.models.plan_tensors import PlanTensors
+from musicbench.models.positions import PositionCode, PositionTables, position_tables
 from musicbench.models.transformer import Transformer
 from musicbench.plans import Plan
 
@@ -20,6 +21,10 @@ class PatternLM(nn.Module):
     Args:
         levels: K. codebook_size: V. text_dim: width E of the caption states.
         dim, layers, heads, dropout: of the transformer.
+        position: ``sinusoidal`` codes added to the input (MusicGen), or ``rotary`` queries and keys (RoFormer).
+
+    Raises:
+        ValueError: sizes do not fit together.
     """
 
     level_offset_K: Tensor
@@ -33,9 +38,10 @@ class PatternLM(nn.Module):
         layers: int,
         heads: int,
         dropout: float = 0.0,
+        position: PositionCode = "sinusoidal",
     ) -> None:
         super().__init__()
-        self.levels, self.codebook_size, self.dim = levels, codebook_size, dim
+        self.levels, self.codebook_size, self.dim, self.position = levels, codebook_size, dim, position
         # Row V of each level is its absent embedding.
         self.embedding = nn.Embedding(levels * (codebook_size + 1), dim)
         # Tokens louder than the position code (root mean square 0.7), and heads that start near the uniform
@@ -72,14 +78,18 @@ class PatternLM(nn.Module):
         """
         if plan.levels != self.levels:
             raise ValueError(f"the plan has {plan.levels} levels, the model {self.levels}")
-        return PlanTensors(plan, self.dim).to(self.embedding.weight.device)
+        return PlanTensors(plan, self.positions(plan)).to(self.embedding.weight.device)
 
-    def embed(self, ids_BQK: Tensor, code_QD: Tensor) -> Tensor:
-        """Sum of level embeddings plus position code, [B, Q, D]; id V means absent."""
+    def positions(self, plan: Plan) -> PositionTables:
+        """This model's position codes of a plan."""
+        return position_tables(plan, self.position, self.dim, self.transformer.heads)
+
+    def embed(self, ids_BQK: Tensor, code_QD: Tensor | None) -> Tensor:
+        """Sum of level embeddings plus position code if there is one, [B, Q, D]; id V means absent."""
         b, q, k = ids_BQK.shape
         rows = (ids_BQK + self.level_offset_K).view(b * q, k)
         summed = F.embedding_bag(rows, self.embedding.weight, mode="sum").view(b, q, -1)
-        return summed + code_QD.to(summed.dtype)
+        return summed if code_QD is None else summed + code_QD.to(summed.dtype)
 
     def forward(
         self, codes_BKT: Tensor, plan: PlanTensors, states_BLE: Tensor, mask_BL: Tensor, dropped_B: Tensor

@@ -2,7 +2,6 @@
 
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -74,21 +73,19 @@ class Transformer(nn.Module):
     """A stack of blocks and the output norm.
 
     Args:
-        dim: width D, a multiple of ``heads`` and of 4 (two halves of position codes, each cosines and sines).
+        dim: width D, a multiple of ``heads``.
         layers: number of blocks.
         heads: attention heads H.
         dropout: rate after each sub-layer, 0 to 1.
 
     Raises:
-        ValueError: ``dim`` is no multiple of ``heads`` or of 4.
+        ValueError: ``dim`` is no multiple of ``heads``.
     """
 
     def __init__(self, dim: int, layers: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"dim must be a multiple of heads; got dim={dim}, heads={heads}")
-        if dim % 4:
-            raise ValueError(f"dim must be a multiple of 4; got {dim}")
         self.dim, self.heads = dim, heads
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.out_norm = nn.LayerNorm(dim)
@@ -108,11 +105,3 @@ class Transformer(nn.Module):
             x_BQD = block(x_BQD, layer, attend, text[layer], text_mask_B11L)
         normed: Tensor = self.out_norm(x_BQD)
         return normed
-
-
-def sinusoidal(positions_P: Tensor, dim: int) -> Tensor:
-    """MusicGen's position code [cos | sin], fp32 [P, dim]; divisor half - 1, first position 0."""
-    half = dim // 2
-    rate = torch.arange(half, device=positions_P.device, dtype=torch.float32) / max(half - 1, 1)
-    phase = positions_P.float()[:, None] / 10000.0**rate
-    return torch.cat([phase.cos(), phase.sin()], dim=-1)

@@ -104,6 +104,7 @@ def test_k_and_k_steps_are_two_k_steps(make_run, tmp_path, monkeypatch, accumula
         "model.dropout=0.3",
         "training.steps=6",
         "training.save_every=3",
+        "training.length_warmup=[{steps:2,seconds:0.5},{steps:2,seconds:1}]",
     )
     whole = Recorder(monkeypatch)
     fit(make_run(*overrides), tmp_path / "whole")

@@ -22,6 +22,8 @@ def best_score(folder: Path) -> float:
 def test_two_processes_equal_one(make_run, tiny_overrides, tmp_path):
     """Three validation clips: the ranks have unequal numbers of batches, and each clip counts once."""
     overrides = ["pattern=stack_delay", "model.dropout=0", "training.steps=3", "training.validate_every=1"]
+    # The first two steps on crops of 0.6 s, three for each of 2 s.
+    overrides += ["training.length_warmup=[{steps:2,seconds:0.6}]"]
     fit(make_run(*overrides), tmp_path / "one")
     launcher = ["trainer=ddp_cpu", "training.batch_size=4"]
     # One clip per batch: two validation batches on the first rank, one on the second.

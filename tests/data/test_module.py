@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from musicbench.data.crops import TrainingCrops, evaluation_crops
-from musicbench.data.module import StepBatches, TokenDataModule, crop_codes
+from musicbench.data.module import TokenDataModule, crop_codes
+from musicbench.data.stages import Stage
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 
@@ -33,7 +34,7 @@ def store(make_token_store) -> TokenStore:
 @pytest.fixture
 def make_data(store):
     def make(place: Place | None = None, **options) -> TokenDataModule:
-        arguments = {"seconds": 2.0, "batch_size": 4, "seed": 7, **options}
+        arguments = {"stages": [Stage(None, 20, 4)], "seed": 7, **options}
         data = TokenDataModule(store, caption_states, lambda *parts: parts, **arguments)
         data.trainer = place
         return data
@@ -65,7 +66,7 @@ def test_batch_is_made_of_the_numbered_crops(store, make_data):
 @pytest.mark.parametrize("world", [2, 4])
 def test_ranks_share_the_batches_of_one_process(make_data, world):
     whole = batches(make_data(Place()), 5)
-    shares = [batches(make_data(Place(rank, world), batch_size=4 // world), 5) for rank in range(world)]
+    shares = [batches(make_data(Place(rank, world), stages=[Stage(None, 20, 4 // world)]), 5) for rank in range(world)]
     for step in range(5):
         together = [torch.cat(parts) for parts in zip(*(share[step] for share in shares), strict=True)]
         assert_same(whole[step], together)
@@ -89,16 +90,23 @@ def test_seed_changes_the_crops(make_data):
     assert not torch.equal(one[0], other[0])
 
 
-def test_step_batches_by_hand():
-    sampler = StepBatches(start=3, batch_size=2, rank=1, world=2)
-    assert list(islice(iter(sampler), 2)) == [[14, 15], [18, 19]]
+def test_shorter_crops_come_first_and_validation_stays_long(store, make_data):
+    data = make_data(stages=[Stage(2, 5, 6), Stage(None, 20, 2)])
+    assert [tuple(codes_BKT.shape) for codes_BKT, *_ in batches(data, 4)] == [(6, 2, 5)] * 2 + [(2, 2, 20)] * 2
+    assert [len(codes_BKT) for codes_BKT, *_ in data.val_dataloader()] == [2, 2, 1]
+    short, long = TrainingCrops(store, 5, seed=7), TrainingCrops(store, 20, seed=7)
+    _, second, third, _ = batches(data, 4)
+    for crops, (codes_BKT, _, _, index_B) in ((short, second), (long, third)):
+        for row, number in enumerate(index_B.tolist()):
+            crop = crops[number]
+            np.testing.assert_array_equal(codes_BKT[row], store.codes(crop.source, crop.start_frame, crop.frames))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_validation_counts_every_clip_once(store, make_data, world):
     numbers = []
     for rank in range(world):
-        for codes_BKT, _, _, index_B in make_data(Place(rank, world), batch_size=2).val_dataloader():
+        for codes_BKT, _, _, index_B in make_data(Place(rank, world), stages=[Stage(None, 20, 2)]).val_dataloader():
             numbers += index_B.tolist()
             assert len(codes_BKT) <= 2
     assert sorted(numbers) == list(range(len(evaluation_crops(store, "validation", 2.0, 1))))

@@ -69,7 +69,7 @@ def test_every_token_is_in_the_loss(make_module, make_batch):
     """Also those of a pattern's tail, which MusicGen's own training leaves out."""
     module, batch = make_module("delay", condition_dropout=0.0), make_batch([2])
     states = (batch.states_BLE, batch.mask_BL, torch.tensor([False]))
-    logits_BKTV = module.lm(batch.codes_BKT, module.tables, *states)
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables_for(FRAMES), *states)
     total = sum(
         -F.log_softmax(logits_BKTV[0, k, t], -1)[batch.codes_BKT[0, k, t]]
         for k in range(logits_BKTV.shape[1])

@@ -16,11 +16,11 @@ TEXT_DIM = 6
 
 @pytest.fixture
 def make_lm() -> Callable[..., PatternLM]:
-    """``make_lm(levels, size=11, seed=0)`` -> model in eval mode whose attention is far from uniform."""
+    """``make_lm(levels, size=11, seed=0, position=...)`` -> model in eval mode whose attention is far from uniform."""
 
-    def make(levels: int, size: int = 11, seed: int = 0) -> PatternLM:
+    def make(levels: int, size: int = 11, seed: int = 0, position: str = "sinusoidal") -> PatternLM:
         torch.manual_seed(seed)
-        lm = PatternLM(levels, size, TEXT_DIM, dim=32, layers=2, heads=2).eval()
+        lm = PatternLM(levels, size, TEXT_DIM, dim=32, layers=2, heads=2, position=position).eval()
         with torch.no_grad():
             for name, weight in lm.named_parameters():
                 if name.endswith(("qkv.weight", "cross_q.weight", "cross_kv.weight")):

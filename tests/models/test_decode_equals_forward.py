@@ -58,8 +58,8 @@ def poisoned(monkeypatch):
 def example(make_lm, make_captions):
     """Model, codes and captions of unequal length for a number of levels."""
 
-    def make(levels: int, frames: int = FRAMES):
-        lm = make_lm(levels, SIZE)
+    def make(levels: int, frames: int = FRAMES, position: str = "sinusoidal"):
+        lm = make_lm(levels, SIZE, position=position)
         codes_BKT = torch.randint(0, SIZE, (3, levels, frames), generator=torch.Generator().manual_seed(1))
         return lm, codes_BKT, *make_captions([5, 1, 3])
 
@@ -70,8 +70,9 @@ def example(make_lm, make_captions):
 @pytest.mark.parametrize("schedule", ["sequential", "block_4"])
 @pytest.mark.parametrize("same_step", [True, False])
 @pytest.mark.parametrize("name", PATTERNS)
-def test_same_logits(name, schedule, levels, same_step, example, decode_logits, full_logits, poisoned):
-    lm, codes_BKT, states_BLE, mask_BL = example(levels)
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
+def test_same_logits(name, schedule, levels, same_step, position, example, decode_logits, full_logits, poisoned):
+    lm, codes_BKT, states_BLE, mask_BL = example(levels, position=position)
     plan = build(name, levels, schedule, same_step)
     decoded = decode_logits(lm, plan, codes_BKT, states_BLE, mask_BL)
     full = full_logits(lm, plan, codes_BKT, states_BLE, mask_BL)

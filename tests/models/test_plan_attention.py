@@ -13,6 +13,7 @@ from musicbench import plans
 from musicbench.models import plan_attention
 from musicbench.models.plan_attention import KeptAttention
 from musicbench.models.plan_tensors import PlanTensors
+from musicbench.models.positions import position_tables
 
 
 @st.composite
@@ -78,5 +79,6 @@ def test_half_precision_is_about_as_exact_as_the_dense_kernel():
 
 @pytest.mark.parametrize("pattern", ["parallel", "delay", "flat", "stack", "stack_delay"])
 def test_the_causal_kernel_is_used_exactly_where_the_mask_is_causal(pattern):
-    tables = PlanTensors(plans.build(pattern, 8, 3), 16)
+    plan = plans.build(pattern, 8, 3)
+    tables = PlanTensors(plan, position_tables(plan, "sinusoidal", 16, 2))
     assert isinstance(tables.attention, KeptAttention) == (pattern in ("stack", "stack_delay"))

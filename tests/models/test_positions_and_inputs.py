@@ -7,8 +7,9 @@ import torch
 from musicbench import plans
 from musicbench.models.conditioning import TextConditioner
 from musicbench.models.pattern_lm import PatternLM
-from musicbench.models.plan_tensors import PlanTensors, position_codes, reads_or_absent
-from musicbench.models.transformer import Transformer, sinusoidal
+from musicbench.models.plan_tensors import reads_or_absent
+from musicbench.models.positions import position_tables, rotated, sinusoidal
+from musicbench.models.transformer import MaskedAttention, Transformer
 
 
 def formula(positions: np.ndarray, dim: int) -> np.ndarray:
@@ -37,7 +38,7 @@ def test_codes_stay_exact_under_half_precision(dtype):
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        code_PD = PlanTensors(plan, 64).code_PD
+        code_PD = position_tables(plan, "sinusoidal", 64, 2).code_PD
         lm = PatternLM(4, 5, 3, dim=64, layers=1, heads=2)
         rounded_PD = lm.tensors(plan).to(dtype).code_PD
     finally:
@@ -51,7 +52,7 @@ def test_codes_stay_exact_under_half_precision(dtype):
 @pytest.mark.parametrize("dim", [32, 36])
 def test_frame_codes_are_two_halves_shifted_by_one(dim):
     plan = plans.build("stack_delay", 9, 3, "block_2")
-    code_PD = position_codes(plan, dim).numpy()
+    code_PD = position_tables(plan, "sinusoidal", dim, 2).code_PD.numpy()
     half = dim // 2
     np.testing.assert_allclose(code_PD[:, :half], formula(plan.frame_in + 1, half), atol=1e-5)
     np.testing.assert_allclose(code_PD[:, half:], formula(plan.frame_out + 1, dim - half), atol=1e-5)
@@ -64,7 +65,7 @@ def test_positions_can_be_told_apart(pattern, positional):
     plan = plans.build(pattern, 40, 4, "block_4", positional=positional)
     seen = {
         (tuple(np.round(code, 5)), tuple(reads))
-        for code, reads in zip(position_codes(plan, 64).numpy(), plan.reads >= 0, strict=True)
+        for code, reads in zip(position_tables(plan, "sinusoidal", 64, 2).code_PD.numpy(), plan.reads >= 0, strict=True)
     }
     assert len(seen) == plan.positions
 
@@ -142,9 +143,71 @@ def test_sizes_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("dim", [6, 9])
-def test_a_width_that_position_codes_cannot_fill_is_refused(dim):
+@pytest.mark.parametrize("code", ["sinusoidal", "rotary"])
+def test_a_width_that_position_codes_cannot_fill_is_refused(dim, code):
+    lm = PatternLM(2, 5, 4, dim=dim, layers=1, heads=1, position=code)
     with pytest.raises(ValueError, match="multiple of 4"):
-        PatternLM(2, 5, 4, dim=dim, layers=1, heads=1)
+        lm.tensors(plans.build("delay", 4, 2))
+
+
+class TestRotary:
+    """Against the formula in complex numbers: pair i of a vector at position p is multiplied by exp(j p w_i)."""
+
+    @staticmethod
+    def formula(x_PD: torch.Tensor, positions: np.ndarray) -> np.ndarray:
+        half = x_PD.shape[1] // 2
+        pairs = x_PD[:, :half].double().numpy() + 1j * x_PD[:, half:].double().numpy()
+        turned = pairs * np.exp(1j * np.outer(positions, 10000.0 ** -(np.arange(half) / half)))
+        return np.concatenate([turned.real, turned.imag], 1)
+
+    @staticmethod
+    def turned(x_PD: torch.Tensor, turn_P2F: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries and keys as the attention behind the rotation gets them."""
+        seen = {}
+
+        def attend(layer, q_BHQD, k_BHQD, v_BHQD):
+            seen.update(q=q_BHQD[0, 0], k=k_BHQD[0, 0], v=v_BHQD[0, 0])
+            return v_BHQD
+
+        rotated(attend, turn_P2F)(0, *[x_PD[None, None]] * 3)
+        assert torch.equal(seen["v"], x_PD)
+        return seen["q"], seen["k"]
+
+    @pytest.mark.parametrize("pattern", ["delay", "stack_delay"])
+    def test_steps(self, pattern):
+        plan = plans.build(pattern, 700, 4)
+        x_PD = torch.randn(plan.positions, 12)
+        for turned in self.turned(x_PD, position_tables(plan, "rotary", 36, 3).turn_P2F):
+            np.testing.assert_allclose(turned.numpy(), self.formula(x_PD, plan.step), atol=2e-3)
+
+    def test_frames_share_the_pairs(self):
+        plan = plans.build("stack_delay", 9, 3, "block_2")
+        turn_P2F = position_tables(plan, "rotary", 16, 2).turn_P2F
+        angle_PF = torch.atan2(turn_P2F[:, 1], turn_P2F[:, 0]).numpy()
+        rates = np.array([1.0, 0.01])
+        wanted = np.concatenate([np.outer(f + 1, rates) for f in (plan.frame_in, plan.frame_out)], 1)
+        np.testing.assert_allclose(np.exp(1j * angle_PF), np.exp(1j * wanted), atol=1e-4)
+
+    def test_scores_follow_distances(self):
+        """The same content, moved along the sequence, is attended to as before."""
+        turn_P2F = position_tables(plans.build("delay", 40, 1), "rotary", 16, 2).turn_P2F
+        q, k, v = (torch.randn(1, 2, 10, 8) for _ in range(3))
+        attend = MaskedAttention(None)
+        here, there = (rotated(attend, turn_P2F[first : first + 10])(0, q, k, v) for first in (0, 25))
+        torch.testing.assert_close(here, there, atol=1e-5, rtol=0)
+        assert (here - attend(0, q, k, v)).abs().max() > 0.05
+
+    def test_half_precision_turns_by_exact_angles(self):
+        plan = plans.build("delay", 3000, 4)
+        x_PD = torch.randn(plan.positions, 16)
+        turned, _ = self.turned(x_PD.bfloat16(), position_tables(plan, "rotary", 16, 1).turn_P2F)
+        assert turned.dtype == torch.bfloat16
+        assert np.abs(turned.float().numpy() - self.formula(x_PD, plan.step)).max() < 0.05
+
+
+def test_an_unknown_code_is_refused():
+    with pytest.raises(ValueError, match="unknown position code 'learned'; choose one of sinusoidal, rotary"):
+        PatternLM(2, 5, 4, dim=16, layers=1, heads=2, position="learned").tensors(plans.build("delay", 4, 2))
 
 
 @pytest.mark.parametrize("pattern", ["delay", "stack_delay"])

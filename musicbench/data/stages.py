@@ -1,0 +1,89 @@
+"""A training's crop lengths over time, and the running numbers of the crops in each batch."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torch.utils.data import Sampler
+
+from musicbench.errors import UserError
+
+
+class Stage(NamedTuple):
+    """Part of a training at one crop length.
+
+    Attributes:
+        batches: number of batches per process; None: to the end.
+        frames: crop length.
+        crops: per process and batch.
+    """
+
+    batches: int | None
+    frames: int
+    crops: int
+
+
+class Sample(NamedTuple):
+    """A training crop to be drawn: its running number over the whole training, and its length."""
+
+    number: int
+    frames: int
+
+
+def stages(
+    length_warmup: Sequence[Mapping[str, Any]], frames: int, crops: int, frame_rate: float, accumulate: int
+) -> list[Stage]:
+    """Sequence length warm-up (arXiv 2108.06084): shorter crops first, as many of them as fit in
+    the frames of a full batch.
+
+    Args:
+        length_warmup: ``{steps, seconds}`` of each stage before the last, in optimiser steps.
+        frames, crops: length and crops per process and batch of the last stage.
+        accumulate: batches per optimiser step.
+
+    Raises:
+        UserError: a stage has no steps, or its crops are not between one frame and ``frames``.
+    """
+    result = []
+    for stage in length_warmup:
+        if set(stage) != {"steps", "seconds"}:
+            raise UserError(f"a stage of training.length_warmup has steps and seconds, not {sorted(stage)}")
+        shorter = round(stage["seconds"] * frame_rate)
+        if stage["steps"] < 1 or not 1 <= shorter <= frames:
+            raise UserError(
+                f"training.length_warmup: {stage['steps']} steps of {stage['seconds']} s; give at least one step "
+                f"and at most data.seconds={frames / frame_rate:g}"
+            )
+        result.append(Stage(stage["steps"] * accumulate, shorter, crops * (frames // shorter)))
+    return [*result, Stage(None, frames, crops)]
+
+
+def clips_seen(stages: Sequence[Stage], batches: int) -> Iterator[tuple[int, int]]:
+    """(frames, number of clips) of each stage in a training of so many batches per process."""
+    for stage in stages:
+        here = batches if stage.batches is None else min(stage.batches, batches)
+        yield stage.frames, here * stage.crops
+        batches -= here
+
+
+class StepBatches(Sampler[list[Sample]]):
+    """Endless batches of samples; global batch s is the same for any number of processes.
+
+    Args:
+        start: first batch (per process) to give out, when a training goes on.
+        stages: crop lengths over time.
+        rank, world: this process and their number.
+    """
+
+    def __init__(self, start: int, stages: Sequence[Stage], rank: int, world: int) -> None:
+        self.start, self.stages, self.rank, self.world = start, stages, rank, world
+
+    def __iter__(self) -> Iterator[list[Sample]]:
+        batch, number = 0, 0
+        for stage in self.stages:
+            whole = stage.crops * self.world
+            for step in itertools.count() if stage.batches is None else range(stage.batches):
+                if batch + step >= self.start:
+                    first = number + step * whole + self.rank * stage.crops
+                    yield [Sample(first + i, stage.frames) for i in range(stage.crops)]
+            batch, number = batch + (stage.batches or 0), number + (stage.batches or 0) * whole

@@ -1,0 +1,90 @@
+"""How a model knows where a position stands: codes added to its input, or rotations of its queries and keys."""
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from musicbench.models.transformer import SelfAttend
+from musicbench.plans import Plan
+
+PositionCode = Literal["sinusoidal", "rotary"]
+
+
+class PositionTables(NamedTuple):
+    """Position codes of one plan; always computed in fp32, whatever the model's precision.
+
+    Attributes:
+        code_PD: what is added to the input of each position, fp32 [P, D]; None: nothing.
+        turn_P2F: cosines and sines of the angles by which queries and keys turn, fp32 [P, 2, D / (2 H)]; None: no turn.
+    """
+
+    code_PD: Tensor | None
+    turn_P2F: Tensor | None
+
+    def to(self, device: torch.device) -> "PositionTables":
+        """The same tables on a device."""
+        return PositionTables(*(table if table is None else table.to(device) for table in self))
+
+
+def position_tables(plan: Plan, code: PositionCode, dim: int, heads: int) -> PositionTables:
+    """The tables of a plan for a model of width ``dim`` with ``heads`` attention heads.
+
+    A plan's ``positional`` says what is coded. ``step``: the decoding step. ``frame``: one half of the width codes
+    ``frame_in``, the other ``frame_out``, both shifted by one so that "none" (-1) is position 0.
+
+    Raises:
+        ValueError: unknown code, or a width that the halves cannot share.
+    """
+    if code not in get_args(PositionCode):
+        raise ValueError(f"unknown position code {code!r}; choose one of {', '.join(get_args(PositionCode))}")
+    if code == "sinusoidal":
+        if dim % 4:
+            raise ValueError(f"dim must be a multiple of 4 for two halves of cosines and sines; got {dim}")
+        halves = [sinusoidal(positions, width) for positions, width in _coded(plan, dim)]
+        return PositionTables(torch.cat(halves, -1), None)
+    if (dim // heads) % 4:
+        raise ValueError(f"dim / heads must be a multiple of 4 for two halves of turning pairs; got {dim} / {heads}")
+    turns = [_angles(positions, width) for positions, width in _coded(plan, dim // heads)]
+    angle_PF = torch.cat(turns, -1)
+    return PositionTables(None, torch.stack([angle_PF.cos(), angle_PF.sin()], 1))
+
+
+def _coded(plan: Plan, width: int) -> list[tuple[Tensor, int]]:
+    """What is coded, each int64 [P], with its share of a width."""
+    if plan.positional == "step":
+        return [(torch.from_numpy(plan.step.copy()), width)]
+    frame_in, frame_out = (torch.from_numpy(f + 1) for f in (plan.frame_in, plan.frame_out))
+    return [(frame_in, width // 2), (frame_out, width - width // 2)]
+
+
+def sinusoidal(positions_P: Tensor, dim: int) -> Tensor:
+    """MusicGen's position code [cos | sin], fp32 [P, dim]; divisor half - 1, first position 0."""
+    half = dim // 2
+    rate = torch.arange(half, device=positions_P.device, dtype=torch.float32) / max(half - 1, 1)
+    phase = positions_P.float()[:, None] / 10000.0**rate
+    return torch.cat([phase.cos(), phase.sin()], dim=-1)
+
+
+def _angles(positions_P: Tensor, width: int) -> Tensor:
+    """Angles of rotary position embedding (RoFormer, arXiv 2104.09864, section 3.2.2), fp32 [P, width / 2]."""
+    pairs = width // 2
+    return positions_P.float()[:, None] * 10000.0 ** -(torch.arange(pairs, dtype=torch.float32) / pairs)
+
+
+def rotated(attend: SelfAttend, turn_Q2F: Tensor) -> SelfAttend:
+    """The same attention, of queries and keys turned by their positions: scores then follow distances.
+
+    Keys are turned before a cache takes them, once.
+    """
+    cos_QF, sin_QF = turn_Q2F.unbind(1)
+
+    def turn(x_BHQD: Tensor) -> Tensor:
+        # Pairs are (i, i + half), as in most implementations; in fp32, or far positions lose their angle.
+        left, right = x_BHQD.float().chunk(2, -1)
+        return torch.cat([left * cos_QF - right * sin_QF, left * sin_QF + right * cos_QF], -1).to(x_BHQD.dtype)
+
+    def turned(layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
+        return attend(layer, turn(q_BHQD), turn(k_BHQD), v_BHQD)
+
+    return turned
