@@ -129,4 +129,21 @@ def _reading_notes(table: Table) -> list[str]:
         notes.append("Bold: best value among the trained rows, whether or not the difference is certain.")
     if any(column["key"] == "metrics.fad" for column in table.columns):
         notes.append("FAD of so few clips is biased upward, alike in all rows; read it against the reference rows.")
+    if any("clap_mini" in column["key"] for column in table.columns):
+        notes.append(_clap_note(table.records))
     return notes
+
+
+def _clap_note(records: Sequence[RunRecord]) -> str:
+    """What clap_mini is, and how well it retrieves; the records of a table share the protocol."""
+    note = (
+        "FAD, KLD and clap_mini share one network: clap_mini, a small text-audio judge trained by musicbench, hears "
+        "through the embeddings that FAD compares. It is not CLAP; its cosines compare rows of one table only"
+    )
+    clap = records[0]["protocol"].get("clap_mini") if records else None
+    if clap is None:
+        return f"{note}."
+    return (
+        f"{note}. Of {clap['pieces']} held-out pieces it finds a caption's own among the first 10 for "
+        f"{clap['recall_at_10']:.0%} of captions (chance {clap['chance_at_10']:.0%}; {clap['sha256'][:8]})."
+    )

@@ -72,8 +72,21 @@ class Reference(TypedDict):
     sha256: str
 
 
+class TextAudioJudge(TypedDict):
+    """clap_mini by content, and its retrieval of held-out pieces from their captions beside chance."""
+
+    id: str
+    sha256: str
+    pieces: int
+    recall_at_10: float
+    chance_at_10: float
+
+
 class Protocol(TypedDict):
-    """How the run was evaluated; two runs may stand in one table only if this agrees."""
+    """How the run was evaluated; two runs may stand in one table only if this agrees.
+
+    ``clap_mini`` is absent where no such score was made.
+    """
 
     split: str
     clips: int
@@ -83,6 +96,7 @@ class Protocol(TypedDict):
     codec: Codec
     judge: Judge
     reference: Reference
+    clap_mini: NotRequired[TextAudioJudge]
     tokens_sha256: str
     sampling: dict[str, object] | None
 

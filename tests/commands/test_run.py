@@ -64,7 +64,7 @@ def stub_encoder(make_run):
 
 
 @pytest.fixture
-def overrides(tiny_overrides, stub_encoder, make_token_store, tmp_path, monkeypatch) -> list[str]:
+def overrides(tiny_overrides, stub_encoder, make_token_store, make_clap, tmp_path, monkeypatch) -> list[str]:
     """Overrides of a tiny run whose codec, judge and text encoder are stubs; the store has a judge reference."""
     codec, judge = StubCodec(), StubJudge()
     for name, part in (("codec", codec), ("judge", judge), ("encoder", stub_encoder)):
@@ -76,7 +76,7 @@ def overrides(tiny_overrides, stub_encoder, make_token_store, tmp_path, monkeypa
         for clip in store.clips
     ]
     build_reference(judge, originals, folder / REFERENCE_FILE)
-    return [*tiny_overrides, *EVALUATION]
+    return [*tiny_overrides, *EVALUATION, f"evaluation.clap_mini={make_clap()}"]
 
 
 def only_record(output: Path) -> Path:
