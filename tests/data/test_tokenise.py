@@ -75,6 +75,7 @@ def test_corpus_becomes_a_store(corpus: Path, tmp_path: Path) -> None:
     assert store.card["scores"] == "corpus of music21 9.1"
     assert store.card["soundfont"]["renderer"] == "fluidsynth 2.3.1"
     assert store.card["statistics"] == {"instruments": {"flute": 3, "harp": 3}, "tempo": {"fast": 1, "slow": 2}}
+    assert store.card["examples"] == {f"c{i}": ["a", "b"] for i in range(3)}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "store"]
 
 
