@@ -46,6 +46,7 @@ def changed(config: dict, key: str, value) -> dict:
         ("data.workers", 4),
         ("data.store", "the/same/tokens/elsewhere"),
         ("evaluation.samples", 0),
+        ("evaluation.originals", "elsewhere"),
         ("codec.name_or_folder", "the/same/codec/elsewhere"),
         ("text.source", "the/same/encoder/elsewhere"),
     ],
