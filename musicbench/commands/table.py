@@ -15,7 +15,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("table", metavar="NAME_OR_FOLDER", help="a table under results/, or a folder with a table.yaml")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 unless the files are up to date")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write there instead of beside table.yaml")
-    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="first fetch audio from the table's run folders there")
+    parser.add_argument(
+        "--runs", type=Path, metavar="FOLDER", help="first fetch audio from the table's run folders there"
+    )
     arguments = parser.parse_args(argv)
 
     from musicbench.study.delimited import render_csv
@@ -27,10 +29,14 @@ def main(argv: list[str]) -> int:
     folder = find_table(arguments.table)
     output = arguments.output or folder
     table = load_table(folder)
-    if arguments.runs and not arguments.check:
+    if arguments.runs and arguments.check:
+        raise UserError("--check writes nothing; leave out --runs")
+    if arguments.runs:
         runs = sorted(path.parent for path in arguments.runs.glob("*/record.json"))
         if not fetch_samples(folder, runs):
-            raise UserError(f"{arguments.runs} holds no run of this table with audio; name the folder of its run folders")
+            raise UserError(
+                f"{arguments.runs} holds no run of this table with audio; name the folder of its run folders"
+            )
     texts = {"table.md": render_markdown(table), "table.csv": render_csv(table)}
     rows = systems(table)
     prompts = find_prompts(folder, rows)

@@ -100,10 +100,11 @@ def _clip(samples: Path, row: Row, name: str) -> Clip:
         kept = "of this prompt" if (samples / folder).is_dir() else "of this system"
         return Clip(place, problem=f"no audio {kept} was kept")
     try:
-        seconds = soundfile.info(path).duration
-    except soundfile.LibsndfileError:
-        return Clip(place, problem="the audio file is damaged")
-    return Clip(place, seconds) if seconds else Clip(place, problem="the audio file is empty")
+        # The header of a truncated file is whole, so all of it is read.
+        audio_N, rate = soundfile.read(path)
+    except (soundfile.LibsndfileError, OSError):
+        audio_N, rate = (), 1
+    return Clip(place, len(audio_N) / rate) if len(audio_N) else Clip(place, problem="the audio file is damaged")
 
 
 def _first_seeds(records: Iterable[RunRecord]) -> list[RunRecord]:

@@ -18,7 +18,7 @@ from musicbench.errors import UserError
 from musicbench.study.listening import PROMPTS, fetch_samples
 from musicbench.study.records import read_records, write_record
 
-POISON = '<script>window.poisoned = 1</script> & "quotes" \'single\' größe 🎵 </section>'
+POISON = "<script>window.poisoned = 1</script> & \"quotes\" 'single' größe 🎵 </section>"
 WITH_AUDIO = ("codec", "flat", "delay", "parallel")
 
 
@@ -165,7 +165,9 @@ def test_the_page_holds_the_table_and_how_far_to_trust_it(table: Path) -> None:
     shown = {text for _, text in page.all("td")}
     line = next(line for line in markdown.splitlines() if line.startswith("| Delay"))
     for cell in line.split("|")[2:-1]:
-        assert cell.strip().replace("**", "").replace(r"\*", "*").replace(" ", "") in {t.replace(" ", "") for t in shown}
+        assert cell.strip().replace("**", "").replace(r"\*", "*").replace(" ", "") in {
+            t.replace(" ", "") for t in shown
+        }
     assert r"\*" not in page.source and "**" not in page.source
 
 
@@ -173,8 +175,8 @@ def test_the_page_holds_the_table_and_how_far_to_trust_it(table: Path) -> None:
     ("damage", "told"),
     [
         (lambda path: path.unlink(), "no audio of this prompt was kept"),
-        (lambda path: path.write_bytes(path.read_bytes()[:9]), "the audio file is damaged"),
-        (lambda path: soundfile.write(path, np.zeros(0), 8000), "the audio file is empty"),
+        (lambda path: path.write_bytes(b""), "the audio file is damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "the audio file is damaged"),
     ],
 )
 def test_lost_or_damaged_audio_leaves_a_placeholder(table: Path, damage: Any, told: str) -> None:

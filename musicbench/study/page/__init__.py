@@ -59,9 +59,7 @@ def draw_pictures(prompts: Sequence[Prompt], folder: Path, output: Path) -> None
     """Draw the spectrograms that the page shows, each prompt on a scale of its own."""
     for prompt in prompts:
         names = [clip.name for clip in prompt.clips if clip.seconds is not None]
-        draw_spectrograms(
-            {folder / SAMPLES / f"{name}.flac": output / PICTURES / f"{name}.png" for name in names}
-        )
+        draw_spectrograms({folder / SAMPLES / f"{name}.flac": output / PICTURES / f"{name}.png" for name in names})
 
 
 def _parts(table: Table) -> list[dict[str, object]]:
@@ -71,7 +69,10 @@ def _parts(table: Table) -> list[dict[str, object]]:
     for name, columns in table.spec["columns"].items():
         stop = start + len(columns)
         lines = [
-            (row, [(cell, cell_text(cell, column)) for cell, column in zip(row.cells[start:stop], columns, strict=True)])
+            (
+                row,
+                [(cell, cell_text(cell, column)) for cell, column in zip(row.cells[start:stop], columns, strict=True)],
+            )
             for row in table.rows
         ]
         parts.append({"name": name, "headings": [_unbroken(heading(column)) for column in columns], "lines": lines})
