@@ -103,7 +103,7 @@ def test_recorded_configuration_names_no_place(config):
         "trainer": {"accelerator", "devices", "num_nodes", "strategy", "threads"},
         "data": {"store", "workers"},
         "training": {"save_every", "max_nonfinite"},
-        "evaluation": {"samples"},
+        "evaluation": {"samples", "originals"},
     }
     for group, keys in places.items():
         assert set(config[group]) - set(recorded[group]) == keys

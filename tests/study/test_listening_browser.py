@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -78,6 +79,8 @@ class Browser:
 
     def _receive(self) -> Any:
         while b"\0" not in self.rest:
+            ready, _, _ = select.select([self.incoming], [], [], 120)
+            assert ready, "the browser does not answer"
             block = os.read(self.incoming, 1 << 20)
             assert block, "the browser has ended"
             self.rest += block

@@ -18,13 +18,11 @@ for (const section of document.querySelectorAll(".prompt")) {
 
 function connect(cell, audio, prompt) {
   const [button, slider, head, time] = ["button", "input", ".head", "output"].map((name) => cell.querySelector(name));
-  const player = { audio, prompt, play, stop: () => audio.pause(), show };
+  const player = { audio, prompt, play, stop, show };
   audio.controls = false;
   for (const element of [button, slider, time]) element.hidden = false;
 
   async function play() {
-    const before = prompt.players.find((other) => other && !other.audio.paused);
-    if (before) prompt.position = before.audio.currentTime;
     for (const other of players) if (other !== player) other.stop();
     current = player;
     const length = audio.duration || Number(slider.max);
@@ -35,6 +33,13 @@ function connect(cell, audio, prompt) {
       // Stopped by the next player before it could begin.
       if (error.name !== "AbortError") time.textContent = "cannot play";
     }
+  }
+
+  function stop() {
+    if (audio.paused) return;
+    // Pictures are not drawn in a hidden tab, so the place that they show may be an old one.
+    move(audio.currentTime);
+    audio.pause();
   }
 
   function show(seconds) {
@@ -56,7 +61,7 @@ function connect(cell, audio, prompt) {
     requestAnimationFrame(follow);
   }
 
-  button.addEventListener("click", () => (audio.paused ? play() : audio.pause()));
+  button.addEventListener("click", () => (audio.paused ? play() : stop()));
   slider.addEventListener("input", () => {
     const seconds = Number(slider.value);
     move(seconds);
