@@ -50,7 +50,9 @@ def make_judged(make_run, make_clap):
 def test_scores_of_originals_are_those_of_the_reference(make_judged, make_clap, tmp_path):
     run = make_judged(f"evaluation.clap_mini={make_clap()}")
     held = assess.HeldOut(run)
-    path = assess.record(held, assess.assess_originals(held), assess.Facts("reference"), run.identity, tmp_path)
+    path = assess.record(
+        held, assess.assess_originals(held, tmp_path), assess.Facts("reference"), run.identity, tmp_path
+    )
     record = read_record(path)
     crops = evaluation_crops(run.store, "test", 4.0, 2)
     reference = Reference.open(run.store.folder / REFERENCE_FILE)
@@ -72,7 +74,7 @@ def test_scores_of_originals_are_those_of_the_reference(make_judged, make_clap, 
 def test_without_clap_mini(make_judged, tmp_path):
     run = make_judged()
     held = assess.HeldOut(run)
-    found = assess.assess_originals(held)
+    found = assess.assess_originals(held, tmp_path)
     assert set(found.metrics) == {"fad", "kld"}
     assert "clap_mini" not in held.protocol(None)
 
