@@ -57,7 +57,12 @@ def train_and_describe(settings: "ClapConfig", recordings: Sequence[Any], output
         "training": {
             "command": command,
             "config": dataclasses.asdict(settings),
-            "data": {"split": "train", "clips": len(used), "windows": sum(len(clip.embeddings_WD) for clip in used)},
+            "data": {
+                "split": "train",
+                "clips": len(used),
+                "windows": sum(len(clip.embeddings_WD) for clip in used),
+                "licences": sorted({str(r.source["licence"]) for r in recordings if r.source.get("licence")}),
+            },
             "machine": environment(torch.get_num_threads())["machine"],
             "steps": trained.steps,
             "best_step": trained.best_step,

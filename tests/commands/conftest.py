@@ -55,7 +55,7 @@ def make_clap(tmp_path: Path) -> Callable[..., Path]:
 
     def make(found: int = 45, judge: str = "7" * 64, text: str = StubEncoder.sha256) -> Path:
         torch.manual_seed(0)
-        network = ClapNetwork(audio_features=6, text_features=StubEncoder.dim, hidden=8, dim=4, dropout=0.0)
+        network = ClapNetwork(audio_features=3, text_features=StubEncoder.dim, hidden=8, dim=4, dropout=0.0)
         outcome = Retrieval((1,) * found + (45,) * (45 - found), (1,) * 45, 45)
         identity = {"judge": {"id": "stub", "sha256": judge}, "text": {"id": "minilm", "sha256": text}}
         test = {name: outcome.figures() for name in DIRECTIONS}

@@ -11,7 +11,6 @@ class ClapConfig:
         window_seconds: distance of the judge's windows in training recordings; held-out ones have one a second.
         held_out_seconds: length of the middle of a held-out recording that retrieval hears.
         hidden, dim, dropout: of both projections.
-        input_noise: spread of the noise added to standardised audio features.
         batch: clips a step, each of another recording.
         steps, learning_rate, weight_decay: AdamW with a cosine to zero.
         shortest_run: fewest windows that a training example averages.
@@ -24,10 +23,10 @@ class ClapConfig:
     dim: int = 64
     dropout: float = 0.4
     batch: int = 256
-    steps: int = 2000
+    steps: int = 1000
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
     shortest_run: int = 3
     validate_every: int = 20
-    patience: int = 600
+    patience: int = 300
     seed: int = 0

@@ -1,6 +1,7 @@
 """clap_mini as a judge: reads a trained folder, passes the gate or refuses, scores clips."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,12 @@ def write_clap(folder: Path | str, network: ClapNetwork, card: dict[str, Any]) -
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, temporary)
     content = {"id": ID, "sha256": sha256_file(folder / WEIGHTS), **card}
+    # Lists of numbers on one line: they are ranks, one for each piece.
+    text = re.sub(
+        r"\[[\d\s,.+-]+\]",
+        lambda numbers: " ".join(numbers[0].split()),
+        json.dumps(content, indent=1, ensure_ascii=False),
+    )
     with atomic_path(folder / CARD) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
     return folder

@@ -10,8 +10,8 @@ MAX_SCALE = 100.0
 
 
 def pool_windows(embeddings_WD: Tensor) -> Tensor:
-    """Features [2 D] of a clip from the judge's embeddings of its fixed windows: their mean and deviation."""
-    return torch.cat([embeddings_WD.mean(dim=0), embeddings_WD.std(dim=0, unbiased=False)])
+    """Features [D] of a clip: the mean of the judge's embeddings of its fixed windows."""
+    return embeddings_WD.mean(dim=0)
 
 
 def pool_states(states_BLE: Tensor, mask_BL: Tensor) -> Tensor:
