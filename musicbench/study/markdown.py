@@ -160,7 +160,8 @@ def _clap_note(records: Sequence[RunRecord]) -> str:
     clap = records[0]["protocol"].get("clap_mini") if records else None
     if clap is None:
         return f"{note}."
-    return (
-        f"{note}. Of {clap['pieces']} held-out pieces it finds a caption's own among the first 10 for "
-        f"{clap['recall_at_10']:.0%} of captions (chance {clap['chance_at_10']:.0%}; {clap['sha256'][:8]})."
+    retrieval = "; ".join(
+        f"{name.replace('_', ' ')} R@1 {recall['1']:.0%}, R@10 {recall['10']:.0%}"
+        for name, recall in {**clap["recall"], "chance": clap["chance"]}.items()
     )
+    return f"{note}. Its retrieval among {clap['pieces']} held-out pieces ({clap['sha256'][:8]}): {retrieval}."

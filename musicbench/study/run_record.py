@@ -73,13 +73,17 @@ class Reference(TypedDict):
 
 
 class TextAudioJudge(TypedDict):
-    """clap_mini by content, and its retrieval of held-out pieces from their captions beside chance."""
+    """clap_mini by content, and its retrieval among held-out pieces beside chance.
+
+    ``chance`` is keyed by k of R@k, "1" and "10"; ``recall`` by direction, "text_to_audio" and
+    "audio_to_text", then by k.
+    """
 
     id: str
     sha256: str
     pieces: int
-    recall_at_10: float
-    chance_at_10: float
+    chance: dict[str, float]
+    recall: dict[str, dict[str, float]]
 
 
 class Protocol(TypedDict):

@@ -63,10 +63,14 @@ def test_a_table_with_clap_mini_says_what_it_is(spec: Any, records: list[RunReco
     spec["columns"]["Quality"].append({"key": "metrics.clap_mini", "label": "clap_mini"})
     assert "FAD, KLD and clap_mini share one network" in render_markdown(build_table(spec, records))
     for record in records:
-        figures = {"pieces": 45, "recall_at_10": 0.84, "chance_at_10": 10 / 45}
+        recall = {"text_to_audio": {"1": 0.4, "10": 0.84}, "audio_to_text": {"1": 0.36, "10": 0.8}}
+        figures = {"pieces": 45, "chance": {"1": 1 / 45, "10": 10 / 45}, "recall": recall}
         record["protocol"]["clap_mini"] = {"id": "clap_mini", "sha256": "c1a9" * 16, **figures}  # type: ignore[typeddict-item]
     text = render_markdown(build_table(spec, records))
-    assert "Of 45 held-out pieces" in text and "84% of captions (chance 22%; c1a9c1a9)" in text
+    assert (
+        "retrieval among 45 held-out pieces (c1a9c1a9): text to audio R@1 40%, R@10 84%; "
+        "audio to text R@1 36%, R@10 80%; chance R@1 2%, R@10 22%."
+    ) in text
     assert "CLAP" not in text.replace("It is not CLAP", "")
 
 

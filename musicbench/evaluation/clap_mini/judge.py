@@ -14,7 +14,7 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.network import ClapNetwork, pool_states, pool_windows
-from musicbench.evaluation.clap_mini.retrieval import DIRECTIONS, GATE_K, Retrieval, require_retrieval
+from musicbench.evaluation.clap_mini.retrieval import DIRECTIONS, KS, Retrieval, require_retrieval
 from musicbench.files import atomic_path, sha256_file
 
 ID = "clap_mini"
@@ -91,14 +91,14 @@ class ClapMini:
         return (self.audio(embeddings).double() * self.text(states_BLE, mask_BL).double()).sum(dim=1).numpy()
 
     def facts(self) -> dict[str, Any]:
-        """For a record's protocol: which it is, and how it retrieves held-out pieces from captions."""
-        found = self.test["text_to_audio"]
+        """For a record's protocol: which it is, and how it retrieves held-out pieces and their captions."""
+        either = next(iter(self.test.values()))  # the same pairs, so the same chance
         return {
             "id": self.id,
             "sha256": self.sha256,
-            "pieces": len(found.ranks),
-            "recall_at_10": found.recall(GATE_K),
-            "chance_at_10": found.chance(GATE_K),
+            "pieces": len(either.ranks),
+            "chance": {str(k): either.chance(k) for k in KS},
+            "recall": {name: {str(k): found.recall(k) for k in KS} for name, found in self.test.items()},
         }
 
 

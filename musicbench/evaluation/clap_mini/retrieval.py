@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 
 from musicbench.errors import UserError
 
+KS = (1, 10)
 GATE_K = 10
 GATE_FACTOR = 3.0
 GATE_P = 0.001
@@ -78,7 +79,7 @@ class Retrieval:
             "candidates": self.candidates,
             "median_rank": float(np.median(self.ranks)),
         }
-        for k in (1, GATE_K):
+        for k in KS:
             figures[f"recall@{k}"] = round(self.recall(k), 4)
             figures[f"chance@{k}"] = round(self.chance(k), 4)
             figures[f"p@{k}"] = float(f"{self.p_value(k):.2g}")
@@ -102,8 +103,10 @@ def require_retrieval(found: Retrieval, judge: str) -> None:
     """
     recall, chance, p = found.recall(GATE_K), found.chance(GATE_K), found.p_value(GATE_K)
     if recall < GATE_FACTOR * chance - 1e-12 or p >= GATE_P:
+        # Where chance is above a third, no recall is enough.
+        remedy = "train it on more music" if GATE_FACTOR * chance <= 1 else "hold out more pieces"
         raise UserError(
-            f"{judge} is not trusted to score: on held-out pieces R@{GATE_K} is {recall:.3f} against chance "
-            f"{chance:.3f} (p = {p:.1g}), and {GATE_FACTOR:g} x chance with p < {GATE_P:g} is asked for; "
-            "train it on more music, or leave it out with evaluation.clap_mini=null"
+            f"{judge} is not trusted to score: on {len(found.ranks)} held-out pieces R@{GATE_K} is {recall:.3f} "
+            f"against chance {chance:.3f} (p = {p:.1g}), and {GATE_FACTOR:g} x chance with p < {GATE_P:g} is asked "
+            f"for; {remedy}, or leave it out with evaluation.clap_mini=null"
         )

@@ -91,8 +91,9 @@ def test_round_trip(folder, network, inputs):
     assert (clap.judge_sha256, clap.text_sha256, clap.text_id) == (JUDGE, TEXT, "t")
     assert clap.test == {"text_to_audio": GOOD, "audio_to_text": GOOD}
     facts = clap.facts()
-    assert (facts["id"], facts["pieces"], facts["recall_at_10"]) == ("clap_mini", 45, 40 / 45)
-    assert facts["chance_at_10"] == pytest.approx(10 / 45)
+    assert (facts["id"], facts["pieces"]) == ("clap_mini", 45)
+    assert facts["chance"] == pytest.approx({"1": 1 / 45, "10": 10 / 45})
+    assert facts["recall"] == {name: {"1": 40 / 45, "10": 40 / 45} for name in ("text_to_audio", "audio_to_text")}
 
 
 @pytest.mark.parametrize("direction", ["text_to_audio", "audio_to_text"])

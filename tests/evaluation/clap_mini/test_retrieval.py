@@ -80,6 +80,13 @@ def test_gate(hits, queries, candidates, passes):
             require_retrieval(found, "judge")
 
 
+def test_the_refusal_says_what_would_help():
+    with pytest.raises(UserError, match=r"on 45 held-out pieces .*; train it on more music, or"):
+        require_retrieval(outcome(29, 45, 45), "judge")
+    with pytest.raises(UserError, match=r"on 29 held-out pieces .*; hold out more pieces, or"):
+        require_retrieval(outcome(29, 29, 29), "judge")
+
+
 def test_figures_come_back_from_a_card_by_their_counts():
     found = outcome(30, 45, 45)
     stored = {**found.figures(), "recall@10": 1.0, "p@10": 0.0, "chance@10": 0.0}
