@@ -62,7 +62,7 @@ class Assembly:
         return instantiate(self.config.text)
 
     @cached_property
-    def captions(self) -> Any:
+    def captions(self) -> CaptionTable:
         """States of all captions of the store, computed once and cached."""
         return self._states_by(self.encoder)
 
@@ -84,18 +84,23 @@ class Assembly:
         return ClapMini(ASSETS / "clap_mini" if name == "embedded" else Path(name))
 
     @cached_property
-    def clap_captions(self) -> Any:
-        """States of all captions of the store for the text-audio judge."""
+    def clap_encoder(self) -> TextEncoder:
+        """The text encoder that the text-audio judge was trained on; the run's own if it is the same."""
         assert self.clap is not None
         if self.encoder.sha256 == self.clap.text_sha256:
-            return self.captions
+            return self.encoder
         encoder = TransformersEncoder(self.clap.text_id)
         if encoder.sha256 != self.clap.text_sha256:
             raise UserError(
                 f"clap_mini was trained on other weights of {self.clap.text_id} than those installed; "
                 "train it again with `musicbench prepare stages=[clap]`"
             )
-        return self._states_by(encoder)
+        return encoder
+
+    @cached_property
+    def clap_captions(self) -> CaptionTable:
+        """States of all captions of the store for the text-audio judge."""
+        return self.captions if self.clap_encoder is self.encoder else self._states_by(self.clap_encoder)
 
     @cached_property
     def reference(self) -> Reference:

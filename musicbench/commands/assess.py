@@ -60,6 +60,7 @@ class HeldOut:
         self.frames = self.codes_NKT.shape[2]
         if run.clap is not None:
             run.clap.require_use(run.judge.sha256)
+            _ = run.clap_encoder  # a missing one, too, is told before anything is trained
 
     def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
         """The record's protocol: everything that changes a metric's value."""
