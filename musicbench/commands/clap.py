@@ -1,8 +1,10 @@
 """The stage of ``prepare`` that trains clap_mini, joining recordings, judge and text encoder."""
 
 import dataclasses
+import hashlib
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,7 @@ def train_and_describe(settings: "ClapConfig", recordings: Sequence[Any], output
     test = one_of_each_piece(clips, "test")
     found = retrieval(trained.network, test, texts)
     used = [clip for clip in clips if clip.split == "train"]
+    learned_from = [recording for recording in recordings if recording.split == "train"]
     card = {
         "what": "text-audio judge: projections of MusiCNN's embeddings and of MiniLM's states, trained contrastively",
         "licence": "weights: MIT, as the rest of musicbench",
@@ -61,7 +64,8 @@ def train_and_describe(settings: "ClapConfig", recordings: Sequence[Any], output
                 "split": "train",
                 "clips": len(used),
                 "windows": sum(len(clip.embeddings_WD) for clip in used),
-                "licences": sorted({str(r.source["licence"]) for r in recordings if r.source.get("licence")}),
+                "captions_sha256": captions_sha256(caption for clip in used for caption in clip.captions),
+                "licences": sorted({str(r.source["licence"]) for r in learned_from if r.source.get("licence")}),
             },
             "machine": environment(torch.get_num_threads())["machine"],
             "steps": trained.steps,
@@ -77,6 +81,11 @@ def train_and_describe(settings: "ClapConfig", recordings: Sequence[Any], output
         },
     }
     return write_clap(output / "clap_mini", trained.network, card)
+
+
+def captions_sha256(captions: Iterable[str]) -> str:
+    """Hash of a set of captions; that of the training captions stands in the card, to hold it against a store's."""
+    return hashlib.sha256(json.dumps(sorted(set(captions))).encode()).hexdigest()
 
 
 def _hear(judge: Any, recordings: Sequence[Any], settings: "ClapConfig", cache: Path) -> "list[HeardClip]":
