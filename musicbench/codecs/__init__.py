@@ -1,6 +1,8 @@
 """Audio to codes and back: EnCodec through transformers, the bundled mini codec and its training."""
 
 from musicbench.codecs.base import Codec
-from musicbench.codecs.encodec import EncodecCodec, load_codec
+from musicbench.codecs.encodec import EncodecCodec
+from musicbench.codecs.load import load_codec
+from musicbench.codecs.mdct_codec import MdctCodec
 
-__all__ = ["Codec", "EncodecCodec", "load_codec"]
+__all__ = ["Codec", "EncodecCodec", "MdctCodec", "load_codec"]

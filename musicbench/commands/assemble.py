@@ -10,7 +10,7 @@ import transformers
 from omegaconf import DictConfig
 
 import musicbench
-from musicbench.codecs import EncodecCodec
+from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.commands.config import plain
 from musicbench.commands.identity import run_folder, run_id
 from musicbench.data.stages import Stage, stages
@@ -41,11 +41,11 @@ class Assembly:
         return TokenStore.open(store_folder(self.config.data.store))
 
     @cached_property
-    def codec(self) -> EncodecCodec:
+    def codec(self) -> ChunkedCodec:
         """The codec, checked against the store that was made with it."""
         from hydra.utils import instantiate
 
-        codec: EncodecCodec = instantiate(self.config.codec).to(device())
+        codec: ChunkedCodec = instantiate(self.config.codec).to(device())
         made_with = self.store.card["codec"]
         if made_with["sha256"] != codec.sha256:
             raise UserError(

@@ -26,7 +26,7 @@ def read_split(corpus: Path, split: str, sample_rate: int, limit: int | None = N
     """
     table = corpus / "clips.jsonl"
     if not table.is_file():
-        raise UserError(f"{table} does not exist; make the corpus first: musicbench prepare stage=corpus")
+        raise UserError(f"{table} does not exist; make the corpus first: musicbench prepare stages=[corpus]")
     lines = [json.loads(line) for line in table.read_text().splitlines() if line]
     ids = [line["id"] for line in lines if line["split"] == split]
     if not ids:

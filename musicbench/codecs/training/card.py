@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from musicbench.codecs.encodec import EncodecCodec, load_codec
+from musicbench.codecs.chunked import ChunkedCodec
+from musicbench.codecs.load import load_codec
 from musicbench.codecs.training.audio import read_split, to_float
 from musicbench.codecs.training.evaluate import reconstruction_figures
 from musicbench.codecs.training.export import write_json
@@ -54,7 +55,7 @@ def _licences(corpus: Path) -> dict[str, int]:
     return dict(Counter(line.get("source", {}).get("licence", "unknown") for line in lines if line["split"] == "train"))
 
 
-def _speed(codec: EncodecCodec, audio_1N: torch.Tensor, repeats: int = 3) -> dict[str, Any]:
+def _speed(codec: ChunkedCodec, audio_1N: torch.Tensor, repeats: int = 3) -> dict[str, Any]:
     """Seconds of audio per second, best of a few."""
     seconds = audio_1N.shape[-1] / codec.sample_rate
     codes_1KT = codec.encode(audio_1N)

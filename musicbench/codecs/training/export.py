@@ -1,4 +1,4 @@
-"""Write a trained codec as a folder that transformers and ``load_codec`` read."""
+"""Write a trained codec as a folder that ``load_codec`` reads, with a card."""
 
 import json
 import os
@@ -7,29 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from transformers import EncodecModel
 
+from musicbench.codecs.mdct_codec import WEIGHTS, MdctNetwork
 from musicbench.files import atomic_path, sha256_file
 
 
-def export_codec(model: EncodecModel, folder: Path, card: dict[str, Any]) -> None:
-    """config.json, model.safetensors (fp16) and card.json; the card gets the digest and sizes of the weights."""
+def export_codec(network: MdctNetwork, folder: Path, card: dict[str, Any]) -> None:
+    """The network's files and card.json; the card gets the digest and sizes of the weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    with atomic_path(folder / "model.safetensors") as path:
-        save_file(weights, path, metadata={"format": "pt"})
-    config = model.config.to_diff_dict() | {"architectures": ["EncodecModel"], "dtype": "float16"}
-    write_json(folder / "config.json", config)
-    described = {"parameters": parameter_count(model), "sha256": sha256_file(folder / "model.safetensors")}
-    write_json(folder / "card.json", card | described)
-
-
-def parameter_count(model: EncodecModel) -> dict[str, int]:
-    """Trained numbers: of the convolutions (all-zero LSTM weights are none) and of the codebooks."""
-    convolutions = sum(p.numel() for p in model.parameters() if bool(p.any()))
-    codebooks = sum(value.numel() for name, value in model.state_dict().items() if name.endswith("codebook.embed"))
-    return {"autoencoder": convolutions, "codebooks": codebooks}
+    network.save(folder)
+    parameters = {
+        "autoencoder": sum(parameter.numel() for parameter in network.parameters()),
+        "codebooks": network.books_KVD.numel(),
+    }
+    write_json(folder / "card.json", card | {"parameters": parameters, "sha256": sha256_file(folder / WEIGHTS)})
 
 
 def machine() -> dict[str, Any]:

@@ -1,38 +1,14 @@
 """The floor a learned codec must beat: MDCT frames and a residual k-means quantiser of equal rate."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from musicbench.codecs.training.kmeans import assign, kmeans
-
-
-def mdct(audio_BN: torch.Tensor, hop: int) -> torch.Tensor:
-    """MDCT with a sine window of 2 * hop: audio [B, T * hop] to coefficients [B, T + 1, hop].
-
-    The transform is orthonormal: ``inverse_mdct`` restores the audio, and energies are equal.
-    """
-    padded_BN = torch.nn.functional.pad(audio_BN, (hop, hop))
-    return padded_BN.unfold(-1, 2 * hop, hop) * _window(hop) @ _basis(hop)
-
-
-def inverse_mdct(coefficients_BTF: torch.Tensor, hop: int) -> torch.Tensor:
-    """Coefficients [B, T + 1, hop] to audio [B, T * hop] by overlap-add."""
-    windows_BTN = coefficients_BTF @ _basis(hop).T * _window(hop)
-    first_BTH, second_BTH = windows_BTN.chunk(2, -1)
-    return (first_BTH[:, 1:] + second_BTH[:, :-1]).flatten(1)
-
-
-def _window(hop: int) -> torch.Tensor:
-    return torch.sin(math.pi / (2 * hop) * (torch.arange(2 * hop) + 0.5))
-
-
-def _basis(hop: int) -> torch.Tensor:
-    n, k = torch.arange(2 * hop, dtype=torch.float64), torch.arange(hop, dtype=torch.float64)
-    angle_NF = math.pi / hop * (n[:, None] + 0.5 + hop / 2) * (k + 0.5)
-    return (math.sqrt(2 / hop) * torch.cos(angle_NF)).float()
+from musicbench.codecs.mdct import inverse_mdct, mdct
+from musicbench.codecs.residual import nearest, residual_decode, residual_encode
+from musicbench.codecs.training.audio import to_float
+from musicbench.codecs.training.kmeans import kmeans
 
 
 class MdctFloor:
@@ -67,28 +43,23 @@ class MdctFloor:
         generator = torch.Generator().manual_seed(seed)
         frames = []
         for clip in clips:
-            windows_TN = torch.from_numpy(clip).unfold(-1, 2 * hop, hop)
-            chosen = torch.randperm(len(windows_TN), generator=generator)[: -(-max_frames // len(clips))]
-            frames.append(windows_TN[chosen])
-        residual_NF = torch.cat(frames) / 32768.0 * _window(hop) @ _basis(hop)
+            coefficients_TF = mdct(to_float(clip)[None], hop)[0]
+            chosen = torch.randperm(len(coefficients_TF), generator=generator)[: -(-max_frames // len(clips))]
+            frames.append(coefficients_TF[chosen])
+        residual_NF = torch.cat(frames)
         books = []
         for _ in range(levels):
             books.append(kmeans(residual_NF, codebook_size, iterations, generator))
-            residual_NF = residual_NF - books[-1][assign(residual_NF, books[-1])]
+            residual_NF = residual_NF - books[-1][nearest(residual_NF, books[-1])]
         return cls(torch.stack(books), sample_rate)
 
     def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
         """Audio [B, N] to codes [B, K, ceil(N / hop) + 1]."""
-        padded_BN = torch.nn.functional.pad(audio_BN, (0, -audio_BN.shape[-1] % self.hop))
-        residual_BTF = mdct(padded_BN, self.hop)
-        codes = []
-        for book_VF in self.books_KVF:
-            codes_BT = assign(residual_BTF.flatten(0, 1), book_VF).view(residual_BTF.shape[:2])
-            residual_BTF = residual_BTF - book_VF[codes_BT]
-            codes.append(codes_BT)
-        return torch.stack(codes, 1)
+        # a hop of silence on both sides, so that every sample lies in two windows
+        padded_BN = torch.nn.functional.pad(audio_BN, (self.hop, -audio_BN.shape[-1] % self.hop + self.hop))
+        return residual_encode(mdct(padded_BN, self.hop), self.books_KVF)
 
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
         """Codes [B, k, T + 1] to audio [B, T * hop]."""
-        books = zip(self.books_KVF, codes_BKT.unbind(1), strict=False)
-        return inverse_mdct(torch.stack([book_VF[codes_BT] for book_VF, codes_BT in books]).sum(0), self.hop)
+        audio_BN = inverse_mdct(residual_decode(codes_BKT, self.books_KVF), self.hop)
+        return audio_BN[:, self.hop : -self.hop]

@@ -6,6 +6,7 @@ from musicbench.codecs.metrics import log_mel
 
 # Crops quieter than this mean power (-50 dBFS) count as much as silence: not at all.
 QUIET_POWER = 1e-5
+MOST_BANDS = 128
 
 
 def negative_snr_db(reference_BN: torch.Tensor, estimate_BN: torch.Tensor) -> torch.Tensor:
@@ -15,16 +16,10 @@ def negative_snr_db(reference_BN: torch.Tensor, estimate_BN: torch.Tensor) -> to
     return 10.0 * torch.log10((noise_B + 1e-3 * QUIET_POWER) / (signal_B + QUIET_POWER)).mean()
 
 
-def multi_scale_mel(
-    reference_BN: torch.Tensor, estimate_BN: torch.Tensor, sample_rate: int, windows: tuple[int, ...]
-) -> torch.Tensor:
-    """Mean L1 distance of log-mel spectrograms over several window sizes (hop: a quarter window)."""
-    total = reference_BN.new_zeros(())
-    for window in windows:
-        # narrow windows have too few bins for many bands
-        bands = min(80, window // 16)
-        with torch.no_grad():
-            target_BMT = log_mel(reference_BN, sample_rate, window, window // 4, bands)
-        guess_BMT = log_mel(estimate_BN, sample_rate, window, window // 4, bands)
-        total = total + (target_BMT - guess_BMT).abs().mean()
-    return total / len(windows)
+def mel_error(reference_BN: torch.Tensor, estimate_BN: torch.Tensor, sample_rate: int, window: int) -> torch.Tensor:
+    """Mean L1 distance of log-mel spectrograms (hop: a quarter window)."""
+    # narrow windows have too few bins for many bands
+    bands = min(MOST_BANDS, window // 16)
+    with torch.no_grad():
+        target_BMT = log_mel(reference_BN, sample_rate, window, window // 4, bands)
+    return (target_BMT - log_mel(estimate_BN, sample_rate, window, window // 4, bands)).abs().mean()

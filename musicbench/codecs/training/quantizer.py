@@ -6,8 +6,9 @@ import torch
 from encodec.quantization.core_vq import EuclideanCodebook, ResidualVectorQuantization
 from torch.nn import functional as F
 
-from musicbench.codecs.training.config import CodecTrainingConfig
-from musicbench.codecs.training.kmeans import assign, kmeans
+from musicbench.codecs.mdct_network import MdctShape
+from musicbench.codecs.residual import nearest
+from musicbench.codecs.training.kmeans import kmeans
 
 
 class RevivingCodebook(EuclideanCodebook):
@@ -37,13 +38,18 @@ class RevivingCodebook(EuclideanCodebook):
         self.cluster_size[dead] = mean_use
 
 
-def build_quantizer(config: CodecTrainingConfig) -> ResidualVectorQuantization:
-    """K levels of V codes of dimension D."""
+def build_quantizer(shape: MdctShape, decay: float, dead_share: float) -> ResidualVectorQuantization:
+    """K levels of V codes of dimension D.
+
+    Args:
+        decay: of the moving averages that make the codes.
+        dead_share: a code used less than this share of the mean is replaced by a latent of the batch.
+    """
     quantizer = ResidualVectorQuantization(
-        num_quantizers=config.levels, dim=config.dimension, codebook_size=config.codebook_size, kmeans_init=False
+        num_quantizers=shape.levels, dim=shape.dimension, codebook_size=shape.codebook_size, kmeans_init=False
     )
     for layer in quantizer.layers:
-        layer._codebook = RevivingCodebook(config.dimension, config.codebook_size, config.decay, config.dead_share)
+        layer._codebook = RevivingCodebook(shape.dimension, shape.codebook_size, decay, dead_share)
     return quantizer
 
 
@@ -64,7 +70,7 @@ def fit_codebooks(
     residual_ND = latent_ND
     for codebook in codebooks(quantizer):
         centroids_VD = kmeans(residual_ND, codebook.codebook_size, 10, generator)
-        nearest_N = assign(residual_ND, centroids_VD)
+        nearest_N = nearest(residual_ND, centroids_VD)
         counts_V = torch.bincount(nearest_N, minlength=codebook.codebook_size).float()
         use_V = counts_V * (batch_size / len(residual_ND))
         codebook.embed.copy_(centroids_VD)
@@ -74,14 +80,13 @@ def fit_codebooks(
 
 
 def quantize(
-    quantizer: ResidualVectorQuantization, latent_BDT: torch.Tensor, levels: int
+    quantizer: ResidualVectorQuantization, latent_BTD: torch.Tensor, levels: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Straight-through quantised latent [B, D, T] and the commitment loss; updates codebooks when training.
+    """Straight-through quantised latent [B, T, D] and the commitment loss; updates codebooks when training.
 
     The commitment pulls the latent towards the sum of codes after each level; the gradient of what follows
     reaches the latent once, whatever the number of levels.
     """
-    latent_BTD = latent_BDT.float().transpose(1, 2)
     total_BTD = torch.zeros_like(latent_BTD)
     commitment = latent_BTD.new_zeros(())
     for codebook in codebooks(quantizer)[:levels]:
@@ -89,4 +94,4 @@ def quantize(
         total_BTD = total_BTD + codes_BTD
         commitment = commitment + F.mse_loss(latent_BTD, total_BTD)
     through_BTD = latent_BTD + (total_BTD - latent_BTD).detach()
-    return through_BTD.transpose(1, 2), commitment / levels
+    return through_BTD, commitment / levels

@@ -8,25 +8,30 @@ import soundfile
 import torch
 
 from musicbench.codecs import load_codec
+from musicbench.codecs.mdct_network import MdctShape
 from musicbench.codecs.training.audio import RandomCrops, read_split
 from musicbench.codecs.training.config import CodecTrainingConfig
-from musicbench.codecs.training.loop import CodecTraining, train_codec
+from musicbench.codecs.training.loop import train_codec
+from musicbench.codecs.training.state import CodecTraining
 from musicbench.errors import UserError
 
 TINY = CodecTrainingConfig(
-    sample_rate=4000,
-    ratios=(2, 4, 5),
-    filters=4,
-    dimension=8,
-    levels=2,
-    codebook_size=16,
+    shape=MdctShape(
+        sample_rate=4000,
+        hop=40,
+        levels=2,
+        codebook_size=16,
+        dimension=8,
+        encoder_width=12,
+        encoder_blocks=1,
+        decoder_width=12,
+        decoder_blocks=1,
+    ),
     crop_seconds=0.2,
     batch=4,
     steps=80,
-    max_minutes=10,
     learning_rate=5e-3,
     warmup_steps=5,
-    bypass_steps=10,
     mel_windows=(128,),
     validate_every=40,
     checkpoint_every=10,
@@ -51,14 +56,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def training(corpus: Path, config: CodecTrainingConfig = TINY) -> CodecTraining:
     torch.set_num_threads(1)
-    return CodecTraining(config, RandomCrops(read_split(corpus, "train", 4000), 800, config.seed))
+    run = CodecTraining(config, RandomCrops(read_split(corpus, "train", 4000), 800, config.seed))
+    run.start()
+    return run
 
 
 def test_training_learns_and_exports_what_it_learned(corpus: Path, tmp_path: Path) -> None:
     folder = train_codec(TINY, corpus, tmp_path, "the command")
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == [40, 80, 80]
-    assert log[-1]["snr_db"][-1] > 1.0
+    assert [line["step"] for line in log] == [0, 40, 80]
+    assert log[0]["snr_db"][-1] > 1.0  # the linear codec that it starts from
+    assert log[-1]["mel_distance"][-1] < 0.9 * log[0]["mel_distance"][-1]
     card = json.loads((folder / "card.json").read_text())
     codec = load_codec(str(folder))
     assert card["sha256"] == codec.sha256 and card["training"]["command"] == "the command"
@@ -77,19 +85,38 @@ def test_stopped_and_resumed_equals_in_one_go(corpus: Path) -> None:
     for _ in range(8):
         second.train_step()
     assert second.step == 24
-    for name, value in whole.state_dict()["encoder"].items():
-        torch.testing.assert_close(second.state_dict()["encoder"][name], value, rtol=0, atol=0)
+    for name, value in whole.state_dict()["network"].items():
+        torch.testing.assert_close(second.state_dict()["network"][name], value, rtol=0, atol=0)
     for name, value in whole.state_dict()["quantizer"].items():
         torch.testing.assert_close(second.state_dict()["quantizer"][name], value, rtol=0, atol=0)
 
 
-def test_learning_rate_warms_up_and_falls_with_the_tighter_budget(corpus: Path) -> None:
+def test_a_killed_training_goes_on_and_ends_as_if_undisturbed(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_codec(TINY, corpus, tmp_path / "whole", "")
+    step = CodecTraining.train_step
+
+    def killed(run: CodecTraining) -> dict[str, float]:
+        if run.step == 45:
+            raise KeyboardInterrupt
+        return step(run)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(CodecTraining, "train_step", killed)
+        train_codec(TINY, corpus, tmp_path / "killed", "")
+    again = train_codec(TINY, corpus, tmp_path / "killed", "")
+    assert load_codec(str(again)).sha256 == load_codec(str(whole)).sha256
+    logs = [[json.loads(x) for x in (tmp_path / n / "log.jsonl").read_text().splitlines()] for n in ("whole", "killed")]
+    assert [{**line, "minutes": 0} for line in logs[0]] == [{**line, "minutes": 0} for line in logs[1]]
+
+
+def test_learning_rate_warms_up_and_falls(corpus: Path) -> None:
     run = training(corpus)
     assert run.learning_rate() == pytest.approx(TINY.learning_rate / 5)
     run.step = 40
-    half = (TINY.learning_rate + TINY.final_learning_rate) / 2
-    assert run.learning_rate() == pytest.approx(half)
-    run.seconds = 600.0
+    assert run.learning_rate() == pytest.approx((TINY.learning_rate + TINY.final_learning_rate) / 2)
+    run.step = 80
     assert run.learning_rate() == pytest.approx(TINY.final_learning_rate)
 
 

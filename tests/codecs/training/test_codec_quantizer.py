@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from musicbench.codecs.training.config import CodecTrainingConfig
-from musicbench.codecs.training.kmeans import assign, kmeans
+from musicbench.codecs.mdct_network import MdctShape
+from musicbench.codecs.residual import nearest
+from musicbench.codecs.training.kmeans import kmeans
 from musicbench.codecs.training.quantizer import build_quantizer, fit_codebooks, quantize
 
-SMALL = CodecTrainingConfig(dimension=6, codebook_size=16, levels=3)
+SMALL = MdctShape(dimension=6, codebook_size=16, levels=3)
 
 
 def test_kmeans_ends_where_each_centroid_is_the_mean_of_its_points() -> None:
@@ -20,13 +21,7 @@ def test_kmeans_leaves_no_centroid_empty_on_distinct_points() -> None:
     # 8 distinct points, most of them drawn many times: a first choice of centroids hits some twice
     points_ND = torch.cat([torch.zeros(90, 1), torch.arange(1.0, 9.0)[:, None] * 10])
     found_CD = kmeans(points_ND, 4, 50, torch.Generator().manual_seed(2))
-    assert len(assign(points_ND, found_CD).unique()) == 4
-
-
-def test_assign_is_the_nearest_centroid() -> None:
-    generator = torch.Generator().manual_seed(1)
-    points_ND, centroids_CD = torch.randn(100, 5, generator=generator), torch.randn(7, 5, generator=generator)
-    assert torch.equal(assign(points_ND, centroids_CD, block=30), torch.cdist(points_ND, centroids_CD).argmin(1))
+    assert len(nearest(points_ND, found_CD).unique()) == 4
 
 
 def test_kmeans_wants_enough_points() -> None:
@@ -36,41 +31,41 @@ def test_kmeans_wants_enough_points() -> None:
 
 def test_fitted_books_leave_less_at_every_level() -> None:
     generator = torch.Generator().manual_seed(2)
-    quantizer = build_quantizer(SMALL).eval()
-    latent_BDT = torch.randn(4, 6, 100, generator=generator)
-    fit_codebooks(quantizer, latent_BDT.transpose(1, 2).flatten(0, 1), 50, generator)
-    errors = [(quantize(quantizer, latent_BDT, k)[0] - latent_BDT).square().mean() for k in (1, 2, 3)]
+    quantizer = build_quantizer(SMALL, 0.99, 0.05).eval()
+    latent_BTD = torch.randn(4, 100, 6, generator=generator)
+    fit_codebooks(quantizer, latent_BTD.flatten(0, 1), 50, generator)
+    errors = [(quantize(quantizer, latent_BTD, k)[0] - latent_BTD).square().mean() for k in (1, 2, 3)]
     assert errors[0] > errors[1] > errors[2]
     # counts are scaled to a batch of 50
     assert float(quantizer.layers[0]._codebook.cluster_size.sum()) == pytest.approx(50, rel=1e-4)
 
 
 def test_gradient_passes_straight_through_once() -> None:
-    quantizer = build_quantizer(SMALL).eval()
-    latent_BDT = torch.randn(2, 6, 5, requires_grad=True)
-    through_BDT, _ = quantize(quantizer, latent_BDT, 3)
-    through_BDT.sum().backward()
-    torch.testing.assert_close(latent_BDT.grad, torch.ones(2, 6, 5))
+    quantizer = build_quantizer(SMALL, 0.99, 0.05).eval()
+    latent_BTD = torch.randn(2, 5, 6, requires_grad=True)
+    through_BTD, _ = quantize(quantizer, latent_BTD, 3)
+    through_BTD.sum().backward()
+    torch.testing.assert_close(latent_BTD.grad, torch.ones(2, 5, 6))
 
 
 def test_commitment_pulls_towards_the_sum_of_codes() -> None:
-    quantizer = build_quantizer(SMALL).eval()
-    latent_BDT = torch.randn(1, 6, 1, requires_grad=True)
-    through_BDT, commitment = quantize(quantizer, latent_BDT, 1)
+    quantizer = build_quantizer(SMALL, 0.99, 0.05).eval()
+    latent_BTD = torch.randn(1, 1, 6, requires_grad=True)
+    through_BTD, commitment = quantize(quantizer, latent_BTD, 1)
     commitment.backward()
-    torch.testing.assert_close(latent_BDT.grad, 2 / 6 * (latent_BDT - through_BDT).detach())
+    torch.testing.assert_close(latent_BTD.grad, 2 / 6 * (latent_BTD - through_BTD).detach())
 
 
 def test_training_equals_the_package_in_evaluation() -> None:
-    quantizer = build_quantizer(SMALL).eval()
-    latent_BDT = torch.randn(2, 6, 30)
-    expected_BDT = quantizer.decode(quantizer.encode(latent_BDT))
-    torch.testing.assert_close(quantize(quantizer, latent_BDT, 3)[0], expected_BDT)
+    quantizer = build_quantizer(SMALL, 0.99, 0.05).eval()
+    latent_BTD = torch.randn(2, 30, 6)
+    expected_BTD = quantizer.decode(quantizer.encode(latent_BTD.transpose(1, 2))).transpose(1, 2)
+    torch.testing.assert_close(quantize(quantizer, latent_BTD, 3)[0], expected_BTD)
 
 
 def test_dead_codes_come_back_to_life() -> None:
     torch.manual_seed(3)
-    quantizer = build_quantizer(SMALL).train()
+    quantizer = build_quantizer(SMALL, 0.99, 0.05).train()
     codebook = quantizer.layers[0]._codebook
     far = torch.arange(16) >= 4
     codebook.embed.copy_(torch.where(far[:, None], 1e3, codebook.embed))
@@ -78,8 +73,8 @@ def test_dead_codes_come_back_to_life() -> None:
     codebook.cluster_size.fill_(1.0)
     used = set()
     for step in range(500):
-        latent_BDT = torch.randn(2, 6, 40)
-        quantize(quantizer, latent_BDT, 1)
+        latent_BTD = torch.randn(2, 40, 6)
+        quantize(quantizer, latent_BTD, 1)
         if step >= 400:
-            used |= set(codebook.encode(latent_BDT.transpose(1, 2)).flatten().tolist())
+            used |= set(codebook.encode(latent_BTD).flatten().tolist())
     assert len(used) == 16

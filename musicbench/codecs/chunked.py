@@ -1,0 +1,79 @@
+"""What all codecs share: checks of the input, and batches cut so that memory stays bounded."""
+
+from typing import Self
+
+import torch
+
+CHUNK_FRAMES = 500  # 10 s at 50 Hz; bounds memory, the result does not depend on it
+
+
+class ChunkedCodec:
+    """A ``codecs.base.Codec`` without its network; subclasses fill in what raises here."""
+
+    id: str
+    sha256: str
+    sample_rate: int
+    frame_rate: float
+    hop: int  # samples per frame
+    levels: int
+    codebook_size: int
+
+    @property
+    def codebooks_KVC(self) -> torch.Tensor:
+        """Code vectors of every level, float32 [K, V, C] on the CPU."""
+        raise NotImplementedError
+
+    def _modules(self) -> tuple[torch.nn.Module, ...]:
+        raise NotImplementedError
+
+    def _encode_rows(self, audio_BN: torch.Tensor, frames: int) -> torch.Tensor:
+        """Audio [B, frames * hop] on the codec's device to codes [B, K, frames]."""
+        raise NotImplementedError
+
+    def _decode_rows(self, codes_BKT: torch.Tensor) -> torch.Tensor:
+        """Codes [B, k, T] on the codec's device to audio [B, T * hop]."""
+        raise NotImplementedError
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._modules()[0].parameters()).device
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the weights; inputs may lie anywhere, outputs come back where the input was."""
+        for module in self._modules():
+            module.to(device)
+        return self
+
+    @torch.inference_mode()
+    def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
+        """Audio [B, N] in [-1, 1] to int64 codes [B, K, T], T = ceil(N / hop); the last frame is zero-padded.
+
+        Raises:
+            ValueError: the audio is not [B, N] with N > 0.
+        """
+        if audio_BN.ndim != 2 or audio_BN.shape[-1] == 0:
+            raise ValueError(f"audio must be [B, N] with N > 0, not {list(audio_BN.shape)}")
+        frames = -(-audio_BN.shape[-1] // self.hop)
+        padded_BN = torch.nn.functional.pad(audio_BN.float(), (0, frames * self.hop - audio_BN.shape[-1]))
+        rows = [self._encode_rows(part.to(self._device), frames) for part in _row_groups(padded_BN, frames)]
+        return torch.cat(rows).to(audio_BN.device)
+
+    @torch.inference_mode()
+    def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
+        """Codes [B, k, T] to float32 audio [B, T * hop]; k < K levels decode to a coarser sound.
+
+        Raises:
+            ValueError: the codes are not [B, k, T] with 0 < k <= K, T > 0 and values in [0, V).
+        """
+        if codes_BKT.ndim != 3 or not 0 < codes_BKT.shape[1] <= self.levels or codes_BKT.shape[-1] == 0:
+            raise ValueError(f"codes must be [B, K, T] with K <= {self.levels} and T > 0, not {list(codes_BKT.shape)}")
+        if codes_BKT.min() < 0 or codes_BKT.max() >= self.codebook_size:
+            raise ValueError(
+                f"codes must lie in 0 .. {self.codebook_size - 1}, not {int(codes_BKT.min())} .. {int(codes_BKT.max())}"
+            )
+        parts = _row_groups(codes_BKT, codes_BKT.shape[-1])
+        return torch.cat([self._decode_rows(part.long().to(self._device)) for part in parts]).to(codes_BKT.device)
+
+
+def _row_groups(batch: torch.Tensor, frames: int) -> tuple[torch.Tensor, ...]:
+    return batch.split(max(1, CHUNK_FRAMES // frames))

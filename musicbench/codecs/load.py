@@ -1,0 +1,57 @@
+"""Find a codec by name, folder or hub id, and load it as what its config.json says that it is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import cached_file
+
+from musicbench.codecs.encodec import EncodecCodec
+from musicbench.codecs.mdct_codec import CONFIG, MODEL_TYPE, WEIGHTS, MdctCodec
+from musicbench.errors import UserError
+
+MINI_FOLDER = Path(__file__).parent.parent / "assets" / "codec_mini"
+
+
+def load_codec(name_or_folder: str = "mini") -> EncodecCodec | MdctCodec:
+    """The bundled codec ("mini"), a codec of ours or an EnCodec model from a local folder, or one from the hub.
+
+    Raises:
+        UserError: there is no such folder or hub model (or no network), or it is no codec known here.
+    """
+    folder, id = _located(name_or_folder)
+    try:
+        described: Any = json.loads((folder / CONFIG).read_bytes())
+        if not isinstance(described, dict):
+            raise ValueError("no mapping")
+    except ValueError as error:
+        raise UserError(f"{folder / CONFIG} is not valid JSON ({error}); download the model again") from error
+    match described.get("model_type"):
+        case "encodec":
+            return EncodecCodec.load(folder, id)
+        case str(name) if name == MODEL_TYPE:
+            return MdctCodec.load(folder, described, id)
+        case other:
+            raise UserError(
+                f"{name_or_folder} is a {other} model, not an EnCodec codec or one of ours; try facebook/encodec_32khz"
+            )
+
+
+def _located(name_or_folder: str) -> tuple[Path, str]:
+    """The folder of a model and its id: of a local one the folder's name, since paths differ between machines."""
+    if name_or_folder == "mini":
+        return MINI_FOLDER, name_or_folder
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise UserError(f"{folder} holds no {name}; give the folder of a codec")
+        return folder, folder.resolve().name
+    try:
+        files = [cached_file(name_or_folder, name) for name in (CONFIG, WEIGHTS)]
+    except OSError as error:
+        raise UserError(
+            f"no codec {name_or_folder}: no such folder, and the model hub did not give it "
+            "(offline, or no such model); use mini, or a folder with config.json and model.safetensors"
+        ) from error
+    return Path(str(files[0])).parent, name_or_folder

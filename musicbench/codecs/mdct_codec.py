@@ -1,0 +1,100 @@
+"""The bundled codec at work: an MDCT autoencoder, its codebooks, and the folder they are kept in."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from musicbench.codecs import chunked
+from musicbench.codecs.chunks import in_chunks
+from musicbench.codecs.mdct_network import MdctDecoder, MdctEncoder, MdctShape
+from musicbench.codecs.residual import residual_decode, residual_encode
+from musicbench.errors import UserError
+from musicbench.files import atomic_path, sha256_file
+
+MODEL_TYPE = "musicbench_mdct"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class MdctNetwork(nn.Module):
+    """Encoder, decoder and codebooks [K, V, D]: what a codec's folder holds."""
+
+    def __init__(self, shape: MdctShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.encoder, self.decoder = MdctEncoder(shape), MdctDecoder(shape)
+        self.register_buffer("books_KVD", torch.zeros(shape.levels, shape.codebook_size, shape.dimension))
+        self.books_KVD: torch.Tensor
+
+    def save(self, folder: Path) -> None:
+        """config.json and model.safetensors, matrices in fp16."""
+        weights = {
+            name: (value.half() if value.ndim > 1 else value).contiguous().cpu()
+            for name, value in self.state_dict().items()
+        }
+        with atomic_path(folder / WEIGHTS) as path:
+            path.write_bytes(save(weights))
+        described = {"model_type": MODEL_TYPE} | dataclasses.asdict(self.shape)
+        with atomic_path(folder / CONFIG) as path:
+            path.write_text(json.dumps(described, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path, described: dict[str, Any]) -> "MdctNetwork":
+        """The network of a folder whose config.json says ``described``.
+
+        Raises:
+            UserError: config and weights are damaged or do not fit each other.
+        """
+        try:
+            network = cls(MdctShape(**{name: value for name, value in described.items() if name != "model_type"}))
+            network.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
+        except Exception as error:  # a damaged file fails in many ways, all of them the file's fault
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"cannot load the codec in {folder} ({reason}); copy or train it again") from error
+        return network.eval()
+
+
+class MdctCodec(chunked.ChunkedCodec):
+    """An ``MdctNetwork`` as a ``Codec``; clips are computed in chunks with the result of the whole."""
+
+    def __init__(self, network: MdctNetwork, id: str, sha256: str) -> None:
+        shape = network.shape
+        self.id, self.sha256 = id, sha256
+        self.sample_rate, self.hop = shape.sample_rate, shape.hop
+        self.frame_rate = shape.sample_rate / shape.hop
+        self.levels, self.codebook_size = shape.levels, shape.codebook_size
+        self._network = network
+        # and one frame, because windows overlap
+        self._encoder_context = shape.encoder_blocks * (shape.kernel // 2) + 1
+        self._decoder_context = shape.decoder_blocks * (shape.kernel // 2) + 1
+
+    @classmethod
+    def load(cls, folder: Path, described: dict[str, Any], id: str) -> "MdctCodec":
+        """See ``MdctNetwork.load``."""
+        return cls(MdctNetwork.load(folder, described), id, sha256_file(folder / WEIGHTS))
+
+    @property
+    def codebooks_KVC(self) -> torch.Tensor:
+        return self._network.books_KVD.float().cpu()
+
+    def _modules(self) -> tuple[nn.Module, ...]:
+        return (self._network,)
+
+    def _encode_rows(self, audio_BN: torch.Tensor, frames: int) -> torch.Tensor:
+        def latent(signal_BCN: torch.Tensor) -> torch.Tensor:
+            return self._network.encoder(signal_BCN[:, 0]).transpose(1, 2)
+
+        latent_BDT = in_chunks(latent, audio_BN[:, None], frames, chunked.CHUNK_FRAMES, self._encoder_context)
+        return residual_encode(latent_BDT.transpose(1, 2), self._network.books_KVD)
+
+    def _decode_rows(self, codes_BKT: torch.Tensor) -> torch.Tensor:
+        def audio(latent_BDT: torch.Tensor) -> torch.Tensor:
+            return self._network.decoder(latent_BDT.transpose(1, 2))[:, None]
+
+        latent_BDT = residual_decode(codes_BKT, self._network.books_KVD).transpose(1, 2)
+        frames = codes_BKT.shape[-1]
+        return in_chunks(audio, latent_BDT, frames, chunked.CHUNK_FRAMES, self._decoder_context)[:, 0]

@@ -1,0 +1,133 @@
+"""One step of a codec training, and all that a resumed training needs."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from musicbench.codecs.mdct_codec import MdctNetwork
+from musicbench.codecs.mdct_network import start_from_audio
+from musicbench.codecs.training.audio import RandomCrops
+from musicbench.codecs.training.config import CodecTrainingConfig
+from musicbench.codecs.training.losses import mel_error, negative_snr_db
+from musicbench.codecs.training.quantizer import build_quantizer, codebooks, fit_codebooks, quantize
+
+START_FRAMES = 40_000  # to fit the linear path on
+FRAMES_PER_CODE = 16  # to fit the first codebooks on
+
+
+class CodecTraining:
+    """State of one training; ``state_dict`` holds all that a resumed run needs to go on as if never stopped."""
+
+    def __init__(self, config: CodecTrainingConfig, crops: RandomCrops) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.crops = config, crops
+        self.network = MdctNetwork(config.shape).to(config.device)
+        self.quantizer = build_quantizer(config.shape, config.decay, config.dead_share).to(config.device)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(),
+            config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.pool = ThreadPoolExecutor(config.workers)
+        self.step = 0
+        self.seconds = 0.0  # of all steps, over all sessions
+
+    def start(self) -> None:
+        """Fit the linear path and the codebooks to random crops, so that the untrained codec is a linear one."""
+        config = self.config
+        batches = -(-START_FRAMES // (config.batch * config.crop_frames))
+        audio_BN = torch.cat([self.crops.batch(config.batch) for _ in range(batches)]).to(config.device)
+        start_from_audio(self.network.encoder, self.network.decoder, audio_BN)
+        with torch.no_grad():
+            wanted = -(-FRAMES_PER_CODE * config.shape.codebook_size // config.crop_frames)
+            latent_ND = torch.cat([self._encode(part).flatten(0, 1) for part in audio_BN[:wanted].split(config.batch)])
+        fit_codebooks(self.quantizer, latent_ND, config.batch * config.crop_frames, self.generator)
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then cosine over the steps."""
+        config = self.config
+        low, high = config.final_learning_rate, config.learning_rate
+        cosine = low + (high - low) * 0.5 * (1 + math.cos(math.pi * min(self.step / config.steps, 1.0)))
+        return cosine * min(1.0, (self.step + 1) / config.warmup_steps)
+
+    def train_step(self) -> dict[str, float]:
+        """One optimiser step; losses by name (SNR in dB)."""
+        config = self.config
+        audio_BN = self.crops.batch(config.batch).to(config.device)
+        self.optimiser.zero_grad(set_to_none=True)
+        # Parts in threads of their own wait for each other twice a step only; threads inside operators would
+        # do so thousands of times, and crawl when other processes want a core.
+        parts = audio_BN.chunk(config.workers)
+        latents = list(self.pool.map(self._encode, parts))
+        levels = self._levels()
+        quantised = [quantize(self.quantizer, latent_BTD, levels) for latent_BTD in latents]
+        windows = config.mel_windows
+        chosen = windows[int(torch.randint(len(windows), (), generator=self.generator))]
+        losses = list(
+            self.pool.map(
+                lambda audio_BN, latent: self._decode_and_backward(audio_BN, *latent, chosen), parts, quantised
+            )
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.step += 1
+        return {name: sum(part[name] for part in losses) / len(losses) for name in losses[0]}
+
+    def _encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.config.device, torch.bfloat16):
+            latent_BTD: torch.Tensor = self.network.encoder(audio_BN)
+        return latent_BTD
+
+    def _decode_and_backward(
+        self, audio_BN: torch.Tensor, through_BTD: torch.Tensor, commitment: torch.Tensor, mel_window: int
+    ) -> dict[str, float]:
+        config = self.config
+        with torch.autocast(config.device, torch.bfloat16):
+            decoded_BN = self.network.decoder(through_BTD)
+        snr = negative_snr_db(audio_BN, decoded_BN)
+        mel = mel_error(audio_BN, decoded_BN, config.shape.sample_rate, mel_window)
+        loss = config.snr_weight * snr + config.mel_weight * mel + config.commitment_weight * commitment
+        (loss * len(audio_BN) / config.batch).backward()
+        return {"snr": -snr.item(), "mel": mel.item(), "commit": commitment.item()}
+
+    def _levels(self) -> int:
+        config, levels = self.config, self.config.shape.levels
+        dropped, kept = torch.rand((), generator=self.generator), torch.rand((), generator=self.generator)
+        return 1 + int(kept * (levels - 1)) if dropped < config.level_dropout else levels
+
+    def model(self) -> MdctNetwork:
+        """The codec as it stands, a copy on the CPU."""
+        model = MdctNetwork(self.config.shape)
+        books_KVD = torch.stack([codebook.embed for codebook in codebooks(self.quantizer)])
+        model.load_state_dict(self.network.state_dict() | {"books_KVD": books_KVD})
+        return model.eval()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser, counters and random states."""
+        return {
+            "network": self.network.state_dict(),
+            "quantizer": self.quantizer.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "crops": self.crops.random.bit_generator.state,
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from ``state_dict``."""
+        for name in ("network", "quantizer", "optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.crops.random.bit_generator.state = state["crops"]
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
