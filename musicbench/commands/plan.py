@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     if arguments.positional:
         options["positional"] = arguments.positional
     try:
-        if arguments.delays:
+        if arguments.delays is not None:
             options["delays"] = [int(part) for part in arguments.delays.split(",")]
         plan = plans.build(arguments.pattern, arguments.frames, arguments.levels, arguments.schedule, **options)
     except ValueError as error:
