@@ -23,10 +23,11 @@ def main(argv: list[str]) -> int:
         raise UserError("--seconds must be above 0 and at most 600, --seed not negative")
     if not all(caption.strip() for caption in arguments.captions):
         raise UserError("a caption is empty; describe the music in a few words")
+    if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
+        raise UserError("a caption is not valid UTF-8; type it again")
 
     from musicbench.commands.assemble import Assembly, set_threads
-    from musicbench.commands.config import amend
-    from musicbench.commands.evaluate import run_configuration
+    from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.samples import write_sample
     from musicbench.commands.systems import CaptionedModel, load_trained, sampling
     from musicbench.text.table import pad_states

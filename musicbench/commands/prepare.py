@@ -37,12 +37,11 @@ def main(argv: list[str]) -> int:
 
 
 def _train_codec(config: Any, command: str) -> None:
-    from hydra.utils import instantiate
-
     from musicbench.codecs.training.card import complete_card
     from musicbench.codecs.training.loop import train_codec
+    from musicbench.commands.config import instantiated
 
-    folder = train_codec(instantiate(config.codec_training), config.corpus.folder, config.codec_output, command)
+    folder = train_codec(instantiated(config.codec_training), config.corpus.folder, config.codec_output, command)
     complete_card(folder, config.corpus.folder)
     print(f"codec: {folder} (use it with codec.name_or_folder={folder})")
 
@@ -54,13 +53,12 @@ def _recordings(config: Any) -> list[Any]:
 
 
 def _tokenise(config: Any, command: str) -> None:
-    from hydra.utils import instantiate
-
+    from musicbench.commands.config import instantiated
     from musicbench.data.store import TokenStore
     from musicbench.data.tokenise import tokenise, tokenise_recordings
 
     store, recordings = Path(config.store), _recordings(config)
-    codec = instantiate(config.codec)
+    codec = instantiated(config.codec)
     if store.exists():
         made = TokenStore.open(store)
         made.verify()
