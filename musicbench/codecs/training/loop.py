@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 from transformers import EncodecModel
 
+from musicbench import torch_files
 from musicbench.codecs.encodec import EncodecCodec
 from musicbench.codecs.training.audio import RandomCrops, read_split
 from musicbench.codecs.training.config import CodecTrainingConfig
@@ -22,7 +23,6 @@ from musicbench.codecs.training.losses import multi_scale_mel, negative_snr_db
 from musicbench.codecs.training.network import build_autoencoder, forward
 from musicbench.codecs.training.quantizer import build_quantizer, fit_codebooks, quantize
 from musicbench.errors import UserError
-from musicbench.files import atomic_path
 
 
 class CodecTraining:
@@ -172,14 +172,13 @@ def train_codec(
     training = CodecTraining(config, RandomCrops(train_clips, samples, config.seed))
     checkpoint = output / "checkpoint.pt"
     if checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch_files.load(checkpoint, "config", "state")
         if saved["config"] != _plain(config):
             raise UserError(f"{checkpoint} is of another configuration; choose another output folder")
         training.load_state_dict(saved["state"])
 
     def save() -> None:
-        with atomic_path(checkpoint) as path:
-            torch.save({"config": _plain(config), "state": training.state_dict()}, path)
+        torch_files.save({"config": _plain(config), "state": training.state_dict()}, checkpoint)
 
     def validate() -> None:
         model = training.model()
