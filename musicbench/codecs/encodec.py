@@ -144,8 +144,10 @@ def load_codec(name_or_folder: str = "mini") -> EncodecCodec:
     """
     folder, id = _located(name_or_folder)
     try:
-        described: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    except json.JSONDecodeError as error:
+        described: Any = json.loads((folder / "config.json").read_bytes())
+        if not isinstance(described, dict):
+            raise ValueError("no mapping")
+    except ValueError as error:
         raise UserError(f"{folder / 'config.json'} is not valid JSON ({error}); download the model again") from error
     if described.get("model_type") != "encodec":
         raise UserError(

@@ -1,5 +1,6 @@
 """Audio kept from an evaluation, to listen to and to look at."""
 
+import io
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ def keep_sample(folder: Path, crop: Crop, audio_N: Tensor, sample_rate: int) -> 
 def write_sample(stem: Path, caption: str, audio_N: Tensor, sample_rate: int) -> Path:
     """Write ``stem``.flac (16 bit) beside ``stem``.txt with its caption; the path of the audio."""
     audio = stem.with_name(stem.name + ".flac")
+    encoded = io.BytesIO()  # in memory first, because libsndfile does not say that a disk is full
+    soundfile.write(encoded, audio_N.clamp(-1, 1).numpy(), sample_rate, format="FLAC")
     with atomic_path(audio) as temporary:
-        soundfile.write(temporary, audio_N.clamp(-1, 1).numpy(), sample_rate, format="FLAC")
+        temporary.write_bytes(encoded.getbuffer())
     with atomic_path(stem.with_name(stem.name + ".txt")) as temporary:
         temporary.write_text(caption + "\n", encoding="utf-8")
     return audio

@@ -116,9 +116,9 @@ def read_audio(path: Path) -> tuple[torch.Tensor, int]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if line.strip():
             try:
                 yield f"{path} line {number}", json.loads(line)
-            except json.JSONDecodeError as error:
+            except ValueError as error:  # also another encoding than UTF-8
                 raise UserError(f"{path} line {number} is not valid JSON ({error}); correct it") from error

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from torch import Tensor
@@ -114,14 +115,17 @@ def _judged(judge: Judge, audio_BN: Tensor, sample_rate: int, parts: Path) -> tu
     digest = hashlib.sha256(f"{judge.sha256} {sample_rate} ".encode())
     digest.update(audio_BN.numpy().tobytes())
     part = parts / f"{digest.hexdigest()}.npz"
-    if not part.exists():
-        output = judge(audio_BN, sample_rate)
-        embeddings_WD = output.embeddings_BWD.flatten(0, 1).numpy()
-        logits_WC = output.logits_BWC.flatten(0, 1).numpy()
-        with atomic_path(part) as temporary:
-            np.savez(temporary, embeddings=embeddings_WD, logits=logits_WC)
-    with np.load(part) as saved:
-        return saved["embeddings"], saved["logits"]
+    try:
+        with np.load(part) as saved:
+            return saved["embeddings"], saved["logits"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        pass  # not judged yet, or damaged
+    output = judge(audio_BN, sample_rate)
+    embeddings_WD = output.embeddings_BWD.flatten(0, 1).numpy()
+    logits_WC = output.logits_BWC.flatten(0, 1).numpy()
+    with atomic_path(part) as temporary:
+        np.savez(temporary, embeddings=embeddings_WD, logits=logits_WC)
+    return embeddings_WD, logits_WC
 
 
 @dataclass(frozen=True)

@@ -3,80 +3,22 @@
 import json
 import math
 import shlex
-import shutil
 import signal
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from musicbench import cli
 from musicbench.commands import assess, evaluate, generate, sweep, train
-from musicbench.commands.assemble import REFERENCE_FILE, Assembly
-from musicbench.commands.fit import BEST, LAST, WallClock
+from musicbench.commands.assemble import Assembly
+from musicbench.commands.checkpoints import BEST, LAST
+from musicbench.commands.fit import WallClock
 from musicbench.data.crops import evaluation_crops
-from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
-from musicbench.evaluation.judges import JudgeOutput
-from musicbench.evaluation.reference import build_reference
 from musicbench.study.records import read_record
-
-HOP, RATE = 100, 1000
-EVALUATION = (
-    "evaluation.seconds=4",
-    "evaluation.batch_size=3",
-    "evaluation.speed_batches=[1]",
-    "evaluation.speed_repeats=1",
-    "evaluation.samples=2",
-)
-
-
-class StubCodec:
-    """Every frame is 100 samples whose loudness follows the codes."""
-
-    id, sha256, sample_rate, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 10.0, 2, 12
-
-    def to(self, device: torch.device | str) -> "StubCodec":
-        return self
-
-    def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
-        loudness_BT = codes_BKT.float().mean(1) / 12
-        tone = torch.sin(torch.arange(HOP) * 0.3)
-        return (loudness_BT[..., None] * tone).flatten(1)
-
-
-class StubJudge:
-    """Windows of 3 s every second; the outputs are loudnesses within the window."""
-
-    id, sha256, sample_rate, window_seconds, hop_seconds, labels = "stub", "7" * 64, RATE, 3.0, 1.0, ("a", "b", "c")
-
-    def __call__(self, audio_BN: torch.Tensor, sample_rate: int) -> JudgeOutput:
-        windows_BWN = audio_BN.unfold(1, 3 * sample_rate, sample_rate)
-        loud = torch.stack([part.square().mean(-1) for part in windows_BWN.chunk(3, dim=-1)], dim=-1)
-        return JudgeOutput(loud, 10 * loud)
-
-
-@pytest.fixture
-def stub_encoder(make_run):
-    return type(make_run().encoder)()
-
-
-@pytest.fixture
-def overrides(tiny_overrides, stub_encoder, make_token_store, tmp_path, monkeypatch) -> list[str]:
-    """Overrides of a tiny run whose codec, judge and text encoder are stubs; the store has a judge reference."""
-    codec, judge = StubCodec(), StubJudge()
-    for name, part in (("codec", codec), ("judge", judge), ("encoder", stub_encoder)):
-        monkeypatch.setattr(Assembly, name, property(lambda _, part=part: part))
-    folder = Path(tiny_overrides[0].partition("=")[2])
-    store = TokenStore.open(folder)
-    originals = [
-        (clip.id, clip.split, codec.decode(torch.from_numpy(store.codes(clip).astype("int64"))[None])[0], RATE)
-        for clip in store.clips
-    ]
-    build_reference(judge, originals, folder / REFERENCE_FILE)
-    return [*tiny_overrides, *EVALUATION]
 
 
 def only_record(output: Path) -> Path:
@@ -205,11 +147,11 @@ def test_mistakes_in_the_evaluation_are_found_before_training(overrides, tmp_pat
     assert counter.batches == 0
 
 
-def test_another_codec_than_the_stores(overrides, monkeypatch):
+def test_another_codec_than_the_stores(overrides, stub_codec, monkeypatch):
     from musicbench.commands.config import compose
 
     monkeypatch.undo()  # the real property checks the hash
-    other = StubCodec()
+    other = stub_codec
     other.sha256 = "e" * 64
     monkeypatch.setattr("hydra.utils.instantiate", lambda config: other)
     with pytest.raises(UserError, match=r"made with codec random \(000000000000\), not stub \(eeeeeeeeeeee\)"):
@@ -278,24 +220,14 @@ def test_a_lost_checkpoint_is_trained_again(overrides, tmp_path, monkeypatch, go
 
 
 class TestGenerate:
-    trained: ClassVar[list[Path]] = []
-
-    @pytest.fixture
-    def run_folder(self, overrides, tmp_path) -> Path:
-        """A copy of one trained run."""
-        if not self.trained:
-            train.main(overrides)
-            self.trained.append(only_record(tmp_path).parent)
-        return shutil.copytree(self.trained[0], tmp_path / "run")
-
-    def generate(self, run_folder: Path, output: Path, *arguments: str) -> dict[str, np.ndarray]:
-        assert generate.main(["--run", str(run_folder), "--output", str(output), *arguments]) == 0
+    def generate(self, trained_run: Path, output: Path, *arguments: str) -> dict[str, np.ndarray]:
+        assert generate.main(["--run", str(trained_run), "--output", str(output), *arguments]) == 0
         return {path.name: soundfile.read(path)[0] for path in sorted(output.glob("*.flac"))}
 
-    def test_clips_of_any_caption(self, run_folder, tmp_path):
+    def test_clips_of_any_caption(self, trained_run, tmp_path):
         captions = ['a "slow" waltz, key=F (minor)', "größe: 3/4 = ünïcödé", "🎵", "x/../../y"]
         output = tmp_path / "out" / "deep"
-        clips = self.generate(run_folder, output, *captions, "--seconds", "2.5")
+        clips = self.generate(trained_run, output, *captions, "--seconds", "2.5")
         assert len(clips) == 4
         assert all(len(audio) == 2500 for audio in clips.values())
         texts = {path.read_text(encoding="utf-8").strip() for path in output.glob("*.txt")}
@@ -303,41 +235,43 @@ class TestGenerate:
         assert len(list(output.iterdir())) == 8
         assert not list(tmp_path.glob("out/*.flac"))
 
-    def test_a_clip_follows_its_seed(self, run_folder, tmp_path):
-        both = self.generate(run_folder, tmp_path / "a", "one", "two", "--seconds", "2", "--seed", "4")
+    def test_a_clip_follows_its_seed(self, trained_run, tmp_path):
+        both = self.generate(trained_run, tmp_path / "a", "one", "two", "--seconds", "2", "--seed", "4")
         assert sorted(both) == ["one-4.flac", "two-5.flac"]
-        alone = self.generate(run_folder, tmp_path / "b", "two", "--seconds", "2", "--seed", "5")
+        alone = self.generate(trained_run, tmp_path / "b", "two", "--seconds", "2", "--seed", "5")
         np.testing.assert_array_equal(alone["two-5.flac"], both["two-5.flac"])
-        other = self.generate(run_folder, tmp_path / "c", "two", "--seconds", "2", "--seed", "6")
+        other = self.generate(trained_run, tmp_path / "c", "two", "--seconds", "2", "--seed", "6")
         assert not np.array_equal(other["two-6.flac"], both["two-5.flac"])
 
-    def test_overrides_after_two_dashes(self, run_folder, tmp_path):
+    def test_overrides_after_two_dashes(self, trained_run, tmp_path):
         greedy = ("--seconds", "2", "--", "decode.temperature=0")
-        one = self.generate(run_folder, tmp_path / "a", "tune", "--seed", "1", *greedy)
-        other = self.generate(run_folder, tmp_path / "b", "tune", "--seed", "2", *greedy)
+        one = self.generate(trained_run, tmp_path / "a", "tune", "--seed", "1", *greedy)
+        other = self.generate(trained_run, tmp_path / "b", "tune", "--seed", "2", *greedy)
         np.testing.assert_array_equal(one["tune-1.flac"], other["tune-2.flac"])
 
     @pytest.mark.parametrize("override", ["decode.cfg=abc", "decode.cgf=1", "decode.cfg", "nothing=1"])
-    def test_mistaken_overrides(self, run_folder, tmp_path, override):
+    def test_mistaken_overrides(self, trained_run, tmp_path, override):
         with pytest.raises(UserError):
-            generate.main(["tune", "--run", str(run_folder), "--output", str(tmp_path / "a"), "--", override])
+            generate.main(["tune", "--run", str(trained_run), "--output", str(tmp_path / "a"), "--", override])
 
-    @pytest.mark.parametrize(("name", "message"), [(BEST, "no best.ckpt in"), ("config.yaml", "is no run folder")])
-    def test_missing_parts_of_a_run(self, run_folder, name, message):
-        (run_folder / name).unlink()
+    @pytest.mark.parametrize(
+        ("name", "message"), [(BEST, r"no [^\n]*best\.ckpt; train first"), ("config.yaml", "is no run folder")]
+    )
+    def test_missing_parts_of_a_run(self, trained_run, name, message):
+        (trained_run / name).unlink()
         with pytest.raises(UserError, match=message):
-            generate.main(["tune", "--run", str(run_folder)])
+            generate.main(["tune", "--run", str(trained_run)])
 
     @pytest.mark.parametrize(("name", "message"), [(BEST, "is damaged"), ("config.yaml", "missing or damaged")])
-    def test_damaged_parts_of_a_run(self, run_folder, name, message):
-        path = run_folder / name
+    def test_damaged_parts_of_a_run(self, trained_run, name, message):
+        path = trained_run / name
         path.write_bytes(b"a: [\n" + path.read_bytes()[: path.stat().st_size // 3])
         with pytest.raises(UserError, match=message):
-            generate.main(["tune", "--run", str(run_folder)])
+            generate.main(["tune", "--run", str(trained_run)])
 
-    def test_a_checkpoint_of_another_model(self, run_folder):
+    def test_a_checkpoint_of_another_model(self, trained_run):
         with pytest.raises(UserError, match="belongs to another model"):
-            generate.main(["tune", "--run", str(run_folder), "--", "model.dim=32"])
+            generate.main(["tune", "--run", str(trained_run), "--", "model.dim=32"])
 
 
 class TestSweep:
@@ -382,12 +316,42 @@ class TestSweep:
         arguments = [str(file), "--output", str(tmp_path / "out")]
         assert sweep.main(arguments) == 1
         assert started == ["parallel", "flat", "stack"]
-        assert "failed with exit code 2" in capsys.readouterr().err
+        assert "failed: exit code 2, see above" in capsys.readouterr().err
         assert len(list((tmp_path / "out").glob("*/record.json"))) == 2
         # Again: only what is missing.
         started.clear()
         assert sweep.main(arguments) == 1
         assert started == ["stack"]
+
+    def test_a_run_that_cannot_be_composed_is_a_failed_run(self, file, tmp_path, started, capsys):
+        text = file.read_text(encoding="utf-8").replace("[parallel, flat, stack]", "[paralel, flat]")
+        file.write_text(text, encoding="utf-8")
+        assert sweep.main([str(file), "--output", str(tmp_path / "out")]) == 1
+        assert started == ["flat"]
+        *_, heading, failure = capsys.readouterr().err.splitlines()
+        assert heading == "1 of 2 runs failed:"
+        assert "pattern=paralel" in failure
+        assert "did you mean parallel?" in failure
+
+    def test_the_reason_of_a_failure_is_kept_with_the_run(self, file, tmp_path, monkeypatch, capsys):
+        def diverge(run, folder):
+            folder.mkdir(parents=True)
+            raise UserError("training diverged")
+
+        def call(command: list[str]) -> int:
+            return cli.main(command[3:])
+
+        monkeypatch.setattr("musicbench.commands.fit.fit", diverge)
+        monkeypatch.setattr(sweep, "_call", call)
+        assert sweep.main([str(file), "--output", str(tmp_path / "out")]) == 1
+        assert capsys.readouterr().err.splitlines()[-1].endswith("exit code 2, training diverged")
+        texts = [path.read_text() for path in (tmp_path / "out").glob("*/failed.txt")]
+        assert texts == ["training diverged\n"] * 3
+
+    def test_a_mistaken_table_is_found_before_training(self, file, tmp_path, started):
+        with pytest.raises(UserError, match="cannot read"):
+            sweep.main([str(file), "--table", str(tmp_path / "nowhere")])
+        assert started == []
 
     def test_the_table_is_filled(self, file, tmp_path, started, capsys):
         table = tmp_path / "table"
