@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from musicbench.commands.assemble import Assembly, device
 from musicbench.commands.identity import NUMERICS, recorded_config, row_label
-from musicbench.commands.samples import keep_sample
+from musicbench.commands.samples import keep_original, keep_sample
 from musicbench.commands.systems import ProbabilisticSystem
 from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.module import crop_codes
@@ -128,9 +128,11 @@ def assess_codes(held: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings
     return found
 
 
-def assess_originals(held: HeldOut) -> Findings:
-    """Audio metrics of the original recordings, from the judge's stored view of them."""
-    run = held.run
+def assess_originals(held: HeldOut, folder: Path) -> Findings:
+    """Audio metrics of the original recordings, from the judge's stored view; some are kept if they are at hand."""
+    run, settings = held.run, held.run.config.evaluation
+    for crop in held.crops[: settings.samples]:
+        keep_original(folder, crop, Path(settings.originals), run.store.frame_rate)
     judgements = original_judgements(run.reference, held.crops, run.store.frame_rate)
     metrics = audio_metrics(judgements, held.crops, run.store.frame_rate, run.judge, run.reference)
     return Findings(metrics)

@@ -18,9 +18,10 @@ def main(argv: list[str]) -> int:
 
     from musicbench.commands.assemble import ASSETS
     from musicbench.commands.config import shipped_folder
-    from musicbench.commands.samples import SAMPLES
     from musicbench.commands.sweep import assess_baselines, fill_table, train_all
+    from musicbench.commands.table import PAGE
     from musicbench.launch.sweep_file import expand
+    from musicbench.study.listening import SAMPLES
     from musicbench.study.records import read_records
     from musicbench.study.sentence import trust_sentence
 
@@ -29,19 +30,17 @@ def main(argv: list[str]) -> int:
     with atomic_path(DEMO / "table.yaml") as temporary:
         shutil.copyfile(ASSETS / "demo" / "table.yaml", temporary)
     # The committed run's table stands beside; records of older demos must not mix with this one's.
-    shutil.rmtree(DEMO / "records", ignore_errors=True)
+    for folder in ("records", SAMPLES):
+        shutil.rmtree(DEMO / folder, ignore_errors=True)
     baselines, trained = assess_baselines(runs[0], DEMO), train_all(runs)
-    folders = [*baselines, *trained]
-    fill_table(DEMO, folders)
+    fill_table(DEMO, [*baselines, *trained])
 
     committed = COMMITTED / "table.md"
     if committed.is_file():
         print(f"\nFor comparison, the committed longer run ({committed}; 10 s clips, more training):\n")
         print(committed.read_text(encoding="utf-8"))
-    print("Samples to listen to:")
-    for folder in folders:
-        if (folder / SAMPLES).is_dir():
-            print(f"  {folder / SAMPLES}")
-    print(f"Their spectrograms: {DEMO / 'samples.png'}; quality against speed: {DEMO / 'figure.png'}")
+    if (DEMO / PAGE).is_file():
+        print(f"To listen to every row, open {(DEMO / PAGE).resolve()} in a browser.")
+    print(f"Quality against speed: {DEMO / 'figure.png'}")
     print(f"\n{trust_sentence(read_records(DEMO / 'records'))}")
     return 0 if len(trained) == len(runs) else 1

@@ -48,7 +48,7 @@ def assess_baseline(overrides: list[str]) -> Path:
         return folder
     held = assess.HeldOut(run)
     if name == "ground_truth":
-        found = assess.assess_originals(held)
+        found = assess.assess_originals(held, folder)
     elif name == "codec":
         found = assess.assess_codes(held, held.codes_NKT, folder, assess.Findings())
     else:

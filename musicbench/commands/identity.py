@@ -16,7 +16,7 @@ _NEUTRAL_KEYS = {
     "training": ("save_every", "max_nonfinite"),
     "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads"),
     "data": ("workers", "store"),
-    "evaluation": ("samples",),
+    "evaluation": ("samples", "originals"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Build the corpus, the mini codec, the token store and the judge's reference; or tokenise your own music."""
+"""Build a corpus, the mini codec, the token store and the judge's reference; or tokenise your own music."""
 
 import shlex
 from collections.abc import Iterator
@@ -23,10 +23,7 @@ def main(argv: list[str]) -> int:
     if config.manifest:
         stages = [stage for stage in stages if stage not in ("corpus", "codec")]
     if "corpus" in stages:
-        from musicbench.data.corpus.build import build_corpus
-
-        settings = config.corpus
-        build_corpus(Path(settings.folder), Path(settings.soundfont), settings.hours, settings.workers, settings.seed)
+        _build_corpus(config.corpus)
     if "codec" in stages:
         _train_codec(config, command)
     if "tokens" in stages:
@@ -34,6 +31,17 @@ def main(argv: list[str]) -> int:
     if "reference" in stages:
         _judge_originals(config)
     return 0
+
+
+def _build_corpus(settings: Any) -> None:
+    if "packages" in settings:
+        from musicbench.data.recordings.build import build_recordings
+
+        build_recordings(Path(settings.folder), settings.packages)
+    else:
+        from musicbench.data.corpus.build import build_corpus
+
+        build_corpus(Path(settings.folder), Path(settings.soundfont), settings.hours, settings.workers, settings.seed)
 
 
 def _train_codec(config: Any, command: str) -> None:
@@ -49,7 +57,17 @@ def _train_codec(config: Any, command: str) -> None:
 def _recordings(config: Any) -> list[Any]:
     from musicbench.data.manifest import read_corpus, read_user_manifest
 
-    return read_user_manifest(Path(config.manifest)) if config.manifest else read_corpus(Path(config.corpus.folder))
+    manifest = _manifest(config)
+    return read_user_manifest(manifest) if manifest else read_corpus(Path(config.corpus.folder))
+
+
+def _manifest(config: Any) -> Path | None:
+    """The user's own, or the one that the corpus stage writes of real recordings."""
+    from musicbench.data.recordings.build import MANIFEST
+
+    if config.manifest:
+        return Path(config.manifest)
+    return Path(config.corpus.folder) / MANIFEST if "packages" in config.corpus else None
 
 
 def _tokenise(config: Any, command: str) -> None:
@@ -67,7 +85,7 @@ def _tokenise(config: Any, command: str) -> None:
             raise UserError(f"{store} was made from other recordings or with another codec; choose another store=")
         print(f"token store: {store} is complete")
         return
-    if config.manifest:
+    if _manifest(config):
         tokenise_recordings(recordings, codec, store, {"command": command})
     else:
         tokenise(Path(config.corpus.folder), codec, store, {"command": command})

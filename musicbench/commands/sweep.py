@@ -102,16 +102,16 @@ def assess_baselines(overrides: list[str], table: Path) -> list[Path]:
 
 
 def fill_table(table: Path, folders: list[Path]) -> None:
-    """Put the records of finished runs into ``<table>/records``, draw their samples and render the table."""
+    """Put the records of finished runs into ``<table>/records`` and their audio beside them; render the table."""
     from musicbench.commands import table as table_command
     from musicbench.commands.assess import RECORD
-    from musicbench.commands.samples import draw_samples
+    from musicbench.study.listening import fetch_samples
     from musicbench.study.records import read_record
 
     for folder in folders:
         found = read_record(folder / RECORD)
         with atomic_path(table / "records" / f"{found['row']}-seed{found['seed']}.json") as temporary:
             shutil.copyfile(folder / RECORD, temporary)
-    draw_samples(folders, table / "samples.png")
+    fetch_samples(table, folders)
     print()
     table_command.main([str(table)])

@@ -1,10 +1,12 @@
-"""Render a results table (Markdown, CSV, figure) from its run records."""
+"""Render a results table (Markdown, CSV, figure, listening page) from its run records and audio."""
 
 import argparse
 from pathlib import Path
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+
+PAGE = "listen.html"
 
 
 def main(argv: list[str]) -> int:
@@ -13,16 +15,33 @@ def main(argv: list[str]) -> int:
     parser.add_argument("table", metavar="NAME_OR_FOLDER", help="a table under results/, or a folder with a table.yaml")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 unless the files are up to date")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write there instead of beside table.yaml")
+    parser.add_argument(
+        "--runs", type=Path, metavar="FOLDER", help="first fetch audio from the table's run folders there"
+    )
     arguments = parser.parse_args(argv)
 
     from musicbench.study.delimited import render_csv
+    from musicbench.study.listening import fetch_samples, find_prompts, systems
     from musicbench.study.markdown import render_markdown
+    from musicbench.study.page import draw_pictures, render_page
     from musicbench.study.table import load_table
 
     folder = find_table(arguments.table)
     output = arguments.output or folder
     table = load_table(folder)
+    if arguments.runs and arguments.check:
+        raise UserError("--check writes nothing; leave out --runs")
+    if arguments.runs:
+        runs = sorted(path.parent for path in arguments.runs.glob("*/record.json"))
+        if not fetch_samples(folder, runs):
+            raise UserError(
+                f"{arguments.runs} holds no run of this table with audio; name the folder of its run folders"
+            )
     texts = {"table.md": render_markdown(table), "table.csv": render_csv(table)}
+    rows = systems(table)
+    prompts = find_prompts(folder, rows)
+    if prompts:
+        texts[PAGE] = render_page(table, rows, prompts, folder, output)
     if arguments.check:
         stale = [name for name, text in texts.items() if not _holds(output / name, text)]
         if stale:
@@ -37,7 +56,10 @@ def main(argv: list[str]) -> int:
 
         with atomic_path(output / "figure.png") as temporary:
             draw_figure(table, temporary)
+    draw_pictures(prompts, folder, output)
     print(texts["table.md"], end="")
+    if prompts:
+        print(f"\nTo listen, open {output / PAGE} in a browser.")
     return 0
 
 

@@ -55,6 +55,7 @@ def read_corpus(folder: Path) -> list[Recording]:
 def read_user_manifest(path: Path) -> list[Recording]:
     """A user's own music: JSON lines of {"audio", "text"} and optionally "piece", "split", "licence".
 
+    "source" (such as {"title", "composer"}) and "attributes" are objects that the token store keeps as they are.
     Audio paths are relative to the manifest. "text" is a caption or a list of them. Without "piece" a file is
     its own piece; without "split" a piece goes to validation or test by its hash (about a tenth each).
 
@@ -91,7 +92,10 @@ def _own_recording(path: Path, where: str, values: Any) -> Recording:
         raise UserError(f"{where} has split {split!r}; choose one of {', '.join(SPLITS)}")
     piece = str(values.get("piece", name))
     source = {"title": piece, "composer": None, "path": name, "licence": values.get("licence")}
-    return Recording(name, piece, split, audio, tuple(texts), {}, source)
+    given, attributes = values.get("source", {}), values.get("attributes", {})
+    if not isinstance(given, dict) or not isinstance(attributes, dict):
+        raise UserError(f'{where}: "source" and "attributes" must be objects, such as {{"title": "a title"}}')
+    return Recording(name, piece, split, audio, tuple(texts), attributes, {**source, **given})
 
 
 def hashed_split(piece: str) -> str:

@@ -18,6 +18,8 @@ from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 
+EXAMPLES = 8  # clips whose captions a store's card shows
+
 
 def tokenise(corpus_folder: Path, codec: Codec, store_folder: Path, card_extra: dict[str, Any]) -> None:
     """Encode the corpus that ``build_corpus`` made into a new token store.
@@ -84,6 +86,7 @@ def tokenise_recordings(
         },
         "licences": sorted({str(r.source["licence"]) for r in recordings if r.source.get("licence")}),
         "statistics": attribute_statistics(recordings),
+        "examples": {r.id: list(r.captions) for r in recordings[:: max(1, len(recordings) // EXAMPLES)][:EXAMPLES]},
         **card_extra,
     }
     write_store(store_folder, encoded(), card)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from musicbench.study.comparability import machine_name
 from musicbench.study.run_record import RunRecord
@@ -27,7 +28,7 @@ def render_markdown(table: Table) -> str:
     if any("description" in row.spec for row in table.rows):
         lines = [f"- {row.spec['label']}: {row.spec['description']}" for row in table.rows if "description" in row.spec]
         blocks += ["## Rows", "\n".join(lines)]
-    blocks += ["## Notes", "\n".join(f"- {note}" for note in (*_reading_notes(table), *table.notes))]
+    blocks += ["## Notes", "\n".join(f"- {note}" for note in (*reading_notes(table), *table.notes))]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -50,7 +51,7 @@ def caption(records: Sequence[RunRecord]) -> str:
 
 def _part(table: Table, indices: Iterable[int]) -> str:
     indices = list(indices)
-    header = ["Row", *(_header(table.columns[index]) for index in indices)]
+    header = ["Row", *(heading(table.columns[index]) for index in indices)]
     lines = [
         [row.spec["label"], *(format_cell(row.cells[index], table.columns[index]) for index in indices)]
         for row in table.rows
@@ -61,7 +62,7 @@ def _part(table: Table, indices: Iterable[int]) -> str:
 def _published(table: Table) -> str:
     published = table.spec["published"]
     indices = [table.column(key) for key in published["beside"]]
-    header = ["Row", *(f"ours: {_header(table.columns[index])}" for index in indices)]
+    header = ["Row", *(f"ours: {heading(table.columns[index])}" for index in indices)]
     header += [f"published: {name}" for name in published["columns"]]
     lines = []
     for row in table.rows:
@@ -73,22 +74,37 @@ def _published(table: Table) -> str:
     return f"{_grid(header, lines)}\n\n{source}"
 
 
-def _header(column: ColumnSpec) -> str:
+def heading(column: ColumnSpec) -> str:
+    """A column's heading: label, unit, and an arrow towards the better values."""
     unit = f" ({column['unit']})" if "unit" in column else ""
     return f"{column['label']}{unit}{ARROWS[column['better']] if 'better' in column else ''}"
 
 
-def format_cell(cell: Cell, column: ColumnSpec) -> str:
-    """A cell's text: value, interval, bold when best, a star on a difference whose interval excludes zero."""
+class CellText(NamedTuple):
+    """The parts of a cell's text, without markup; ``interval`` is empty where there is none."""
+
+    value: str
+    interval: str = ""
+    starred: bool = False
+
+
+def cell_text(cell: Cell, column: ColumnSpec) -> CellText:
+    """A cell's value, its interval, and whether it is a difference whose interval excludes zero."""
     if cell.state != "value":
-        return WORDS[cell.state]
+        return CellText(WORDS[cell.state])
     difference = column.get("difference", False)
-    text = _number(cell.value, column, signed=difference)
-    text = f"**{text}**" if cell.best else text
+    interval = ""
     if cell.low is not None and cell.high is not None:
         ends = [_number(end, column, signed=difference) for end in (cell.low, cell.high)]
-        text += f" [{ends[0]}, {ends[1]}]" if math.isfinite(cell.low) else " [one piece]"
-    return text + (r"\*" if difference and cell.excludes_zero else "")
+        interval = f"[{ends[0]}, {ends[1]}]" if math.isfinite(cell.low) else "[one piece]"
+    return CellText(_number(cell.value, column, signed=difference), interval, difference and cell.excludes_zero)
+
+
+def format_cell(cell: Cell, column: ColumnSpec) -> str:
+    """A cell's text: value, interval, bold when best, a star on a difference whose interval excludes zero."""
+    text = cell_text(cell, column)
+    value = f"**{text.value}**" if cell.best else text.value
+    return value + (f" {text.interval}" if text.interval else "") + (r"\*" if text.starred else "")
 
 
 def _number(value: float, column: ColumnSpec, signed: bool) -> str:
@@ -112,7 +128,8 @@ def _grid(header: list[str], lines: list[list[str]]) -> str:
     return "\n".join([row(cells[0]), f"|{rule}|", *(row(line) for line in cells[1:])])
 
 
-def _reading_notes(table: Table) -> list[str]:
+def reading_notes(table: Table) -> list[str]:
+    """How to read the table, as Markdown lines."""
     label = next(row.spec["label"] for row in table.rows if row.spec["row"] == table.spec["reference_row"])
     notes = ["Brackets: 95 % intervals by resampling pieces; – means that the number does not apply to the row."]
     if any(column.get("difference") for column in table.columns):

@@ -46,6 +46,7 @@ def changed(config: dict, key: str, value) -> dict:
         ("data.workers", 4),
         ("data.store", "the/same/tokens/elsewhere"),
         ("evaluation.samples", 0),
+        ("evaluation.originals", "elsewhere"),
         ("codec.name_or_folder", "the/same/codec/elsewhere"),
         ("text.source", "the/same/encoder/elsewhere"),
     ],
@@ -102,7 +103,7 @@ def test_recorded_configuration_names_no_place(config):
         "trainer": {"accelerator", "devices", "num_nodes", "strategy", "threads"},
         "data": {"store", "workers"},
         "training": {"save_every", "max_nonfinite"},
-        "evaluation": {"samples"},
+        "evaluation": {"samples", "originals"},
     }
     for group, keys in places.items():
         assert set(config[group]) - set(recorded[group]) == keys

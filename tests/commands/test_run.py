@@ -158,6 +158,23 @@ def test_another_codec_than_the_stores(overrides, stub_codec, monkeypatch):
         _ = Assembly(compose("train", overrides)).codec
 
 
+def test_originals_are_kept_where_they_are_at_hand(overrides, tmp_path):
+    """The crop's own seconds of the recording, from a folder as a corpus or as a manifest names it."""
+    store = TokenStore.open(Path(overrides[0].partition("=")[2]))
+    first, second = evaluation_crops(store, "test", 4, 2)[:2]
+    (tmp_path / "own").mkdir()
+    times = np.arange(60 * 500) / 500 / 100  # at another rate than the codec's; each sample tells its second
+    soundfile.write(tmp_path / "own" / f"{first.clip}.flac", times, 500)
+    assert evaluate.main([*overrides, "system=ground_truth", f"evaluation.originals={tmp_path / 'own'}"]) == 0
+    samples = only_record(tmp_path).parent / "samples"
+    assert [path.stem for path in samples.glob("*.flac")] == [first.id]
+    audio, rate = soundfile.read(samples / f"{first.id}.flac")
+    assert (rate, len(audio)) == (500, 2000)
+    assert audio[0] * 100 == pytest.approx(first.start_frame / store.frame_rate, abs=0.01)
+    assert (samples / f"{first.id}.txt").read_text(encoding="utf-8").strip() == first.caption
+    assert second.clip != first.clip
+
+
 @pytest.mark.parametrize("name", evaluate.SYSTEMS)
 def test_baselines(overrides, tmp_path, name):
     assert evaluate.main([*overrides, f"system={name}"]) == 0
@@ -367,7 +384,8 @@ class TestSweep:
         assert names == ["flat-seed0.json", "parallel-seed0.json", "uniform-seed0.json"]
         text = (table / "table.md").read_text(encoding="utf-8")
         assert "7.17" in text, "uniform: 2 log2(12) bits a frame"
-        assert (table / "samples.png").is_file()
+        page = (table / "listen.html").read_text(encoding="utf-8")
+        assert page.count("<audio") == 3 * 2, "three rows, a prompt of each piece"
 
     def test_interruption_stops_the_sweep(self, file, tmp_path, monkeypatch):
         calls = []

@@ -75,6 +75,7 @@ def test_corpus_becomes_a_store(corpus: Path, tmp_path: Path) -> None:
     assert store.card["scores"] == "corpus of music21 9.1"
     assert store.card["soundfont"]["renderer"] == "fluidsynth 2.3.1"
     assert store.card["statistics"] == {"instruments": {"flute": 3, "harp": 3}, "tempo": {"fast": 1, "slow": 2}}
+    assert store.card["examples"] == {f"c{i}": ["a", "b"] for i in range(3)}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "store"]
 
 
@@ -99,10 +100,14 @@ def test_own_music_stereo_and_resampled(tmp_path: Path) -> None:
     path = tmp_path / "sub" / "a.wav"
     stereo = np.stack([np.full(22050, 0.1), np.full(22050, 0.5)], axis=1)
     soundfile.write(path, stereo, 44100, subtype="PCM_16")
-    recordings = read_user_manifest(manifest(tmp_path, {"audio": "sub/a.wav", "text": "a caption"}))
+    line = {"audio": "sub/a.wav", "text": "a caption", "licence": "CC0-1.0"}
+    line |= {"source": {"composer": "C"}, "attributes": {"genre": "Polka"}}
+    recordings = read_user_manifest(manifest(tmp_path, line))
     tokenise_recordings(recordings, MeanCodec(), tmp_path / "store", {})
     store = TokenStore.open(tmp_path / "store")
     assert store.clips[0].captions == ("a caption",)
+    source = {"title": "sub/a.wav", "composer": "C", "path": "sub/a.wav", "licence": "CC0-1.0"}
+    assert (store.clips[0].source, store.clips[0].attributes) == (source, {"genre": "Polka"})
     codes_KT = store.codes(store.clips[0])
     assert codes_KT.shape == (2, 50)
     np.testing.assert_array_equal(codes_KT[0, 2:-2], 30)
@@ -134,6 +139,8 @@ def test_splits_are_given_or_hashed_by_piece(tmp_path: Path) -> None:
         ({"audio": "a.wav", "text": "  "}, 'no "text"'),
         ({"audio": "b.wav", "text": "x"}, "b.wav, which is not there"),
         ({"audio": "a.wav", "text": "x", "split": "dev"}, "split 'dev'"),
+        ({"audio": "a.wav", "text": "x", "source": "me"}, "must be objects"),
+        ({"audio": "a.wav", "text": "x", "attributes": ["jazz"]}, "must be objects"),
     ],
 )
 def test_manifest_mistakes(tmp_path: Path, line: dict[str, object], message: str) -> None:

@@ -189,13 +189,13 @@ def table_folder(tmp_path: Path, records: list[RunRecord]) -> Path:
     return write_folder(tmp_path / "patterns", records)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> Callable[..., RunRecord]:
     """``make_synthetic``."""
     return make_synthetic
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_table() -> Callable[..., Path]:
     """``write_folder``."""
     return write_folder

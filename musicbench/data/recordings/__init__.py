@@ -1,0 +1,1 @@
+"""Real recordings: the music of Debian's free games, with what its tags say."""

@@ -1,0 +1,131 @@
+"""The audio kept beside a table: fetched from run folders, and arranged by prompt and system."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from musicbench.files import atomic_path
+from musicbench.study.records import read_record, read_records
+from musicbench.study.run_record import RunRecord
+from musicbench.study.table import Row, Table
+
+SAMPLES = "samples"
+# Committed tables bring their audio along, so it stays at a few megabytes.
+PROMPTS = 3
+ORDER = ("reference", "trained", "baseline")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What one system made of one prompt: ``name`` is the audio's place below ``samples/``, without suffix.
+
+    ``seconds`` is None and ``problem`` says why when there is nothing to play.
+    """
+
+    name: str
+    seconds: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A caption and one clip for each system."""
+
+    name: str
+    caption: str
+    clips: tuple[Clip, ...]
+
+
+def sample_name(clip: str) -> str:
+    """File name, without suffix, of an evaluated clip's audio."""
+    return clip.replace("/", "_")
+
+
+def fetch_samples(table: Path, folders: Iterable[Path]) -> int:
+    """Copy audio and captions of a table's runs into ``<table>/samples/<row>-seed<seed>``; how many runs had some.
+
+    A run belongs to the table by its record's id. Of each row the lowest seed is heard, on the first ``PROMPTS``
+    evaluated pieces that have audio.
+
+    Raises:
+        UserError: a record is broken or a file cannot be written.
+    """
+    heard = {run["id"] for run in _first_seeds(read_records(table / "records"))}
+    fetched = 0
+    for folder in folders:
+        record = read_record(folder / "record.json")
+        files = _chosen(record, folder / SAMPLES)
+        if record["id"] not in heard or not files:
+            continue
+        target = table / SAMPLES / _folder(record)
+        if target.is_dir():
+            shutil.rmtree(target)
+        for file in files:
+            with atomic_path(target / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+        fetched += 1
+    return fetched
+
+
+def systems(table: Table) -> tuple[Row, ...]:
+    """The rows in the order of listening: references, then what was trained, then baselines."""
+    # A row without a record is one that is still to be trained.
+    return tuple(sorted(table.rows, key=lambda row: ORDER.index(row.kind or "trained")))
+
+
+def find_prompts(folder: Path, rows: Sequence[Row]) -> tuple[Prompt, ...]:
+    """The prompts that have audio below ``<folder>/samples``, in the order of evaluation, with a clip per row."""
+    samples = folder / SAMPLES
+    evaluated = next((row.records[0]["clips"] for row in rows if row.records), [])
+    prompts = []
+    for name in (sample_name(clip["id"]) for clip in evaluated):
+        clips = tuple(_clip(samples, row, name) for row in rows)
+        texts = [samples / f"{clip.name}.txt" for clip in clips if clip.seconds is not None]
+        if texts:
+            caption = next((text.read_text(encoding="utf-8").strip() for text in texts if text.is_file()), "")
+            prompts.append(Prompt(name, caption, clips))
+    return tuple(prompts)
+
+
+def _clip(samples: Path, row: Row, name: str) -> Clip:
+    if not row.records:
+        return Clip("", problem="not run yet")
+    folder = _folder(min(row.records, key=lambda record: record["seed"]))
+    place = f"{folder}/{name}"
+    path = samples / f"{place}.flac"
+    if not path.is_file():
+        kept = "of this prompt" if (samples / folder).is_dir() else "of this system"
+        return Clip(place, problem=f"no audio {kept} was kept")
+    try:
+        # The header of a truncated file is whole, so all of it is read.
+        audio_N, rate = soundfile.read(path)
+    except (soundfile.LibsndfileError, OSError):
+        audio_N, rate = (), 1
+    return Clip(place, len(audio_N) / rate) if len(audio_N) else Clip(place, problem="the audio file is damaged")
+
+
+def _first_seeds(records: Iterable[RunRecord]) -> list[RunRecord]:
+    first: dict[str, RunRecord] = {}
+    for record in records:
+        if record["row"] not in first or record["seed"] < first[record["row"]]["seed"]:
+            first[record["row"]] = record
+    return list(first.values())
+
+
+def _folder(record: RunRecord) -> str:
+    return f"{record['row']}-seed{record['seed']}"
+
+
+def _chosen(record: RunRecord, samples: Path) -> list[Path]:
+    """Audio and captions of the first crop of each of the first pieces."""
+    pieces: dict[str, Path] = {}
+    for clip in record["clips"]:
+        audio = samples / f"{sample_name(clip['id'])}.flac"
+        if clip["piece"] not in pieces and audio.is_file():
+            pieces[clip["piece"]] = audio
+    audio_files = list(pieces.values())[:PROMPTS]
+    texts = [audio.with_suffix(".txt") for audio in audio_files]
+    return [*audio_files, *(text for text in texts if text.is_file())]

@@ -1,0 +1,94 @@
+"""The listening page: a table and its audio as one static HTML page, for a browser without a network."""
+
+from collections.abc import Sequence
+from os.path import relpath
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from musicbench.study.listening import SAMPLES, Clip, Prompt
+from musicbench.study.markdown import caption, cell_text, heading, reading_notes
+from musicbench.study.sentence import trust_sentence
+from musicbench.study.spectrogram import COLOURS, HIGHEST, LOWEST, RANGE, draw_spectrograms, height_of
+from musicbench.study.table import Row, Table
+
+PICTURES = "spectrograms"
+TICKS = {100: "100", 1000: "1k", 10000: "10k"}
+
+
+def render_page(table: Table, rows: Sequence[Row], prompts: Sequence[Prompt], folder: Path, output: Path) -> str:
+    """The page as HTML text, to be written into ``output``; the same files give the same bytes.
+
+    Args:
+        rows: the systems, in the order of each prompt's clips.
+        folder: where the table's audio lies; the page refers to it by relative path.
+    """
+
+    def audio(clip: Clip) -> str:
+        return _address(folder / SAMPLES / f"{clip.name}.flac", output)
+
+    def picture(clip: Clip) -> str:
+        return _address(output / PICTURES / f"{clip.name}.png", output)
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters |= {"clock": _clock, "audio": audio, "picture": picture}
+    trained = any(record["kind"] == "trained" for record in table.records)
+    return environment.get_template("page.html").render(
+        spec=table.spec,
+        measured=caption(table.records),
+        trust=trust_sentence(table.records) if trained else "",
+        parts=_parts(table),
+        # These notes are Markdown, in which a star is escaped.
+        notes=[note.replace(r"\*", "*") for note in (*reading_notes(table), *table.notes)],
+        rows=rows,
+        prompts=prompts,
+        ticks=[(name, f"{100 * height_of(frequency):.1f}") for frequency, name in TICKS.items()],
+        colours=[to_hex(colormaps[COLOURS](i / 8)) for i in range(9)],
+        decibels=RANGE,
+        band=f"{LOWEST} Hz to {HIGHEST / 1000:g} kHz",
+    )
+
+
+def draw_pictures(prompts: Sequence[Prompt], folder: Path, output: Path) -> None:
+    """Draw the spectrograms that the page shows, each prompt on a scale of its own."""
+    for prompt in prompts:
+        names = [clip.name for clip in prompt.clips if clip.seconds is not None]
+        draw_spectrograms({folder / SAMPLES / f"{name}.flac": output / PICTURES / f"{name}.png" for name in names})
+
+
+def _parts(table: Table) -> list[dict[str, object]]:
+    """The groups of columns: heading, column headings, and a line of (cell, text) pairs for each row."""
+    parts: list[dict[str, object]] = []
+    start = 0
+    for name, columns in table.spec["columns"].items():
+        stop = start + len(columns)
+        lines = [
+            (
+                row,
+                [(cell, cell_text(cell, column)) for cell, column in zip(row.cells[start:stop], columns, strict=True)],
+            )
+            for row in table.rows
+        ]
+        parts.append({"name": name, "headings": [_unbroken(heading(column)) for column in columns], "lines": lines})
+        start = stop
+    return parts
+
+
+def _unbroken(name: str) -> str:
+    """A heading whose arrow stays with the last word."""
+    return "\N{NO-BREAK SPACE}".join(name.rsplit(" ", 1)) if name.endswith(("↓", "↑")) else name
+
+
+def _address(path: Path, output: Path) -> str:
+    """A relative URL, so that the folder can be moved, sent and opened from a disk."""
+    return quote(Path(relpath(path, output)).as_posix())
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
