@@ -43,24 +43,26 @@ def compose(name: str, argv: list[str]) -> DictConfig:
         UserError: an override names an unknown key, group or choice, its grammar is wrong, or its value is not
             what the key takes.
     """
+    folder = shipped_folder("conf")
     if any(a in ("-h", "--help") for a in argv):
         print(_help(name))
         raise SystemExit(0)
     try:
-        with initialize_config_dir(str(shipped_folder("conf")), version_base="1.3"):
+        with initialize_config_dir(str(folder), version_base="1.3"):
             config = hydra_compose(name, overrides=argv)
         OmegaConf.resolve(config)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(_explained(error, name)) from error
-    validate(plain(config), shipped(name))
+    choices = [override for override in argv if (folder / override.partition("=")[0]).is_dir()]
+    validate(plain(config), shipped(name, *choices))
     return config
 
 
 @cache
-def shipped(name: str) -> dict[str, Any]:
-    """The configuration without overrides, plain: what each value usually is."""
+def shipped(name: str, *choices: str) -> dict[str, Any]:
+    """The configuration with no overrides but choices of groups, plain: what each value usually is."""
     with initialize_config_dir(str(shipped_folder("conf")), version_base="1.3"):
-        return plain(hydra_compose(name))
+        return plain(hydra_compose(name, overrides=list(choices)))
 
 
 def run_configuration(folder: Path) -> DictConfig:

@@ -107,7 +107,7 @@ def _judge_originals(config: Any) -> None:
 
 def _originals(config: Any) -> Iterator[tuple[str, str, Any, int]]:
     """Original audio of the clips that the reference needs."""
-    from musicbench.data.manifest import read_audio
+    from musicbench.data.audio import read_audio
 
     for recording in _recordings(config):
         if recording.split in ("train", "test"):

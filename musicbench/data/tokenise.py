@@ -13,7 +13,8 @@ import torchaudio
 from tqdm import tqdm
 
 from musicbench.codecs.base import Codec
-from musicbench.data.manifest import Recording, read_audio, read_corpus
+from musicbench.data.audio import read_audio
+from musicbench.data.manifest import Recording, read_corpus
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
 from musicbench.files import atomic_path

@@ -141,6 +141,12 @@ def test_mistyped_overrides(refused, command, override, message):
     assert str(shipped_folder("conf")) not in line, "no places of this machine"
 
 
+def test_values_are_of_the_chosen_group(refused):
+    compose("prepare", ["corpus=recordings", "corpus.packages=[openclonk-data]"])
+    assert "corpus.packages=all must be a list" in refused("prepare", "corpus=recordings", "corpus.packages=all")
+    assert "corpus.folder=3 must be text" in refused("prepare", "corpus=recordings", "corpus.folder=3")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

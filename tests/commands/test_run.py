@@ -17,6 +17,7 @@ from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import BEST, LAST
 from musicbench.commands.fit import WallClock
 from musicbench.data.crops import evaluation_crops
+from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.study.records import read_record
 
