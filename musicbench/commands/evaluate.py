@@ -25,9 +25,10 @@ def main(argv: list[str]) -> int:
         folder = Path(config.run)
         if any(not argument.startswith(("run=", "trainer.threads=")) for argument in argv):
             raise UserError("run=FOLDER brings its own configuration; give no overrides but trainer.threads")
+        trained = run_configuration(folder)
         if not (folder / TRAINED).is_file():
             raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
-        print(f"record: {assess_run(Assembly(run_configuration(folder)), folder)}")
+        print(f"record: {assess_run(Assembly(trained), folder)}")
     else:
         print(f"record: {assess_baseline(argv) / RECORD}")
     return 0

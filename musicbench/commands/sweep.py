@@ -1,19 +1,19 @@
 """Run a sweep file here, one run after the other, and fill its table; finished runs are skipped."""
 
-import argparse
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 
 
 def main(argv: list[str]) -> int:
     """``musicbench sweep sweeps/patterns_10s.yaml --table results/patterns_10s``."""
-    parser = argparse.ArgumentParser(prog="musicbench sweep", description=__doc__)
+    parser = Parser(prog="musicbench sweep", description=__doc__)
     parser.add_argument("file", type=Path, help="W&B sweep file (method: grid)")
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of the run folders")
     parser.add_argument("--table", type=Path, metavar="FOLDER", help="folder with a table.yaml to fill")

@@ -79,10 +79,12 @@ def _find(pattern: str) -> Callable[..., Iterator[Position]]:
         function: Callable[..., Iterator[Position]] = getattr(patterns, pattern)
         return function
     module, _, name = pattern.rpartition(".")
+    unknown = (
+        f"unknown pattern {pattern!r}; choose one of {', '.join(PATTERNS)}, or package.module.function of your own"
+    )
+    if not module:
+        raise ValueError(unknown)
     try:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError, ValueError) as error:
-        known = ", ".join(PATTERNS)
-        raise ValueError(
-            f"unknown pattern {pattern!r}; choose one of {known}, or package.module.function of your own ({error})"
-        ) from None
+    except Exception as error:  # whatever a module of one's own does
+        raise ValueError(f"{unknown} ({type(error).__name__}: {error})") from error

@@ -154,6 +154,7 @@ def test_values_are_of_the_chosen_group(refused):
         ["plan", "os.getcwd", "--frames", "3"],
         ["plan", "os.environ", "--frames", "3"],
         ["plan", "os.path.join", "--frames", "3"],
+        ["plan", "delay", "--frames", "3", "--fraems", "3"],
         ["plan", "delay", "--frames", "1000000000"],
         ["plan", "delay", "--frames", "3", "--delays="],
         ["plan", "delay", "--frames", "3", "--delays=0,1,2,99999999999"],
