@@ -171,7 +171,9 @@ class Reference:
         except FileNotFoundError as error:
             raise UserError(f"no judge reference at {path}; make it with `musicbench prepare`") from error
         except Exception as error:  # zip, numpy and key errors all mean the same to a user
-            raise UserError(f"{path} is no readable judge reference; run `musicbench prepare` again") from error
+            raise UserError(
+                f"{path} is no readable judge reference; restore it, or delete it and run `musicbench prepare`"
+            ) from error
 
     def original(self, clip_id: str, start_second: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
         """The original's (embeddings [W, D], logits [W, C]) of the windows within a crop of a test clip.

@@ -47,7 +47,9 @@ def read_record(path: Path | str) -> RunRecord:
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a whole JSON record ({error}); restore it or evaluate the run again") from error
+        raise UserError(
+            f"{path} is not a whole JSON record ({error}); restore it, or delete it and evaluate again"
+        ) from error
     _validate(content, str(path))
     return cast(RunRecord, content)
 

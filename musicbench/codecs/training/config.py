@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 
+from musicbench.errors import UserError
+
+ABOVE_ZERO = (
+    "sample_rate", "filters", "dimension", "levels", "codebook_size", "crop_seconds", "batch", "steps", "max_minutes",
+    "learning_rate", "workers", "validate_every", "checkpoint_every", "validation_clips", "validation_seconds",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class CodecTrainingConfig:
@@ -59,6 +66,11 @@ class CodecTrainingConfig:
     checkpoint_every: int = 300
     validation_clips: int = 12
     validation_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ABOVE_ZERO:
+            if not getattr(self, name) > 0:
+                raise UserError(f"codec_training.{name}={getattr(self, name)} must be above 0")
 
     @property
     def hop(self) -> int:

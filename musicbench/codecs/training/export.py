@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from transformers import EncodecModel
 
 from musicbench.files import atomic_path, sha256_file
@@ -18,7 +18,7 @@ def export_codec(model: EncodecModel, folder: Path, card: dict[str, Any]) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     with atomic_path(folder / "model.safetensors") as path:
-        save_file(weights, path, metadata={"format": "pt"})
+        path.write_bytes(save(weights, metadata={"format": "pt"}))
     config = model.config.to_diff_dict() | {"architectures": ["EncodecModel"], "dtype": "float16"}
     write_json(folder / "config.json", config)
     described = {"parameters": parameter_count(model), "sha256": sha256_file(folder / "model.safetensors")}
