@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: store, codec, caption states, model, judge."""
+"""From a configuration to the parts of a run: store, codec, caption states, model, judges."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +16,11 @@ from musicbench.commands.identity import run_folder, run_id
 from musicbench.data.stages import Stage, stages
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
+from musicbench.evaluation.clap_mini.judge import ClapMini
 from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.reference import Reference
+from musicbench.text.encoder import TextEncoder, TransformersEncoder
+from musicbench.text.table import CaptionTable, caption_table
 
 ASSETS = Path(musicbench.__file__).parent / "assets"
 # Its bars for weights that load in a blink would hide ours.
@@ -55,17 +58,45 @@ class Assembly:
         return instantiated(self.config.text)
 
     @cached_property
-    def captions(self) -> Any:
+    def captions(self) -> CaptionTable:
         """States of all captions of the store, computed once and cached."""
-        from musicbench.text.table import caption_table
+        return self._states_by(self.encoder)
 
+    def _states_by(self, encoder: TextEncoder) -> CaptionTable:
         texts = [caption for clip in self.store.clips for caption in clip.captions]
-        return caption_table(texts, self.encoder, Path(self.config.cache) / "text")
+        return caption_table(texts, encoder, Path(self.config.cache) / "text")
 
     @cached_property
     def judge(self) -> MusiCNN:
         """The bundled judge."""
         return MusiCNN(device=device())
+
+    @cached_property
+    def clap(self) -> ClapMini | None:
+        """The text-audio judge; None where the configuration wants none."""
+        name = self.config.evaluation.clap_mini
+        if name is None:
+            return None
+        return ClapMini(ASSETS / "clap_mini" if name == "embedded" else Path(name))
+
+    @cached_property
+    def clap_encoder(self) -> TextEncoder:
+        """The text encoder that the text-audio judge was trained on; the run's own if it is the same."""
+        assert self.clap is not None
+        if self.encoder.sha256 == self.clap.text_sha256:
+            return self.encoder
+        encoder = TransformersEncoder(self.clap.text_id)
+        if encoder.sha256 != self.clap.text_sha256:
+            raise UserError(
+                f"clap_mini was trained on other weights of {self.clap.text_id} than those installed; "
+                "train it again with `musicbench prepare stages=[clap]`"
+            )
+        return encoder
+
+    @cached_property
+    def clap_captions(self) -> CaptionTable:
+        """States of all captions of the store for the text-audio judge."""
+        return self.captions if self.clap_encoder is self.encoder else self._states_by(self.clap_encoder)
 
     @cached_property
     def reference(self) -> Reference:
@@ -88,6 +119,8 @@ class Assembly:
             "reference": self.reference.sha256,
             "text": self.encoder.sha256,
         }
+        if self.clap is not None:
+            contents["clap_mini"] = self.clap.sha256
         # The precision that "auto" means here changes numbers; where the run is computed does not.
         config = {**self.plain, "trainer": {**self.plain["trainer"], "precision": self.precision}}
         return run_id(config, contents)

@@ -18,7 +18,7 @@ from musicbench.commands.samples import keep_original, keep_sample
 from musicbench.commands.systems import ProbabilisticSystem
 from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.module import crop_codes
-from musicbench.evaluation.evaluate import audio_metrics, judge_clips, original_judgements
+from musicbench.evaluation.evaluate import Judgement, audio_metrics, judge_clips, original_judgements
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.rtf import measure_speed
 from musicbench.study.environment import environment
@@ -71,11 +71,15 @@ class HeldOut:
         self.pieces = [crop.piece for crop in self.crops]
         self.codes_NKT = crop_codes(run.store, self.crops)
         self.frames = self.codes_NKT.shape[2]
+        if run.clap is not None:
+            run.clap.require_use(run.judge.sha256)
+            _ = run.clap_encoder  # a missing one, too, is told before anything is trained
 
     def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
         """The record's protocol: everything that changes a metric's value."""
         run, settings = self.run, self.run.config.evaluation
         judge, reference = run.judge, run.reference
+        clap = {"clap_mini": run.clap.facts()} if run.clap is not None else {}
         return {
             "split": settings.split,
             "clips": len(self.crops),
@@ -94,6 +98,7 @@ class HeldOut:
                 "windows": reference.windows,
                 "sha256": reference.sha256,
             },
+            **clap,
             "tokens_sha256": run.store.card["codes_sha256"],
             "sampling": sampling,
         }
@@ -124,7 +129,7 @@ def assess_codes(held: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings
     """Audio metrics of given codes, one clip per crop; some clips are kept to listen to."""
     run = held.run
     judgements = judge_clips(run.judge, _decoded(held, codes_NKT, folder), run.codec.sample_rate)
-    found.metrics |= audio_metrics(judgements, held.crops, run.store.frame_rate, run.judge, run.reference)
+    found.metrics |= _heard(held, judgements)
     return found
 
 
@@ -133,9 +138,20 @@ def assess_originals(held: HeldOut, folder: Path) -> Findings:
     run, settings = held.run, held.run.config.evaluation
     for crop in held.crops[: settings.samples]:
         keep_original(folder, crop, Path(settings.originals), run.store.frame_rate)
-    judgements = original_judgements(run.reference, held.crops, run.store.frame_rate)
+    return Findings(_heard(held, original_judgements(run.reference, held.crops, run.store.frame_rate)))
+
+
+def _heard(held: HeldOut, judgements: Sequence[Judgement]) -> dict[str, Any]:
+    """FAD and KLD, and how well the clips fit their captions and those of other pieces."""
+    run = held.run
     metrics = audio_metrics(judgements, held.crops, run.store.frame_rate, run.judge, run.reference)
-    return Findings(metrics)
+    if run.clap is not None:
+        embeddings = [judgement.embeddings_WD for judgement in judgements]
+        others = shuffled_captions(held.captions, held.pieces)
+        for name, captions in (("clap_mini", held.captions), ("clap_mini_shuffled", others)):
+            scores_N = run.clap.score(run.judge.sha256, embeddings, *run.clap_captions.batch(captions))
+            metrics[name] = _per_clip(scores_N)
+    return metrics
 
 
 def record(held: HeldOut, found: Findings, facts: Facts, identity: str, folder: Path) -> Path:

@@ -16,7 +16,7 @@ _NEUTRAL_KEYS = {
     "training": ("save_every", "max_nonfinite"),
     "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads"),
     "data": ("workers", "store"),
-    "evaluation": ("samples", "originals"),
+    "evaluation": ("samples", "originals", "clap_mini"),
 }
 
 
@@ -25,7 +25,7 @@ def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
 
     Args:
         config: resolved, plain.
-        contents: hashes of the data, codec, judge and text encoder.
+        contents: hashes of the data, codec, judges and text encoder.
     """
     kept = recorded_config(config)
     for key in ("row", *_HASHED_BY_CONTENT):

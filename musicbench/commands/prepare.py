@@ -1,4 +1,4 @@
-"""Build a corpus, the mini codec, the token store and the judge's reference; or tokenise your own music."""
+"""Build a corpus, the mini codec, the token store and the judges; or tokenise your own music."""
 
 import shlex
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 from musicbench.errors import UserError
 
-STAGES = ("corpus", "codec", "tokens", "reference")
+STAGES = ("corpus", "codec", "tokens", "reference", "clap")
 
 
 def main(argv: list[str]) -> int:
@@ -30,6 +30,8 @@ def main(argv: list[str]) -> int:
         _tokenise(config, command)
     if "reference" in stages:
         _judge_originals(config)
+    if "clap" in stages:
+        _train_clap(config, command)
     return 0
 
 
@@ -103,6 +105,23 @@ def _judge_originals(config: Any) -> None:
         return
     build_reference(MusiCNN(), _originals(config), path)
     print(f"judge reference: {path}")
+
+
+def _train_clap(config: Any, command: str) -> None:
+    from musicbench.commands.clap import train_and_describe
+    from musicbench.commands.config import instantiated
+    from musicbench.evaluation.clap_mini.judge import ClapMini
+
+    folder = train_and_describe(
+        instantiated(config.clap_training), _recordings(config), Path(config.clap_output), command
+    )
+    print(f"clap_mini: {folder} (use it with evaluation.clap_mini={folder})")
+    for name, found in ClapMini(folder).test.items():
+        print(
+            f"  {name.replace('_', ' ')}, {len(found.ranks)} test pieces: "
+            f"R@1 {found.recall(1):.3f} (chance {found.chance(1):.3f}), "
+            f"R@10 {found.recall(10):.3f} (chance {found.chance(10):.3f})"
+        )
 
 
 def _originals(config: Any) -> Iterator[tuple[str, str, Any, int]]:

@@ -45,6 +45,8 @@ EXAMPLES: dict[str, Any] = {
     "system": "unigram",
     "manifest": "my/music.jsonl",
 }
+# Null says that there shall be none, although the shipped configuration has one.
+_OPTIONAL = ("evaluation.clap_mini",)
 # Their keys are those of whatever class is chosen there.
 _FREE = ("logger",)
 
@@ -77,7 +79,7 @@ def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:
 def _check_kinds(given: dict[str, Any], usual: dict[str, Any], prefix: str) -> None:
     for key, normal in usual.items():
         name = f"{prefix}{key}"
-        if name in _FREE or (normal is None and given.get(key) is None):
+        if name in _FREE or (given.get(key, normal) is None and (normal is None or name in _OPTIONAL)):
             continue
         if key not in given:
             raise UserError(f"{name} is missing from the configuration; give it a value")

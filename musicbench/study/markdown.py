@@ -146,4 +146,22 @@ def reading_notes(table: Table) -> list[str]:
         notes.append("Bold: best value among the trained rows, whether or not the difference is certain.")
     if any(column["key"] == "metrics.fad" for column in table.columns):
         notes.append("FAD of so few clips is biased upward, alike in all rows; read it against the reference rows.")
+    if any("clap_mini" in column["key"] for column in table.columns):
+        notes.append(_clap_note(table.records))
     return notes
+
+
+def _clap_note(records: Sequence[RunRecord]) -> str:
+    """What clap_mini is, and how well it retrieves; the records of a table share the protocol."""
+    note = (
+        "FAD, KLD and clap_mini share one network: clap_mini, a small text-audio judge trained by musicbench, hears "
+        "through the embeddings that FAD compares. It is not CLAP; its cosines compare rows of one table only"
+    )
+    clap = records[0]["protocol"].get("clap_mini") if records else None
+    if clap is None:
+        return f"{note}."
+    retrieval = "; ".join(
+        f"{name.replace('_', ' ')} R@1 {recall['1']:.0%}, R@10 {recall['10']:.0%}"
+        for name, recall in {**clap["recall"], "chance": clap["chance"]}.items()
+    )
+    return f"{note}. Its retrieval among {clap['pieces']} held-out pieces ({clap['sha256'][:8]}): {retrieval}."

@@ -13,7 +13,7 @@ from musicbench.study.statistics import Estimate, Floats, interval, paired_inter
 # Metrics that are distances: an interval of their value does not reach below zero.
 DISTANCES = ("metrics.fad",)
 # Column keys that are no field of a record but follow from several.
-DERIVED = ("caption_gain", "train_validation_gap")
+DERIVED = ("caption_gain", "clap_mini_gain", "train_validation_gap")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,10 @@ def paired_difference(row: Quantity, reference: Quantity, pieces_N: Sequence[str
 
 def _of_record(record: RunRecord, key: str) -> Quantity | None:
     if key == "caption_gain":
-        return _caption_gain(record)
+        # Bits per frame that the true caption saves.
+        return _difference(record, "bits_per_frame_shuffled", "bits_per_frame")
+    if key == "clap_mini_gain":
+        return _difference(record, "clap_mini", "clap_mini_shuffled")
     if key == "train_validation_gap":
         training = record["training"]
         if training is None:
@@ -113,13 +116,12 @@ def _of_metric(metric: Metric) -> Quantity | None:
     )
 
 
-def _caption_gain(record: RunRecord) -> Quantity | None:
-    """Bits per frame that the true caption saves over a caption of another clip, per clip."""
-    own = _of_record(record, "metrics.bits_per_frame")
-    shuffled = _of_record(record, "metrics.bits_per_frame_shuffled")
-    if own is None or shuffled is None or own.clips is None or shuffled.clips is None:
+def _difference(record: RunRecord, more: str, less: str) -> Quantity | None:
+    """One metric minus another, per clip: what true captions gain over those of other clips."""
+    one, other = _of_record(record, f"metrics.{more}"), _of_record(record, f"metrics.{less}")
+    if one is None or other is None or one.clips is None or other.clips is None:
         return None
-    return Quantity(shuffled.value - own.value, seeds=1, clips=shuffled.clips - own.clips)
+    return Quantity(one.value - other.value, seeds=1, clips=one.clips - other.clips)
 
 
 def _keep(pieces_N: Sequence[str], kept: Any) -> list[str]:

@@ -72,8 +72,25 @@ class Reference(TypedDict):
     sha256: str
 
 
+class TextAudioJudge(TypedDict):
+    """clap_mini by content, and its retrieval among held-out pieces beside chance.
+
+    ``chance`` is keyed by k of R@k, "1" and "10"; ``recall`` by direction, "text_to_audio" and
+    "audio_to_text", then by k.
+    """
+
+    id: str
+    sha256: str
+    pieces: int
+    chance: dict[str, float]
+    recall: dict[str, dict[str, float]]
+
+
 class Protocol(TypedDict):
-    """How the run was evaluated; two runs may stand in one table only if this agrees."""
+    """How the run was evaluated; two runs may stand in one table only if this agrees.
+
+    ``clap_mini`` is absent where no such score was made.
+    """
 
     split: str
     clips: int
@@ -83,6 +100,7 @@ class Protocol(TypedDict):
     codec: Codec
     judge: Judge
     reference: Reference
+    clap_mini: NotRequired[TextAudioJudge]
     tokens_sha256: str
     sampling: dict[str, object] | None
 

@@ -53,7 +53,9 @@ def _widest(trained: Sequence[RunRecord]) -> tuple[float, str, str] | None:
     for row in dict.fromkeys(record["row"] for record in trained):
         records = [record for record in trained if record["row"] == row]
         pieces_N = [clip["piece"] for clip in records[0]["clips"]]
-        for name in sorted({name for record in records for name in record["metrics"]}):
+        names = {name for record in records for name in record["metrics"]}
+        # A cosine has no zero from which a share of it could be told.
+        for name in sorted(name for name in names if not name.startswith("clap_mini")):
             key = f"metrics.{name}"
             own = quantity(records, key)
             ends = None if own is None else estimate(own, key, pieces_N)

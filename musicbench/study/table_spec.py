@@ -25,9 +25,9 @@ class ColumnSpec(TypedDict):
     """A table column.
 
     ``key`` is a path into the record (``metrics.fad``, ``plan.steps``, ``speed.1.rtf``) or a derived
-    quantity (``caption_gain``, ``train_validation_gap``). With ``difference`` the column shows the paired
-    difference to the reference row. Shown numbers are divided by ``divide_by``, to print millions or
-    minutes.
+    quantity (``caption_gain``, ``clap_mini_gain``, ``train_validation_gap``). With ``difference`` the column
+    shows the paired difference to the reference row. Shown numbers are divided by ``divide_by``, to print
+    millions or minutes.
     """
 
     key: str

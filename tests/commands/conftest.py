@@ -87,8 +87,27 @@ class StubJudge:
 
 @pytest.fixture
 def tiny_overrides(make_token_store, tmp_path: Path) -> list[str]:
-    """Overrides of a four-step training on the tiny store, below the test's folder."""
-    return [f"data.store={make_token_store()}", f"output={tmp_path}", f"cache={tmp_path / 'cache'}", *TINY]
+    """Overrides of a four-step training on the tiny store, below the test's folder; without clap_mini."""
+    places = [f"data.store={make_token_store()}", f"output={tmp_path}", f"cache={tmp_path / 'cache'}"]
+    return [*places, "evaluation.clap_mini=null", *TINY]
+
+
+@pytest.fixture
+def make_clap(tmp_path: Path) -> Callable[..., Path]:
+    """``make_clap(found=45)`` -> folder of an untrained clap_mini for stubs; its card says how many of 45 it found."""
+    from musicbench.evaluation.clap_mini.judge import write_clap
+    from musicbench.evaluation.clap_mini.network import ClapNetwork
+    from musicbench.evaluation.clap_mini.retrieval import DIRECTIONS, Retrieval
+
+    def make(found: int = 45, judge: str = "7" * 64, text: str = StubEncoder.sha256) -> Path:
+        torch.manual_seed(0)
+        network = ClapNetwork(audio_features=3, text_features=StubEncoder.dim, hidden=8, dim=4, dropout=0.0)
+        outcome = Retrieval((1,) * found + (45,) * (45 - found), (1,) * 45, 45)
+        identity = {"judge": {"id": "stub", "sha256": judge}, "text": {"id": "minilm", "sha256": text}}
+        test = {name: outcome.figures() for name in DIRECTIONS}
+        return write_clap(tmp_path / f"clap-{found}", network, {**identity, "network": network.sizes, "test": test})
+
+    return make
 
 
 @pytest.fixture
@@ -106,8 +125,8 @@ def make_run(tiny_overrides: list[str]) -> Callable[..., object]:
 
 
 @pytest.fixture
-def overrides(tiny_overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Overrides of a tiny run whose codec, judge and text encoder are stubs; the store has a judge reference."""
+def overrides(tiny_overrides: list[str], make_clap: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Overrides of a tiny run whose codec, judges and text encoder are stubs; the store has a judge reference."""
     from musicbench.commands.assemble import REFERENCE_FILE, Assembly
     from musicbench.data.store import TokenStore
     from musicbench.evaluation.reference import build_reference
@@ -122,7 +141,7 @@ def overrides(tiny_overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> lis
         for clip in store.clips
     ]
     build_reference(judge, originals, folder / REFERENCE_FILE)
-    return [*tiny_overrides, *EVALUATION]
+    return [*tiny_overrides, *EVALUATION, f"evaluation.clap_mini={make_clap()}"]
 
 
 _trained: list[Path] = []

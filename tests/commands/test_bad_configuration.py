@@ -97,7 +97,8 @@ def test_what_is_shipped_is_valid(name):
 @pytest.mark.parametrize(
     ("key", "value"),
     [("data.seconds", 3), ("row", 5), ("trainer.threads", 2), ("pattern.delays", [0, 0, 1, 1]), ("seed", 2**32 - 1),
-     ("optimiser.clip_norm", 0), ("evaluation.speed_batches", []), ("trainer.devices", -1)],
+     ("optimiser.clip_norm", 0), ("evaluation.speed_batches", []), ("evaluation.clap_mini", None),
+     ("trainer.devices", -1)],
 )  # fmt: skip
 def test_values_at_the_edge_are_taken(key, value):
     validate(changed(key, value), shipped("train"))

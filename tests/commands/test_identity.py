@@ -10,7 +10,7 @@ from musicbench.commands import identity
 from musicbench.commands.config import compose, plain
 from musicbench.commands.identity import recorded_config, row_label, run_folder, run_id
 
-CONTENTS = {"tokens": "a", "clips": "b", "codec": "c", "judge": "d", "reference": "e", "text": "f"}
+CONTENTS = {"tokens": "a", "clips": "b", "codec": "c", "judge": "d", "reference": "e", "text": "f", "clap_mini": "g"}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def changed(config: dict, key: str, value) -> dict:
         ("data.workers", 4),
         ("data.store", "the/same/tokens/elsewhere"),
         ("evaluation.samples", 0),
+        ("evaluation.clap_mini", "the/same/judge/elsewhere"),
         ("evaluation.originals", "elsewhere"),
         ("codec.name_or_folder", "the/same/codec/elsewhere"),
         ("text.source", "the/same/encoder/elsewhere"),
@@ -103,7 +104,7 @@ def test_recorded_configuration_names_no_place(config):
         "trainer": {"accelerator", "devices", "num_nodes", "strategy", "threads"},
         "data": {"store", "workers"},
         "training": {"save_every", "max_nonfinite"},
-        "evaluation": {"samples", "originals"},
+        "evaluation": {"samples", "originals", "clap_mini"},
     }
     for group, keys in places.items():
         assert set(config[group]) - set(recorded[group]) == keys

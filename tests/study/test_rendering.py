@@ -58,6 +58,30 @@ def test_markdown_is_a_grid_with_a_caption_that_tells_the_protocol(spec: Any, re
     assert "Each trained row is one training seed" in text
 
 
+def test_a_table_with_clap_mini_says_what_it_is(spec: Any, records: list[RunRecord]) -> None:
+    assert "clap_mini" not in render_markdown(build_table(spec, records))
+    spec["columns"]["Quality"].append({"key": "metrics.clap_mini", "label": "clap_mini"})
+    assert "FAD, KLD and clap_mini share one network" in render_markdown(build_table(spec, records))
+    for record in records:
+        recall = {"text_to_audio": {"1": 0.4, "10": 0.84}, "audio_to_text": {"1": 0.36, "10": 0.8}}
+        figures = {"pieces": 45, "chance": {"1": 1 / 45, "10": 10 / 45}, "recall": recall}
+        record["protocol"]["clap_mini"] = {"id": "clap_mini", "sha256": "c1a9" * 16, **figures}  # type: ignore[typeddict-item]
+    text = render_markdown(build_table(spec, records))
+    assert (
+        "retrieval among 45 held-out pieces (c1a9c1a9): text to audio R@1 40%, R@10 84%; "
+        "audio to text R@1 36%, R@10 80%; chance R@1 2%, R@10 22%."
+    ) in text
+    assert "CLAP" not in text.replace("It is not CLAP", "")
+
+
+def test_the_sentence_takes_no_share_of_a_cosine(records: list[RunRecord]) -> None:
+    before = trust_sentence(records)
+    for record in records:
+        values = np.random.default_rng(0).normal(0, 1, len(record["clips"]))
+        record["metrics"]["clap_mini"] = {"value": values.mean(), "per_clip": values}  # type: ignore[typeddict-item]
+    assert trust_sentence(records) == before
+
+
 def test_a_table_without_records_renders(spec: Any) -> None:
     text = render_markdown(build_table(spec, []))
     assert "There is no record yet." in text

@@ -45,6 +45,23 @@ def test_values_and_intervals_are_those_of_the_records(spec: Any, records: list[
     assert cell(table, "parallel", "Δ FAD").value == pytest.approx(2.5)
 
 
+def test_clap_mini_and_its_gain(spec: Any, records: list[RunRecord]) -> None:
+    own, other = np.linspace(0.3, 0.5, 24), np.linspace(0.1, 0.2, 24)
+    flat = next(record for record in records if record["row"] == "flat")
+    for name, values in (("clap_mini", own), ("clap_mini_shuffled", other)):
+        flat["metrics"][name] = {"value": values.mean(), "per_clip": values}
+    spec["columns"]["Quality"] += [
+        {"key": "metrics.clap_mini", "label": "clap_mini"},
+        {"key": "clap_mini_gain", "label": "gain"},
+    ]
+    table = build_table(spec, records)
+    pieces = [clip["piece"] for clip in records[0]["clips"]]
+    for label, values in (("clap_mini", own), ("gain", own - other)):
+        found, expected = cell(table, "flat", label), interval(values, pieces)
+        assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+        assert cell(table, "delay", label).state == "absent", "a record from before has none"
+
+
 def test_fad_difference_is_paired_by_replicate(spec: Any, records: list[RunRecord]) -> None:
     table = build_table(spec, records)
     own, reference = cell(table, "flat", "FAD"), cell(table, "delay", "FAD")

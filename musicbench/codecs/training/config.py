@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from musicbench.errors import UserError
+from musicbench.errors import require_above_zero
 
 ABOVE_ZERO = (
     "sample_rate", "filters", "dimension", "levels", "codebook_size", "crop_seconds", "batch", "steps", "max_minutes",
@@ -68,9 +68,7 @@ class CodecTrainingConfig:
     validation_seconds: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ABOVE_ZERO:
-            if not getattr(self, name) > 0:
-                raise UserError(f"codec_training.{name}={getattr(self, name)} must be above 0")
+        require_above_zero("codec_training", self, ABOVE_ZERO)
 
     @property
     def hop(self) -> int:

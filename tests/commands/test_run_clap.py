@@ -1,0 +1,116 @@
+"""clap_mini in a run: scores in the record, and refusals before anything is trained."""
+
+import numpy as np
+import pytest
+import torch
+
+from musicbench.commands import assess
+from musicbench.commands.assemble import REFERENCE_FILE
+from musicbench.data.crops import evaluation_crops
+from musicbench.errors import UserError
+from musicbench.evaluation.likelihood import shuffled_captions
+from musicbench.evaluation.reference import Reference, build_reference
+from musicbench.study.records import read_record
+
+
+class StubJudge:
+    """Windows of 3 s every second; the outputs are loudnesses within the window."""
+
+    id, sha256, sample_rate, window_seconds, hop_seconds, labels = "stub", "7" * 64, 100, 3.0, 1.0, ("a", "b", "c")
+
+    def __call__(self, audio_BN, sample_rate):
+        from musicbench.evaluation.judges import JudgeOutput
+
+        windows_BWN = audio_BN.unfold(1, 3 * sample_rate, sample_rate)
+        loud = torch.stack([part.square().mean(-1) for part in windows_BWN.chunk(3, dim=-1)], dim=-1)
+        return JudgeOutput(loud, 10 * loud)
+
+
+class StubCodec:
+    id, sha256 = "stub", "0" * 64
+
+
+@pytest.fixture
+def make_judged(make_run, make_clap):
+    """``make_judged(*overrides)`` -> Assembly with stubs, on a store with a judge reference."""
+
+    def make(*overrides: str):
+        run = make_run("evaluation.seconds=4", *overrides)
+        run.__dict__.update(judge=StubJudge(), codec=StubCodec())
+        path = run.store.folder / REFERENCE_FILE
+        if not path.is_file():
+            noise = torch.Generator().manual_seed(0)
+            clips = [(c.id, c.split, torch.rand(800, generator=noise), 100) for c in run.store.clips]
+            build_reference(run.judge, clips, path)
+        return run
+
+    return make
+
+
+def test_scores_of_originals_are_those_of_the_reference(make_judged, make_clap, tmp_path):
+    run = make_judged(f"evaluation.clap_mini={make_clap()}")
+    held = assess.HeldOut(run)
+    path = assess.record(
+        held, assess.assess_originals(held, tmp_path), assess.Facts("reference"), run.identity, tmp_path
+    )
+    record = read_record(path)
+    crops = evaluation_crops(run.store, "test", 4.0, 2)
+    reference = Reference.open(run.store.folder / REFERENCE_FILE)
+    captions = [crop.caption for crop in crops]
+    for name, texts in (
+        ("clap_mini", captions),
+        ("clap_mini_shuffled", shuffled_captions(captions, [crop.piece for crop in crops])),
+    ):
+        for crop, text, score in zip(crops, texts, record["metrics"][name]["per_clip"], strict=True):
+            second = round(crop.start_frame / run.store.frame_rate)
+            windows = [reference.original(crop.clip, second, 4.0)[0]]
+            heard, said = run.clap.audio(windows), run.clap.text(*run.captions.batch([text]))
+            assert score == pytest.approx(float((heard * said).sum()), abs=1e-5)
+    assert np.ptp(record["metrics"]["clap_mini"]["per_clip"]) > 1e-4
+    stated = record["protocol"]["clap_mini"]
+    assert (stated["sha256"], stated["pieces"]) == (run.clap.sha256, 45)
+    assert stated["recall"]["audio_to_text"] == {"1": 1.0, "10": 1.0}
+
+
+def test_without_clap_mini(make_judged, tmp_path):
+    run = make_judged()
+    held = assess.HeldOut(run)
+    found = assess.assess_originals(held, tmp_path)
+    assert set(found.metrics) == {"fad", "kld"}
+    assert "clap_mini" not in held.protocol(None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"found": 29}, "not trusted to score"), ({"judge": "8" * 64}, "was trained on judge 888888888888")],
+)
+def test_refused_before_anything_is_trained(make_judged, make_clap, options, message):
+    run = make_judged(f"evaluation.clap_mini={make_clap(**options)}")
+    with pytest.raises(UserError, match=message):
+        assess.HeldOut(run)
+
+
+def test_its_weights_are_part_of_a_runs_identity(make_judged, make_clap):
+    without = make_judged().identity
+    one, other = (make_judged(f"evaluation.clap_mini={make_clap(found=found)}") for found in (45, 44))
+    assert one.clap.sha256 == other.clap.sha256 and one.identity == other.identity != without
+    one.clap.sha256 = "d" * 64
+    del one.__dict__["identity"]
+    assert one.identity not in (other.identity, without)
+
+
+def test_another_conditioning_encoder_leaves_it_its_own(make_judged, make_clap, monkeypatch):
+    clap_encoder = type(make_judged().encoder)()
+    clap_encoder.sha256 = "6" * 64
+    monkeypatch.setattr("musicbench.commands.assemble.TransformersEncoder", lambda name: clap_encoder)
+    run = make_judged(f"evaluation.clap_mini={make_clap(text='6' * 64)}")
+    assert run.clap_captions is not run.captions
+    assert clap_encoder.captions, "it was asked"
+    other = make_judged(f"evaluation.clap_mini={make_clap(found=44, text='9' * 64)}")
+    with pytest.raises(UserError, match="other weights of minilm"):
+        assess.HeldOut(other)
+
+
+def test_a_folder_without_one_is_a_users_mistake(make_judged):
+    with pytest.raises(UserError, match="no clap_mini in nowhere"):
+        _ = make_judged("evaluation.clap_mini=nowhere").identity
