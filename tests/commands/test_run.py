@@ -1,4 +1,4 @@
-"""A run from command to record, on tiny parts: train, evaluate, generate, sweep."""
+"""A run from command to record, on tiny parts: train, evaluate, generate."""
 
 import json
 import math
