@@ -16,13 +16,13 @@ $(READY): pyproject.toml requirements.lock
 	free=$$(df -Pk . | awk 'NR == 2 {print int($$4 / 1048576)}'); \
 	[ -d $(VENV)/lib ] || [ "$$free" -ge $(NEEDED_GB) ] \
 	  || fail "$(NEEDED_GB) GB of disk are needed here, $$free GB are free"; \
-	"$(PYTHON)" -m venv $(VENV) >/dev/null 2>&1 \
-	  || fail "python cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"; \
+	said=$$("$(PYTHON)" -m venv $(VENV) 2>&1) \
+	  || fail "python cannot make $(VENV) ($$(tail -1 <<<"$$said")); make room there, or on Debian or Ubuntu: apt install python3-venv"; \
 	echo "installing into $(VENV) (a few minutes; log: $(VENV)/setup.log)"; \
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements.lock >$(VENV)/setup.log 2>&1 \
 	  && $(VENV)/bin/python -m pip install --disable-pip-version-check --no-deps -e . >>$(VENV)/setup.log 2>&1 \
 	  || { if grep -qi 'no space left' $(VENV)/setup.log; then fail "the disk is full"; \
-	       elif grep -qiE 'connection|resolve|timed out|Network' $(VENV)/setup.log; then \
+	       elif grep -qiE 'connection|resolve|timed out|network|from versions: none' $(VENV)/setup.log; then \
 	         fail "the package index cannot be reached; check the network or pip's index settings"; \
 	       else fail "$$(grep -i error $(VENV)/setup.log | tail -1) (see $(VENV)/setup.log)"; fi; }
 	@touch $@

@@ -7,7 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from musicbench.errors import UserError
+from musicbench.errors import UserError, did_you_mean
 
 COMMANDS = ("demo", "prepare", "train", "generate", "evaluate", "sweep", "table", "plan")
 
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
-        return _fail(f"unknown command {name!r}; choose one of {', '.join(COMMANDS)}")
+        return _fail(f"unknown command {name!r}, choose one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     # Hub libraries retry for minutes when there is no hub; the tokenizer's threads warn after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.path.append(os.getcwd())  # a pattern of one's own lies there
@@ -34,6 +34,13 @@ def main(argv: list[str] | None = None) -> int:
         # The reader of a pipe has seen enough; point stdout away so that the interpreter's last flush is silent.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a disk, a folder or a network that does not do what it is asked
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(
+            f"{place}{error.strerror or error}; check that the file is there, the folder writable, the disk free"
+        )
+    except MemoryError as error:
+        return _fail(f"out of memory ({error}); choose smaller sizes")
     except KeyboardInterrupt:
         print("\nmusicbench: interrupted; the same command goes on where it was", file=sys.stderr)
         return 130

@@ -25,17 +25,36 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; free space or choose another folder") from error
+        raise _cannot_write(path, error) from error
     temporary = Path(name)
     try:
-        yield temporary
-        # mkstemp files are private; results are meant to be read by others.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; free space or choose another folder") from error
+        with writing(path, temporary):
+            yield temporary
+            # mkstemp files are private; results are meant to be read by others.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, temporary: Path) -> Iterator[None]:
+    """Within, the system's errors are about writing ``path``, unless they name files outside of ``temporary``.
+
+    Raises:
+        UserError: the disk is full, or the like. An error of a file that was read meanwhile stays what it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = [Path(str(name)) for name in (error.filename, error.filename2) if name is not None]
+        if named and not any(name.is_relative_to(temporary) for name in named):
+            raise
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder")
 
 
 def _umask() -> int:

@@ -49,3 +49,21 @@ def make_token_store(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """``refused("train", "seed=x")`` -> the one line that the command ends with, having failed with code 2."""
+
+    from musicbench import cli
+
+    def run(*arguments: object) -> str:
+        capfd.readouterr()
+        code = cli.main([str(argument) for argument in arguments])
+        # A progress bar may stand before it, and warnings.
+        lines = [line for line in capfd.readouterr().err.splitlines() if "error" in line.lower() or "raceback" in line]
+        assert (code, len(lines)) == (2, 1), lines
+        assert lines[0].startswith("musicbench: error: "), lines
+        return lines[0].removeprefix("musicbench: error: ")
+
+    return run

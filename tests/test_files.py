@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def test_full_disk_is_one_line(tmp_path):
     with pytest.raises(UserError, match=message), atomic_path(tmp_path / "a.txt"):
         raise OSError(28, "No space left on device")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_cannot_be_read_is_not_blamed_on_writing(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(FileNotFoundError, match="source"), atomic_path(tmp_path / "a.txt") as temporary:
+        shutil.copyfile(tmp_path / "source", temporary)
+    assert os.listdir(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_an_error_that_names_source_and_target_is_of_writing(tmp_path):
+    with pytest.raises(UserError, match=r"cannot write [^\n]*a\.txt"), atomic_path(tmp_path / "a.txt") as temporary:
+        raise OSError(28, "No space left on device", "source", None, str(temporary))
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

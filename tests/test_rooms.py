@@ -10,7 +10,7 @@ import pytest
 import musicbench
 
 PACKAGE = Path(musicbench.__file__).parent
-COMMON = ("musicbench.errors", "musicbench.files")
+COMMON = ("musicbench.errors", "musicbench.files", "musicbench.torch_files")
 """Modules for everybody."""
 
 MAY_IMPORT = {
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "cli": ("musicbench.commands",),
     "errors": (),
     "files": ("musicbench.errors",),
+    "torch_files": (),
     "__init__": (),
 }
 WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files")

@@ -4,6 +4,7 @@ Audio that is 50 frames a second from the first layer on costs a CPU a fraction 
 rate (compare MDCTCodec, arXiv 2411.00464).
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from musicbench.codecs.mdct import complex_mdct, inverse_mdct, mdct
+from musicbench.errors import UserError, require_above_zero
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class MdctShape:
     expansion: int = 3
     kernel: int = 7
     companding: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_above_zero("codec_training.shape", self, (field.name for field in dataclasses.fields(self)))
+        if self.hop % 2 or not self.kernel % 2:
+            raise UserError(f"the hop ({self.hop}) must be even and the kernel ({self.kernel}) odd")
 
 
 class ConvNeXtBlock(nn.Module):

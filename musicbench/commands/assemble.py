@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 import musicbench
 from musicbench.codecs.chunked import ChunkedCodec
-from musicbench.commands.config import plain
+from musicbench.commands.config import instantiated, plain
 from musicbench.commands.identity import run_folder, run_id
 from musicbench.data.stages import Stage, stages
 from musicbench.data.store import TokenStore
@@ -43,9 +43,7 @@ class Assembly:
     @cached_property
     def codec(self) -> ChunkedCodec:
         """The codec, checked against the store that was made with it."""
-        from hydra.utils import instantiate
-
-        codec: ChunkedCodec = instantiate(self.config.codec).to(device())
+        codec: ChunkedCodec = instantiated(self.config.codec).to(device())
         made_with = self.store.card["codec"]
         if made_with["sha256"] != codec.sha256:
             raise UserError(
@@ -57,9 +55,7 @@ class Assembly:
     @cached_property
     def encoder(self) -> Any:
         """The frozen text encoder."""
-        from hydra.utils import instantiate
-
-        return instantiate(self.config.text)
+        return instantiated(self.config.text)
 
     @cached_property
     def captions(self) -> CaptionTable:
@@ -186,7 +182,7 @@ class Assembly:
                 seed=self.config.seed,
                 **family,
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ImportError) as error:
             raise UserError(str(error)) from error
         if codebooks_KVC is not None:
             module.lm.start_from_codebooks(codebooks_KVC)

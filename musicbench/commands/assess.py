@@ -22,10 +22,22 @@ from musicbench.evaluation.evaluate import Judgement, audio_metrics, judge_clips
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.rtf import measure_speed
 from musicbench.study.environment import environment
-from musicbench.study.records import write_record
+from musicbench.study.records import read_record, write_record
 from musicbench.study.run_record import SCHEMA
 
 RECORD = "record.json"
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run folder holds its record.
+
+    Raises:
+        UserError: there is one, but it is damaged.
+    """
+    if not (folder / RECORD).is_file():
+        return False
+    read_record(folder / RECORD)
+    return True
 
 
 @dataclass
@@ -53,6 +65,7 @@ class HeldOut:
     def __init__(self, run: Assembly) -> None:
         settings = run.config.evaluation
         self.run = run
+        run.store.verify()  # the run's identity says which codes these are
         self.crops: list[Crop] = evaluation_crops(run.store, settings.split, settings.seconds, settings.per_piece)
         self.captions = [crop.caption for crop in self.crops]
         self.pieces = [crop.piece for crop in self.crops]

@@ -91,7 +91,7 @@ def captions_sha256(captions: Iterable[str]) -> str:
 def _hear(judge: Any, recordings: Sequence[Any], settings: "ClapConfig", cache: Path) -> "list[HeardClip]":
     from tqdm import tqdm
 
-    from musicbench.data.manifest import read_audio
+    from musicbench.data.audio import read_audio
     from musicbench.evaluation.clap_mini.features import HeardClip, hear
 
     clips = []

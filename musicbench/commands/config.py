@@ -1,16 +1,26 @@
 """Hydra's compose for the commands that take overrides: plain argv, so every rank of a launch sees the same."""
 
+import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.errors import HydraException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import musicbench
-from musicbench.errors import UserError
+from musicbench.commands.validate import leaves, validate
+from musicbench.errors import UserError, did_you_mean
 
 
 def shipped_folder(name: str) -> Path:
@@ -30,41 +40,53 @@ def compose(name: str, argv: list[str]) -> DictConfig:
     """The configuration ``name`` with overrides.
 
     Raises:
-        UserError: an override names an unknown key, group or choice, or its grammar is wrong.
+        UserError: an override names an unknown key, group or choice, its grammar is wrong, or its value is not
+            what the key takes.
     """
+    folder = shipped_folder("conf")
     if any(a in ("-h", "--help") for a in argv):
         print(_help(name))
         raise SystemExit(0)
     try:
-        with initialize_config_dir(str(shipped_folder("conf")), version_base="1.3"):
+        with initialize_config_dir(str(folder), version_base="1.3"):
             config = hydra_compose(name, overrides=argv)
-            defaults = hydra_compose(name)
         OmegaConf.resolve(config)
-    except (HydraException, OmegaConfBaseException) as error:
-        cause = f" ({_first_lines(error.__cause__)})" if error.__cause__ is not None else ""
-        raise UserError(_first_lines(error) + cause) from error
-    _require_numbers(plain(config), plain(defaults))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(_explained(error, name)) from error
+    choices = [override for override in argv if (folder / override.partition("=")[0]).is_dir()]
+    validate(plain(config), shipped(name, *choices))
     return config
 
 
-def _require_numbers(given: dict[str, Any], default: dict[str, Any], prefix: str = "") -> None:
-    """Refuse text or null where the configuration has a number, before it fails somewhere deep."""
-    for key, value in given.items():
-        usual = default.get(key)
-        if isinstance(value, dict) and isinstance(usual, dict):
-            _require_numbers(value, usual, f"{prefix}{key}.")
-        elif isinstance(usual, int | float) and not isinstance(value, int | float):
-            wanted = "true or false" if isinstance(usual, bool) else f"a number, such as {usual}"
-            raise UserError(f"{prefix}{key}={'null' if value is None else value} must be {wanted}")
-    if not prefix and given.get("seed", 0) < 0:
-        raise UserError(f"seed={given['seed']} must not be negative")
+@cache
+def shipped(name: str, *choices: str) -> dict[str, Any]:
+    """The configuration with no overrides but choices of groups, plain: what each value usually is."""
+    with initialize_config_dir(str(shipped_folder("conf")), version_base="1.3"):
+        return plain(hydra_compose(name, overrides=list(choices)))
+
+
+def run_configuration(folder: Path) -> DictConfig:
+    """The resolved configuration that a trained run keeps in its folder.
+
+    Raises:
+        UserError: it is missing or damaged, or a value is not what its key takes.
+    """
+    path = folder / "config.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("no mapping")
+        config = OmegaConf.create(content)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{folder} is no run folder: {path.name} is missing or damaged") from error
+    return amend(config, [])
 
 
 def amend(config: DictConfig, overrides: list[str]) -> DictConfig:
-    """A resolved configuration with some values replaced (``key=value`` of existing keys only).
+    """A run's configuration with some values replaced (``key=value`` of existing keys only).
 
     Raises:
-        UserError: an override is no assignment, or there is no such key.
+        UserError: an override is no assignment, there is no such key, or a value is not what its key takes.
     """
     for override in overrides:
         if "=" not in override:
@@ -72,9 +94,30 @@ def amend(config: DictConfig, overrides: list[str]) -> DictConfig:
     OmegaConf.set_struct(config, True)
     try:
         config.merge_with_dotlist(overrides)
+        given = plain(config)
     except (OmegaConfBaseException, ValueError) as error:
         raise UserError(_first_lines(error)) from error
+    validate(given, shipped("train"))
     return config
+
+
+def instantiated(part: DictConfig, **options: Any) -> Any:
+    """What the part's ``_target_`` makes of its other keys and of ``options``.
+
+    Raises:
+        UserError: what is made says so, or the target or one of the keys is unknown.
+    """
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(part, **options)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if cause is None or isinstance(cause, TypeError | ImportError):
+            raise UserError(_first_lines(error)) from error
+        raise
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -82,6 +125,23 @@ def plain(config: DictConfig) -> dict[str, Any]:
     content = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
+
+
+def _explained(error: Exception, name: str) -> str:
+    """Hydra's error in terms of what was typed."""
+    if isinstance(error, MissingConfigException):
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        options = error.options or []
+        return f"unknown {group} {choice!r}, choose one of {', '.join(options)}{did_you_mean(choice, options)}"
+    if isinstance(error, OverrideParseException):
+        reason = error.message.splitlines()[0]
+        return f"{error.override!r} is no override ({reason}); write key=value, and quote commas, = and brackets"
+    unknown = re.match("Could not override '(.+?)'", str(error))
+    if isinstance(error, ConfigCompositionException) and unknown:
+        hint = did_you_mean(unknown[1], [*shipped(name), *(key for key, _ in leaves(shipped(name), ""))])
+        return f"unknown key {unknown[1]}{hint or ';'} `musicbench {name} --help` lists the keys"
+    cause = f" ({_first_lines(error.__cause__)})" if error.__cause__ is not None else ""
+    return _first_lines(error) + cause
 
 
 def _first_lines(error: BaseException) -> str:

@@ -1,9 +1,9 @@
 """The main job in minutes: a small ablation of codebook patterns, from tokens to a table with audio."""
 
-import argparse
 import shutil
 from pathlib import Path
 
+from musicbench.commands.arguments import Parser
 from musicbench.files import atomic_path
 
 DEMO = Path("runs/demo")
@@ -12,7 +12,7 @@ COMMITTED = Path("results/patterns_10s")
 
 def main(argv: list[str]) -> int:
     """Train, evaluate and tabulate four patterns under ``runs/demo``; goes on where it was interrupted."""
-    parser = argparse.ArgumentParser(prog="musicbench demo", description=__doc__)
+    parser = Parser(prog="musicbench demo", description=__doc__)
     parser.add_argument("--sweep", type=Path, help="sweep file to run instead of sweeps/demo.yaml")
     arguments = parser.parse_args(argv)
 

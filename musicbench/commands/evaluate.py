@@ -1,14 +1,13 @@
 """Evaluate a baseline or reference system, or a trained run once more; writes its record."""
 
 from pathlib import Path
-from typing import Any
 
 SYSTEMS = ("ground_truth", "codec", "uniform", "unigram")
 
 
 def main(argv: list[str]) -> int:
     """Hydra application: ``musicbench evaluate system=unigram`` or ``run=FOLDER``."""
-    from musicbench.commands.config import compose
+    from musicbench.commands.config import compose, run_configuration
     from musicbench.errors import UserError
 
     config = compose("evaluate", argv)
@@ -26,26 +25,13 @@ def main(argv: list[str]) -> int:
         folder = Path(config.run)
         if any(not argument.startswith(("run=", "trainer.threads=")) for argument in argv):
             raise UserError("run=FOLDER brings its own configuration; give no overrides but trainer.threads")
+        trained = run_configuration(folder)
         if not (folder / TRAINED).is_file():
             raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
-        print(f"record: {assess_run(Assembly(run_configuration(folder)), folder)}")
+        print(f"record: {assess_run(Assembly(trained), folder)}")
     else:
         print(f"record: {assess_baseline(argv) / RECORD}")
     return 0
-
-
-def run_configuration(folder: Path) -> Any:
-    """The resolved configuration that a trained run keeps in its folder."""
-    from omegaconf import OmegaConf
-    from yaml import YAMLError
-
-    from musicbench.errors import UserError
-
-    path = folder / "config.yaml"
-    try:
-        return OmegaConf.create(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, YAMLError) as error:
-        raise UserError(f"{folder} is no run folder: {path.name} is missing or damaged") from error
 
 
 def assess_baseline(overrides: list[str]) -> Path:
@@ -59,7 +45,7 @@ def assess_baseline(overrides: list[str]) -> Path:
     set_threads(config)
     run, name = Assembly(config), config.system
     folder = run.folder
-    if (folder / assess.RECORD).is_file():
+    if assess.finished(folder):
         return folder
     held = assess.HeldOut(run)
     if name == "ground_truth":

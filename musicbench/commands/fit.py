@@ -3,26 +3,24 @@
 import logging
 import time
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 import yaml
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig
 
 from musicbench.commands.assemble import Assembly
+from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
+from musicbench.commands.config import instantiated
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.generators.batch import Batch
 from musicbench.generators.guard import NonFiniteGuard
 
-BEST, LAST = "best.ckpt", "last.ckpt"
 MONITOR = "validation/bits_per_frame"
 
 
@@ -78,11 +76,7 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
-        # Lightning's own move is atomic only if the system's temporary folder lies on the same disk.
-        partial = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            partial.replace(self.path)
+        trainer.save_checkpoint(self.path)
 
 
 def fit(run: Assembly, folder: Path) -> None:
@@ -92,15 +86,18 @@ def fit(run: Assembly, folder: Path) -> None:
         UserError: the settings do not fit together, or training diverged.
     """
     config = run.config
-    _check(config.training)
+    if config.training.validate_every > config.training.steps:
+        raise UserError(
+            f"training.validate_every={config.training.validate_every} must be at most "
+            f"training.steps={config.training.steps}: the best checkpoint is chosen on validation"
+        )
     _quiet()
-    model = run.model()
     try:
         trainer = _trainer(run, folder)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise UserError(f"the trainer's settings do not fit this machine: {error}") from error
-    share, rest = divmod(config.training.batch_size, trainer.world_size * config.training.accumulate)
-    if rest or not share:
+    share, over = divmod(config.training.batch_size, trainer.world_size * config.training.accumulate)
+    if over or not share:
         raise UserError(
             f"training.batch_size={config.training.batch_size} must be a multiple of processes x accumulate = "
             f"{trainer.world_size} x {config.training.accumulate}"
@@ -114,34 +111,27 @@ def fit(run: Assembly, folder: Path) -> None:
         seed=config.seed,
         workers=config.data.workers,
     )
+    model = run.model()
     if trainer.is_global_zero:
+        for rest in folder.glob(".*.ckpt"):
+            rest.unlink()
         with atomic_path(folder / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(run.plain, sort_keys=False), encoding="utf-8")
     last = folder / LAST
-    if last.is_file() and not zipfile.is_zipfile(last):
-        raise UserError(f"{last} is damaged; delete it to train from the start")
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     # Tiny moments in Adam become denormal numbers, which CPUs add a hundred times slower.
     torch.set_flush_denormal(True)
     try:
         trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        raise UserError("the device's memory is full; raise training.accumulate or choose a smaller model") from error
     except SystemExit as error:  # Lightning's way to end an interrupted training
         raise KeyboardInterrupt from error
     finally:
         # Evaluation is in full fp32, and other libraries want all of its numbers.
         torch.set_float32_matmul_precision(precision)
         torch.set_flush_denormal(False)
-
-
-def _check(training: DictConfig) -> None:
-    if training.steps < 1 or training.batch_size < 1 or training.accumulate < 1 or training.save_every < 1:
-        raise UserError("training.steps, batch_size, accumulate and save_every must be at least 1")
-    if not 1 <= training.validate_every <= training.steps:
-        raise UserError(
-            f"training.validate_every={training.validate_every} must be 1 .. training.steps={training.steps}: "
-            "the best checkpoint is chosen on validation"
-        )
 
 
 def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
@@ -169,8 +159,9 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         num_nodes=config.trainer.num_nodes,
         strategy=config.trainer.strategy,
         precision=run.precision,  # type: ignore[arg-type]
-        logger=instantiate(config.logger, save_dir=str(folder)),
+        logger=instantiated(config.logger, save_dir=str(folder)),
         callbacks=callbacks,
+        plugins=[AtomicCheckpoints()],
         max_steps=training.steps,
         max_epochs=-1,
         accumulate_grad_batches=training.accumulate,

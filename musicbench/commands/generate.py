@@ -1,18 +1,16 @@
 """Music for captions, by a trained run."""
 
-import argparse
 import re
 from pathlib import Path
 
+from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 
 
 def main(argv: list[str]) -> int:
     """``musicbench generate "a slow waltz" --run runs/delay-1a2b3c4d -- decode.cfg=2``."""
     own, overrides = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    parser = argparse.ArgumentParser(
-        prog="musicbench generate", description=__doc__, epilog="Hydra overrides may follow after --"
-    )
+    parser = Parser(prog="musicbench generate", description=__doc__, epilog="Hydra overrides may follow after --")
     parser.add_argument("captions", nargs="+", metavar="CAPTION", help="one clip per caption")
     parser.add_argument("--run", type=Path, required=True, help="folder of a trained run")
     parser.add_argument("--seconds", type=float, default=10.0, help="clip length (default 10)")
@@ -23,10 +21,11 @@ def main(argv: list[str]) -> int:
         raise UserError("--seconds must be above 0 and at most 600, --seed not negative")
     if not all(caption.strip() for caption in arguments.captions):
         raise UserError("a caption is empty; describe the music in a few words")
+    if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
+        raise UserError("a caption is not valid UTF-8; type it again")
 
     from musicbench.commands.assemble import Assembly, set_threads
-    from musicbench.commands.config import amend
-    from musicbench.commands.evaluate import run_configuration
+    from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.samples import write_sample
     from musicbench.commands.systems import CaptionedModel, load_trained, sampling
     from musicbench.text.table import pad_states

@@ -1,10 +1,10 @@
 """Print, draw or dump a decoding plan."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
+from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 
@@ -15,7 +15,7 @@ def main(argv: list[str]) -> int:
     """``musicbench plan stack_delay --frames 12 --draw plan.png``."""
     from musicbench import plans
 
-    parser = argparse.ArgumentParser(prog="musicbench plan", description=__doc__)
+    parser = Parser(prog="musicbench plan", description=__doc__)
     parser.add_argument("pattern", help="pattern name, or package.module.function of your own")
     parser.add_argument("--frames", type=int, required=True, metavar="N", help="clip length T")
     parser.add_argument("--levels", type=int, default=4, metavar="K", help="codebook levels (default 4)")
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     if arguments.positional:
         options["positional"] = arguments.positional
     try:
-        if arguments.delays:
+        if arguments.delays is not None:
             options["delays"] = [int(part) for part in arguments.delays.split(",")]
         plan = plans.build(arguments.pattern, arguments.frames, arguments.levels, arguments.schedule, **options)
     except ValueError as error:

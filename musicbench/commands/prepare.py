@@ -47,12 +47,11 @@ def _build_corpus(settings: Any) -> None:
 
 
 def _train_codec(config: Any, command: str) -> None:
-    from hydra.utils import instantiate
-
     from musicbench.codecs.training.card import complete_card
     from musicbench.codecs.training.loop import train_codec
+    from musicbench.commands.config import instantiated
 
-    folder = train_codec(instantiate(config.codec_training), config.corpus.folder, config.codec_output, command)
+    folder = train_codec(instantiated(config.codec_training), config.corpus.folder, config.codec_output, command)
     complete_card(folder, config.corpus.folder)
     print(f"codec: {folder} (use it with codec.name_or_folder={folder})")
 
@@ -74,13 +73,12 @@ def _manifest(config: Any) -> Path | None:
 
 
 def _tokenise(config: Any, command: str) -> None:
-    from hydra.utils import instantiate
-
+    from musicbench.commands.config import instantiated
     from musicbench.data.store import TokenStore
     from musicbench.data.tokenise import tokenise, tokenise_recordings
 
     store, recordings = Path(config.store), _recordings(config)
-    codec = instantiate(config.codec)
+    codec = instantiated(config.codec)
     if store.exists():
         made = TokenStore.open(store)
         made.verify()
@@ -110,13 +108,12 @@ def _judge_originals(config: Any) -> None:
 
 
 def _train_clap(config: Any, command: str) -> None:
-    from hydra.utils import instantiate
-
     from musicbench.commands.clap import train_and_describe
+    from musicbench.commands.config import instantiated
     from musicbench.evaluation.clap_mini.judge import ClapMini
 
     folder = train_and_describe(
-        instantiate(config.clap_training), _recordings(config), Path(config.clap_output), command
+        instantiated(config.clap_training), _recordings(config), Path(config.clap_output), command
     )
     print(f"clap_mini: {folder} (use it with evaluation.clap_mini={folder})")
     for name, found in ClapMini(folder).test.items():
@@ -129,7 +126,7 @@ def _train_clap(config: Any, command: str) -> None:
 
 def _originals(config: Any) -> Iterator[tuple[str, str, Any, int]]:
     """Original audio of the clips that the reference needs."""
-    from musicbench.data.manifest import read_audio
+    from musicbench.data.audio import read_audio
 
     for recording in _recordings(config):
         if recording.split in ("train", "test"):

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import soundfile
 from torch import Tensor
 
+from musicbench.data.audio import read_audio, write_flac
 from musicbench.data.crops import Crop
-from musicbench.data.manifest import read_audio
 from musicbench.files import atomic_path
 from musicbench.study.listening import SAMPLES, sample_name
 
@@ -32,8 +31,7 @@ def keep_original(folder: Path, crop: Crop, originals: Path, frame_rate: float) 
 def write_sample(stem: Path, caption: str, audio_N: Tensor, sample_rate: int) -> Path:
     """Write ``stem``.flac (16 bit) beside ``stem``.txt with its caption; the path of the audio."""
     audio = stem.with_name(stem.name + ".flac")
-    with atomic_path(audio) as temporary:
-        soundfile.write(temporary, audio_N.clamp(-1, 1).numpy(), sample_rate, format="FLAC")
+    write_flac(audio, audio_N.clamp(-1, 1).numpy(), sample_rate)
     with atomic_path(stem.with_name(stem.name + ".txt")) as temporary:
         temporary.write_text(caption + "\n", encoding="utf-8")
     return audio

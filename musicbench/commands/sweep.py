@@ -1,18 +1,19 @@
 """Run a sweep file here, one run after the other, and fill its table; finished runs are skipped."""
 
-import argparse
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from musicbench.commands.arguments import Parser
+from musicbench.errors import UserError
 from musicbench.files import atomic_path
 
 
 def main(argv: list[str]) -> int:
     """``musicbench sweep sweeps/patterns_10s.yaml --table results/patterns_10s``."""
-    parser = argparse.ArgumentParser(prog="musicbench sweep", description=__doc__)
+    parser = Parser(prog="musicbench sweep", description=__doc__)
     parser.add_argument("file", type=Path, help="W&B sweep file (method: grid)")
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of the run folders")
     parser.add_argument("--table", type=Path, metavar="FOLDER", help="folder with a table.yaml to fill")
@@ -20,12 +21,15 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from musicbench.launch.sweep_file import expand
+    from musicbench.study.table_spec import read_spec
 
     runs = [[*overrides, f"output={arguments.output}"] for overrides in expand(arguments.file)]
     if arguments.dry_run:
         for overrides in runs:
             print(shlex.join(["musicbench", "train", *overrides]))
         return 0
+    if arguments.table:
+        read_spec(arguments.table / "table.yaml")  # a mistake there must not wait until all is trained
     folders = train_all(runs)
     if arguments.table:
         fill_table(arguments.table, [*folders, *assess_baselines(runs[0], arguments.table)])
@@ -34,25 +38,42 @@ def main(argv: list[str]) -> int:
 
 def train_all(runs: list[list[str]]) -> list[Path]:
     """Train and evaluate every run in a process of its own; the folders of those that succeeded."""
-    from musicbench.commands.assemble import Assembly
-    from musicbench.commands.assess import RECORD
-    from musicbench.commands.config import compose
-
-    folders = []
+    folders, failures = [], []
     for number, overrides in enumerate(runs, 1):
-        folder = Assembly(compose("train", overrides)).folder
         print(f"\n[{number}/{len(runs)}] musicbench train {' '.join(overrides)}", flush=True)
-        if (folder / RECORD).is_file():
-            print(f"finished already: {folder / RECORD}")
-        else:
-            code = _call([sys.executable, "-m", "musicbench.cli", "train", *overrides])
-            if code == 130:
-                raise KeyboardInterrupt
-            if code:
-                print(f"failed with exit code {code}; the other runs go on", file=sys.stderr)
-                continue
-        folders.append(folder)
+        try:
+            folders.append(_train(overrides))
+        except UserError as error:
+            print(f"failed: {error}; the other runs go on", file=sys.stderr)
+            failures.append(f"  musicbench train {shlex.join(overrides)}: {error}")
+    if failures:
+        print("\n".join([f"\n{len(failures)} of {len(runs)} runs failed:", *failures]), file=sys.stderr)
     return folders
+
+
+def _train(overrides: list[str]) -> Path:
+    """The folder of a run that is finished, now or already.
+
+    Raises:
+        UserError: it failed, with the reason that it left in its folder.
+    """
+    from musicbench.commands.assemble import Assembly
+    from musicbench.commands.assess import RECORD, finished
+    from musicbench.commands.config import compose
+    from musicbench.commands.train import FAILED
+
+    folder = Assembly(compose("train", overrides)).folder
+    if finished(folder):
+        print(f"finished already: {folder / RECORD}")
+        return folder
+    code = _call([sys.executable, "-m", "musicbench.cli", "train", *overrides])
+    if code == 130:
+        raise KeyboardInterrupt
+    if code:
+        left = folder / FAILED
+        reason = left.read_text(encoding="utf-8").strip() if left.is_file() else "see above"
+        raise UserError(f"exit code {code}, {reason}")
+    return folder
 
 
 def _call(command: list[str]) -> int:

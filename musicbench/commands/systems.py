@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from musicbench.commands.assemble import Assembly, device
-from musicbench.commands.fit import BEST
+from musicbench.commands.checkpoints import BEST, read_checkpoint
 from musicbench.errors import UserError
 from musicbench.evaluation.systems import Generator, LikelihoodModel, UniformModel, UnigramModel, token_counts
 from musicbench.models.sampling import Sampling
@@ -60,18 +59,13 @@ def load_trained(run: Assembly, folder: Path) -> Any:
         UserError: the checkpoint is missing, damaged or of another model.
     """
     path = folder / BEST
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"no {BEST} in {folder}; train the run first") from error
-    except Exception as error:  # zip, pickle and key errors all mean the same to a user
-        raise UserError(f"{path} is damaged ({type(error).__name__}); delete it and train again") from error
+    checkpoint = read_checkpoint(path)
     module = run.model()
     try:
         module.load_state_dict(checkpoint["state_dict"])
     except (RuntimeError, KeyError) as error:
         raise UserError(f"{path} belongs to another model than the configuration's") from error
-    module.best_step = int(checkpoint["global_step"])
+    module.best_step = checkpoint["global_step"]
     return module
 
 

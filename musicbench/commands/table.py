@@ -1,8 +1,8 @@
 """Render a results table (Markdown, CSV, figure, listening page) from its run records and audio."""
 
-import argparse
 from pathlib import Path
 
+from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 
@@ -11,7 +11,7 @@ PAGE = "listen.html"
 
 def main(argv: list[str]) -> int:
     """Render ``results/NAME`` or a folder; with ``--check`` only say whether its files are up to date."""
-    parser = argparse.ArgumentParser(prog="musicbench table", description=__doc__)
+    parser = Parser(prog="musicbench table", description=__doc__)
     parser.add_argument("table", metavar="NAME_OR_FOLDER", help="a table under results/, or a folder with a table.yaml")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 unless the files are up to date")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write there instead of beside table.yaml")

@@ -1,8 +1,12 @@
 """Train one run and evaluate it; an interrupted run goes on, a finished one is recognised."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from musicbench.errors import UserError
+from musicbench.files import atomic_path
 
 
 def main(argv: list[str]) -> int:
@@ -12,14 +16,15 @@ def main(argv: list[str]) -> int:
     config = compose("train", argv)
 
     from musicbench.commands.assemble import Assembly, set_threads
-    from musicbench.commands.assess import RECORD, HeldOut
-    from musicbench.commands.fit import BEST, LAST, fit
+    from musicbench.commands.assess import RECORD, HeldOut, finished
+    from musicbench.commands.checkpoints import BEST, LAST
+    from musicbench.commands.fit import fit
     from musicbench.commands.systems import sampling
 
     set_threads(config)
     run = Assembly(config)
     folder = run.folder
-    if (folder / RECORD).is_file():
+    if finished(folder):
         print(f"finished already: {folder / RECORD}")
         return 0
     # A mistake in the evaluation's settings must not wait until training is over.
@@ -30,15 +35,24 @@ def main(argv: list[str]) -> int:
         # Going on from the last step would not bring the best one back.
         for name in (TRAINED, LAST):
             (folder / name).unlink(missing_ok=True)
-    if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
-        fit(run, folder)
-        (folder / TRAINED).touch()
-    if _is_first_process():
-        print(f"record: {assess_run(run, folder)}")
+    try:
+        if (folder / FAILED).is_file():
+            (folder / FAILED).unlink(missing_ok=True)
+        if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
+            fit(run, folder)
+            (folder / TRAINED).touch()
+        if _is_first_process():
+            print(f"record: {assess_run(run, folder)}")
+    except UserError as error:
+        if folder.is_dir() and _is_first_process():
+            with suppress(UserError), atomic_path(folder / FAILED) as temporary:
+                temporary.write_text(f"{error}\n", encoding="utf-8")
+        raise
     return 0
 
 
 TRAINED = "trained"
+FAILED = "failed.txt"
 PLAN_FACTS = ("pattern", "schedule", "frames", "levels", "steps", "positions", "peak_cache")
 
 
@@ -64,16 +78,14 @@ def assess_run(run: Any, folder: Path) -> Path:
 
 def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[str, Any]:
     """What training used, and where it ended on training and validation crops, both with averaged weights."""
-    import torch
-
-    from musicbench.commands.fit import LAST
+    from musicbench.commands.checkpoints import LAST, read_checkpoint
     from musicbench.data.crops import evaluation_crops
     from musicbench.data.module import crop_codes
     from musicbench.data.stages import clips_seen
     from musicbench.evaluation.likelihood import bits_per_frame
 
     config = run.config
-    last = torch.load(folder / LAST, map_location="cpu", weights_only=True)
+    last = read_checkpoint(folder / LAST)
     steps = config.training.steps
     seen = list(clips_seen(run.stages(config.training.batch_size), steps))
     bits = {}

@@ -7,10 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-import torch
-
 from musicbench.data.store import SPLITS
 from musicbench.errors import UserError
 
@@ -104,25 +100,10 @@ def hashed_split(piece: str) -> str:
     return "test" if bucket < HELD_OUT_PERCENT else "validation" if bucket < 2 * HELD_OUT_PERCENT else "train"
 
 
-def read_audio(path: Path) -> tuple[torch.Tensor, int]:
-    """Mono float32 samples [N] (channels averaged) and the sample rate in Hz.
-
-    Raises:
-        UserError: the file cannot be read, is empty, or holds samples that are not finite.
-    """
-    try:
-        audio_NC, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise UserError(f"cannot read the audio file {path} ({error}); replace it or take it out") from error
-    if len(audio_NC) == 0 or not np.isfinite(audio_NC).all():
-        raise UserError(f"the audio file {path} is empty or holds non-finite samples; replace it or take it out")
-    return torch.from_numpy(audio_NC.mean(axis=1)), int(rate)
-
-
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if line.strip():
             try:
                 yield f"{path} line {number}", json.loads(line)
-            except json.JSONDecodeError as error:
+            except ValueError as error:  # also another encoding than UTF-8
                 raise UserError(f"{path} line {number} is not valid JSON ({error}); correct it") from error

@@ -1,6 +1,7 @@
 """A training's crop lengths over time, and the running numbers of the crops in each batch."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -46,15 +47,18 @@ def stages(
     """
     result = []
     for stage in length_warmup:
-        if set(stage) != {"steps", "seconds"}:
-            raise UserError(f"a stage of training.length_warmup has steps and seconds, not {sorted(stage)}")
-        shorter = round(stage["seconds"] * frame_rate)
-        if stage["steps"] < 1 or not 1 <= shorter <= frames:
+        match stage:
+            case {"steps": int(steps), "seconds": int() | float() as seconds} if len(stage) == 2:
+                pass
+            case _:
+                raise UserError(f"a stage of training.length_warmup has steps and seconds, not {stage}")
+        shorter = round(seconds * frame_rate) if math.isfinite(seconds) else 0
+        if steps < 1 or not 1 <= shorter <= frames:
             raise UserError(
-                f"training.length_warmup: {stage['steps']} steps of {stage['seconds']} s; give at least one step "
+                f"training.length_warmup: {steps} steps of {seconds} s; give at least one step "
                 f"and at most data.seconds={frames / frame_rate:g}"
             )
-        result.append(Stage(stage["steps"] * accumulate, shorter, crops * (frames // shorter)))
+        result.append(Stage(steps * accumulate, shorter, crops * (frames // shorter)))
     return [*result, Stage(None, frames, crops)]
 
 

@@ -11,11 +11,10 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from musicbench.errors import UserError
-from musicbench.files import sha256_file
+from musicbench.files import sha256_file, writing
 
 FORMAT = 1
 SPLITS = ("train", "validation", "test")
-_COPY_FRAMES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,11 @@ class TokenStore:
         clips = _read_clips(folder / "clips.jsonl")
         try:
             store = cls(folder, card, clips, codes_KT)
+            _ = str(card["codec"]["sha256"]), str(card["codes_sha256"])
+            if not (0 < store.frame_rate < np.inf and store.levels > 0 and store.codebook_size > 0):
+                raise ValueError("a size is not above 0")
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{folder}/card.json lacks a proper codec entry ({error}); restore it") from error
+            raise UserError(f"{folder}/card.json lacks a proper codec entry or hash ({error}); restore it") from error
         if codes_KT.dtype != np.uint16 or codes_KT.ndim != 2 or codes_KT.shape[0] != store.levels:
             raise UserError(
                 f"{folder}/codes.npy holds {codes_KT.dtype} {codes_KT.shape}, "
@@ -117,12 +119,16 @@ class TokenStore:
 
         Raises:
             IndexError: the range does not lie within the clip.
+            UserError: a code is not below the codebook size.
         """
         frames = clip.frames - start if frames is None else frames
         if start < 0 or frames < 0 or start + frames > clip.frames:
             raise IndexError(f"frames {start} to {start + frames} of clip {clip.id}, which has {clip.frames}")
         first = clip.start + start
-        return np.array(self._codes_KT[:, first : first + frames])
+        codes_KT = np.array(self._codes_KT[:, first : first + frames])
+        if codes_KT.size and codes_KT.max() >= self.codebook_size:
+            raise UserError(f"{self.folder}/codes.npy holds codes that its codec does not have; restore it")
+        return codes_KT
 
 
 def write_store(folder: Path | str, clips_with_codes: Iterable[tuple[Clip, np.ndarray]], card: dict[str, Any]) -> None:
@@ -141,17 +147,14 @@ def write_store(folder: Path | str, clips_with_codes: Iterable[tuple[Clip, np.nd
     folder = Path(folder)
     if folder.exists():
         raise UserError(f"{folder} exists already; remove it or choose another folder")
-    try:
+    with writing(folder, folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
     try:
-        _fill(work, clips_with_codes, card)
-        work.chmod(0o755)
-        work.rename(folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}; free space or choose another folder") from error
+        with writing(folder, work):
+            _fill(work, clips_with_codes, card)
+            work.chmod(0o755)
+            work.rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -174,13 +177,13 @@ def _fill(work: Path, clips_with_codes: Iterable[tuple[Clip, np.ndarray]], card:
             raise UserError("there is no clip to write a token store from; check the corpus folder or manifest")
         if len({clip.id for clip in clips}) != len(clips):
             raise UserError("two clips have the same id; rename one of the audio files")
-        codes = np.lib.format.open_memmap(work / "codes.npy", "w+", np.dtype("<u2"), (levels, total))
-        for level, raw in enumerate(raws):
-            raw.seek(0)
-            for first in range(0, total, _COPY_FRAMES):
-                block = np.frombuffer(raw.read(2 * _COPY_FRAMES), "<u2")
-                codes[level, first : first + len(block)] = block
-        codes.flush()
+        header = {"descr": "<u2", "fortran_order": False, "shape": (levels, total)}
+        # Not through a memory map, which a full disk ends with a signal instead of an error.
+        with (work / "codes.npy").open("wb") as codes:
+            np.lib.format.write_array_header_1_0(codes, header)
+            for raw in raws:
+                raw.seek(0)
+                shutil.copyfileobj(raw, codes)
     finally:
         for raw in raws:
             raw.close()
@@ -228,10 +231,20 @@ def _read_json(path: Path) -> Any:
 def _read_clips(path: Path) -> tuple[Clip, ...]:
     names = {field.name for field in fields(Clip)}
     clips = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # By bytes: a line with another encoding is that line's mistake.
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             values = json.loads(line)
-            clips.append(Clip(**{**{name: values[name] for name in names}, "captions": tuple(values["captions"])}))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            clip = Clip(**{**{name: values[name] for name in names}, "captions": tuple(values["captions"])})
+            clips.append(_plausible(clip))
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} line {number} is not a clip ({error!r}); make the store again") from error
     return tuple(clips)
+
+
+def _plausible(clip: Clip) -> Clip:
+    if not isinstance(clip.start, int) or not isinstance(clip.frames, int) or clip.split not in SPLITS:
+        raise ValueError("start and frames must be whole numbers, split one of " + ", ".join(SPLITS))
+    if not clip.captions or not all(isinstance(caption, str) for caption in clip.captions):
+        raise ValueError("captions must be a list of texts")
+    return clip

@@ -13,7 +13,8 @@ import torchaudio
 from tqdm import tqdm
 
 from musicbench.codecs.base import Codec
-from musicbench.data.manifest import Recording, read_audio, read_corpus
+from musicbench.data.audio import read_audio
+from musicbench.data.manifest import Recording, read_corpus
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
@@ -34,13 +35,16 @@ def tokenise(corpus_folder: Path, codec: Codec, store_folder: Path, card_extra: 
         UserError: the corpus is missing or damaged, or the store cannot be written.
     """
     recordings = read_corpus(corpus_folder)
-    made_by = json.loads((corpus_folder / "corpus.json").read_text(encoding="utf-8"))
-    extra = {
-        "sources": made_by["sources"],
-        "scores": f"corpus of music21 {made_by['music21']}",
-        "soundfont": {**made_by["soundfont"], "renderer": f"fluidsynth {made_by['fluidsynth']}"},
-        **card_extra,
-    }
+    try:
+        made_by = json.loads((corpus_folder / "corpus.json").read_text(encoding="utf-8"))
+        extra = {
+            "sources": made_by["sources"],
+            "scores": f"corpus of music21 {made_by['music21']}",
+            "soundfont": {**made_by["soundfont"], "renderer": f"fluidsynth {made_by['fluidsynth']}"},
+            **card_extra,
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{corpus_folder}/corpus.json is damaged ({error!r}); build the corpus again") from error
     tokenise_recordings(recordings, codec, store_folder, extra)
 
 
@@ -64,12 +68,13 @@ def tokenise_recordings(
         for recording in tqdm(recordings, desc="encoding", unit="clip"):
             name = hashlib.sha256(f"{codec.sha256} {recording.id} {recording.audio}".encode()).hexdigest()[:32]
             path = partial / f"{name}.npy"
-            if not path.is_file():
+            codes_KT = _kept(path)
+            if codes_KT is None:
                 codes_KT = encode_file(recording.audio, codec)
                 with atomic_path(path) as temporary:
                     np.save(temporary, codes_KT)
             made.append(path)
-            yield _clip(recording), np.load(path)
+            yield _clip(recording), codes_KT
 
     card = {
         "codec": {
@@ -90,6 +95,14 @@ def tokenise_recordings(
         path.unlink()
     if not any(partial.iterdir()):
         partial.rmdir()
+
+
+def _kept(path: Path) -> np.ndarray | None:
+    """Codes of an earlier call; None if there are none, or the file is damaged."""
+    try:
+        return np.asarray(np.load(path))
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def encode_file(path: Path, codec: Codec) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from torch import Tensor
@@ -114,14 +115,17 @@ def _judged(judge: Judge, audio_BN: Tensor, sample_rate: int, parts: Path) -> tu
     digest = hashlib.sha256(f"{judge.sha256} {sample_rate} ".encode())
     digest.update(audio_BN.numpy().tobytes())
     part = parts / f"{digest.hexdigest()}.npz"
-    if not part.exists():
-        output = judge(audio_BN, sample_rate)
-        embeddings_WD = output.embeddings_BWD.flatten(0, 1).numpy()
-        logits_WC = output.logits_BWC.flatten(0, 1).numpy()
-        with atomic_path(part) as temporary:
-            np.savez(temporary, embeddings=embeddings_WD, logits=logits_WC)
-    with np.load(part) as saved:
-        return saved["embeddings"], saved["logits"]
+    try:
+        with np.load(part) as saved:
+            return saved["embeddings"], saved["logits"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        pass  # not judged yet, or damaged
+    output = judge(audio_BN, sample_rate)
+    embeddings_WD = output.embeddings_BWD.flatten(0, 1).numpy()
+    logits_WC = output.logits_BWC.flatten(0, 1).numpy()
+    with atomic_path(part) as temporary:
+        np.savez(temporary, embeddings=embeddings_WD, logits=logits_WC)
+    return embeddings_WD, logits_WC
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,9 @@ class Reference:
         except FileNotFoundError as error:
             raise UserError(f"no judge reference at {path}; make it with `musicbench prepare`") from error
         except Exception as error:  # zip, numpy and key errors all mean the same to a user
-            raise UserError(f"{path} is no readable judge reference; run `musicbench prepare` again") from error
+            raise UserError(
+                f"{path} is no readable judge reference; restore it, or delete it and run `musicbench prepare`"
+            ) from error
 
     def original(self, clip_id: str, start_second: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
         """The original's (embeddings [W, D], logits [W, C]) of the windows within a crop of a test clip.

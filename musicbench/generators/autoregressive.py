@@ -56,6 +56,7 @@ class AutoregressiveLM(pl.LightningModule):
         # Not in the module tree: they follow from the plan, so no checkpoint, average or broadcast needs them.
         self._tables: dict[int, PlanTensors] = {}
         self.plan_for(frames)
+        self.lm.positions(self.plan_for(1))  # refuses a width that position codes cannot share
         # Lightning's own mean over processes rounds the number of clips when they have unequal shares.
         self.validation_bits = MeanMetric()
 

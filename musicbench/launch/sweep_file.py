@@ -22,7 +22,7 @@ def expand(path: Path | str) -> list[list[str]]:
         raise UserError(f"cannot read the sweep file {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no YAML: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
+    if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict) or not content["parameters"]:
         raise UserError(f"{path} has no 'parameters:' of a sweep")
     if content.get("method") != "grid":
         raise UserError(f"{path}: method must be 'grid', got {content.get('method')!r}")

@@ -11,6 +11,7 @@ from musicbench.plans.schedules import visiting_order
 
 PATTERNS = ("parallel", "delay", "flat", "stack", "stack_delay")
 MAX_LEVELS = 8
+MAX_FRAMES = 100_000  # half an hour; a plan is a table in memory
 
 
 def build(
@@ -27,7 +28,7 @@ def build(
 
     Args:
         pattern: a name in ``PATTERNS``, or ``package.module.function`` of a pattern of your own.
-        frames: T >= 1.
+        frames: T in 1 .. 100,000.
         levels: K in 1 .. 8.
         schedule: ``sequential`` or ``block_S``.
         same_step: whether positions of one step attend to each other.
@@ -40,10 +41,12 @@ def build(
     """
     if frames < 1:
         raise ValueError(f"frames must be at least 1, got {frames}")
+    if frames > MAX_FRAMES:
+        raise ValueError(f"frames must be at most {MAX_FRAMES}, got {frames}")
     if not 1 <= levels <= MAX_LEVELS:
         raise ValueError(f"levels must be 1 .. {MAX_LEVELS}, got {levels}")
     function = _find(pattern)
-    accepted = [name for name in inspect.signature(function).parameters if name not in ("frames", "levels")]
+    accepted = [name for name in _parameters(pattern, function) if name not in ("frames", "levels")]
     unknown = sorted(set(options) - set(accepted))
     if unknown:
         raise ValueError(f"pattern {pattern!r} has no option {unknown[0]!r}; it has {accepted or 'none'}")
@@ -61,15 +64,27 @@ def build(
     )
 
 
+def _parameters(pattern: str, function: Any) -> list[str]:
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # not callable, or one of the interpreter's own
+        names = []
+    if names[:2] != ["frames", "levels"]:
+        raise ValueError(f"pattern {pattern!r} is no function of (frames, levels)")
+    return names
+
+
 def _find(pattern: str) -> Callable[..., Iterator[Position]]:
     if pattern in PATTERNS:
         function: Callable[..., Iterator[Position]] = getattr(patterns, pattern)
         return function
     module, _, name = pattern.rpartition(".")
+    unknown = (
+        f"unknown pattern {pattern!r}; choose one of {', '.join(PATTERNS)}, or package.module.function of your own"
+    )
+    if not module:
+        raise ValueError(unknown)
     try:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError, ValueError) as error:
-        known = ", ".join(PATTERNS)
-        raise ValueError(
-            f"unknown pattern {pattern!r}; choose one of {known}, or package.module.function of your own ({error})"
-        ) from None
+    except Exception as error:  # whatever a module of one's own does
+        raise ValueError(f"{unknown} ({type(error).__name__}: {error})") from error

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from musicbench.plans.plan import Position
 
+MAX_DELAY = 100_000
+
 
 def parallel(frames: int, levels: int) -> Iterator[Position]:
     """All levels of a frame in one step."""
@@ -20,6 +22,8 @@ def delay(frames: int, levels: int, delays: Sequence[int] | None = None) -> Iter
     shift = list(range(levels)) if delays is None else list(delays)
     if len(shift) != levels or any(not isinstance(d, int) or d < 0 for d in shift):
         raise ValueError(f"delays must be {levels} non-negative integers, one per level; got {shift}")
+    if max(shift) > MAX_DELAY:
+        raise ValueError(f"delays must be at most {MAX_DELAY} steps; got {shift}")
 
     def drawn(step: int) -> dict[int, int]:
         return {k: step - d for k, d in enumerate(shift) if 0 <= step - d < frames}

@@ -70,7 +70,7 @@ def _draw_panel(panel: Any, table: Table, x: int, y: int, families: list[str]) -
     panel.set_ylabel(_axis_label(table.columns[y]))
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(color="0.92", zorder=0)
-    if sum(bool(family) for family in families) > 1:
+    if sum(bool(family) for family in families) > 1 and panel.containers:
         panel.legend(fontsize=8, loc="best", edgecolor="none", framealpha=1)
 
 

@@ -61,11 +61,11 @@ def fetch_samples(table: Path, folders: Iterable[Path]) -> int:
         if record["id"] not in heard or not files:
             continue
         target = table / SAMPLES / _folder(record)
-        if target.is_dir():
-            shutil.rmtree(target)
         for file in files:
             with atomic_path(target / file.name) as temporary:
                 shutil.copyfile(file, temporary)
+        for stale in {*target.iterdir()} - {target / file.name for file in files}:
+            stale.unlink()
         fetched += 1
     return fetched
 
@@ -85,7 +85,9 @@ def find_prompts(folder: Path, rows: Sequence[Row]) -> tuple[Prompt, ...]:
         clips = tuple(_clip(samples, row, name) for row in rows)
         texts = [samples / f"{clip.name}.txt" for clip in clips if clip.seconds is not None]
         if texts:
-            caption = next((text.read_text(encoding="utf-8").strip() for text in texts if text.is_file()), "")
+            caption = next(
+                (text.read_text(encoding="utf-8", errors="replace").strip() for text in texts if text.is_file()), ""
+            )
             prompts.append(Prompt(name, caption, clips))
     return tuple(prompts)
 

@@ -12,6 +12,8 @@ from musicbench.study.statistics import Estimate, Floats, interval, paired_inter
 
 # Metrics that are distances: an interval of their value does not reach below zero.
 DISTANCES = ("metrics.fad",)
+# Column keys that are no field of a record but follow from several.
+DERIVED = ("caption_gain", "clap_mini_gain", "train_validation_gap")
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,10 @@ def read_record(path: Path | str) -> RunRecord:
         content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not a whole JSON record ({error}); restore it or evaluate the run again") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path} is not a whole JSON record ({error}); restore it, or delete it and evaluate again"
+        ) from error
     _validate(content, str(path))
     return cast(RunRecord, content)
 

@@ -1,11 +1,14 @@
 """``table.yaml``: which rows and columns a table has, and the published figures beside which it is read."""
 
+import typing
 from pathlib import Path
-from typing import Literal, NotRequired, TypedDict, cast
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
 import yaml
 
-from musicbench.errors import UserError
+from musicbench.errors import UserError, did_you_mean
+from musicbench.study.quantities import DERIVED
+from musicbench.study.run_record import RunRecord
 from musicbench.study.schema import check
 
 
@@ -75,7 +78,7 @@ def read_spec(path: Path) -> TableSpec:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     check(content, TableSpec, str(path))
     spec = cast(TableSpec, content)
@@ -85,6 +88,8 @@ def read_spec(path: Path) -> TableSpec:
         for name in names:
             if names.count(name) > 1:
                 raise UserError(f"{path}: {kind} {name} is named twice")
+    for column in all_columns(spec):
+        _check_column(column, path)
     figure, published = spec.get("figure"), spec.get("published")
     for field, name, known in [
         ("reference_row", spec["reference_row"], rows),
@@ -104,3 +109,20 @@ def read_spec(path: Path) -> TableSpec:
 def all_columns(spec: TableSpec) -> list[ColumnSpec]:
     """The columns of all parts in order."""
     return [column for part in spec["columns"].values() for column in part]
+
+
+def _check_column(column: ColumnSpec, path: Path) -> None:
+    key = column["key"]
+    if not 0 <= column.get("decimals", 2) <= 9 or column.get("divide_by", 1) == 0:
+        raise UserError(f"{path}: column {key} needs decimals of 0 .. 9 and a divide_by other than 0")
+    fields: Any = RunRecord
+    for name in [] if key in DERIVED else key.split("."):
+        known = typing.get_type_hints(fields)
+        if name not in known:
+            raise UserError(
+                f"{path}: column {key} leads nowhere, there is no {name}{did_you_mean(name, [*known, *DERIVED])}"
+            )
+        # Of "X or null" the X; metrics and batch sizes have names of their own, which no type knows.
+        fields = next(option for option in typing.get_args(known[name]) or [known[name]] if option is not type(None))
+        if not typing.is_typeddict(fields):
+            return

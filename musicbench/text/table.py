@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -69,5 +69,5 @@ def caption_table(captions: Iterable[str], encoder: TextEncoder, cache: Path | s
     lengths = [len(s) for s in states]
     packed = torch.cat(states).half()
     with atomic_path(path) as temporary:
-        save_file({"lengths": torch.tensor(lengths), "states": packed}, temporary)
+        temporary.write_bytes(save({"lengths": torch.tensor(lengths), "states": packed}))
     return CaptionTable(ordered, lengths, packed)

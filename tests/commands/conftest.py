@@ -1,10 +1,15 @@
 """A run on a tiny token store with a text encoder that costs nothing."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from musicbench.evaluation.judges import JudgeOutput
 
 TINY = (
     "data.seconds=2",
@@ -37,6 +42,47 @@ class StubEncoder:
         self.captions += captions
         streams = [torch.Generator().manual_seed(sum(caption.encode())) for caption in captions]
         return [torch.randn(1 + len(c) % 4, self.dim, generator=s) for c, s in zip(captions, streams, strict=True)]
+
+
+HOP, RATE = 100, 1000
+EVALUATION = (
+    "evaluation.seconds=4",
+    "evaluation.batch_size=3",
+    "evaluation.speed_batches=[1]",
+    "evaluation.speed_repeats=1",
+    "evaluation.samples=2",
+)
+
+
+class StubCodec:
+    """Every frame is 100 samples whose loudness follows the codes."""
+
+    id, sha256, sample_rate, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 10.0, 2, 12
+
+    def to(self, device: torch.device | str) -> "StubCodec":
+        return self
+
+    def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
+        frames = -(-audio_BN.shape[1] // HOP)
+        return torch.zeros(len(audio_BN), 2, frames, dtype=torch.long)
+
+    def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
+        loudness_BT = codes_BKT.float().mean(1) / 12
+        tone = torch.sin(torch.arange(HOP) * 0.3)
+        return (loudness_BT[..., None] * tone).flatten(1)
+
+
+class StubJudge:
+    """Windows of 3 s every second; the outputs are loudnesses within the window."""
+
+    id, sha256, sample_rate, window_seconds, hop_seconds, labels = "stub", "7" * 64, RATE, 3.0, 1.0, ("a", "b", "c")
+
+    def __call__(self, audio_BN: torch.Tensor, sample_rate: int) -> "JudgeOutput":
+        from musicbench.evaluation.judges import JudgeOutput
+
+        windows_BWN = audio_BN.unfold(1, 3 * sample_rate, sample_rate)
+        loud = torch.stack([part.square().mean(-1) for part in windows_BWN.chunk(3, dim=-1)], dim=-1)
+        return JudgeOutput(loud, 10 * loud)
 
 
 @pytest.fixture
@@ -76,3 +122,44 @@ def make_run(tiny_overrides: list[str]) -> Callable[..., object]:
         return run
 
     return make
+
+
+@pytest.fixture
+def overrides(tiny_overrides: list[str], make_clap: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Overrides of a tiny run whose codec, judges and text encoder are stubs; the store has a judge reference."""
+    from musicbench.commands.assemble import REFERENCE_FILE, Assembly
+    from musicbench.data.store import TokenStore
+    from musicbench.evaluation.reference import build_reference
+
+    codec, judge = StubCodec(), StubJudge()
+    for name, part in (("codec", codec), ("judge", judge), ("encoder", StubEncoder())):
+        monkeypatch.setattr(Assembly, name, property(lambda _, part=part: part))
+    folder = Path(tiny_overrides[0].partition("=")[2])
+    store = TokenStore.open(folder)
+    originals = [
+        (clip.id, clip.split, codec.decode(torch.from_numpy(store.codes(clip).astype("int64"))[None])[0], RATE)
+        for clip in store.clips
+    ]
+    build_reference(judge, originals, folder / REFERENCE_FILE)
+    return [*tiny_overrides, *EVALUATION, f"evaluation.clap_mini={make_clap()}"]
+
+
+_trained: list[Path] = []
+
+
+@pytest.fixture
+def trained_run(overrides: list[str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run at the place to which this test's overrides lead; trained once for all tests."""
+    from musicbench.commands import train
+
+    if not _trained:
+        train.main(overrides)
+        (record,) = tmp_path.glob("*/record.json")
+        _trained.append(shutil.move(record.parent, tmp_path_factory.mktemp("trained")))
+    return Path(shutil.copytree(_trained[0], tmp_path / Path(_trained[0]).name))
+
+
+@pytest.fixture
+def stub_codec() -> StubCodec:
+    """A codec of the tiny store."""
+    return StubCodec()

@@ -100,12 +100,12 @@ def test_mistakes_are_one_line_that_names_them(name, overrides, words):
 @pytest.mark.parametrize(
     ("name", "override", "message"),
     [
-        ("train", "training.steps=abc", r"training\.steps=abc must be a number, such as 2000"),
-        ("train", "training.steps=null", r"training\.steps=null must be a number"),
-        ("train", "training.steps=[4]", r"training\.steps=\[4\] must be a number"),
-        ("train", "seed=x", "seed=x must be a number"),
-        ("train", "seed=null", "seed=null must be a number"),
-        ("train", "seed=-1", "seed=-1 must not be negative"),
+        ("train", "training.steps=abc", r"training\.steps=abc must be a whole number, such as 2000"),
+        ("train", "training.steps=null", r"training\.steps=null must be a whole number"),
+        ("train", "training.steps=[4]", r"training\.steps=\[4\] must be a whole number"),
+        ("train", "seed=x", "seed=x must be a whole number"),
+        ("train", "seed=null", "seed=null must be a whole number"),
+        ("train", "seed=-1", "seed=-1 must be at least 0"),
         ("train", "model.from_codebooks=perhaps", r"from_codebooks=perhaps must be true or false"),
         ("evaluate", "decode.cfg=three", r"decode\.cfg=three must be a number"),
         ("prepare", "corpus.hours=many", r"corpus\.hours=many must be a number"),

@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from musicbench.commands.fit import BEST, LAST, MONITOR, WallClock, fit
+from musicbench.commands.checkpoints import BEST, LAST
+from musicbench.commands.fit import MONITOR, WallClock, fit
 from musicbench.errors import UserError
 from musicbench.generators.autoregressive import AutoregressiveLM
 
@@ -304,10 +305,12 @@ def test_divergence_stops_the_run_in_one_line(make_run, tmp_path, monkeypatch):
         (["training.batch_size=2", "training.accumulate=4"], r"batch_size=2 must be a multiple"),
         (["optimiser.warmup_steps=4"], "warmup_steps must be below total_steps"),
         (["model.heads=3"], "multiple of heads"),
+        (["model.position=abc"], "unknown position code 'abc'"),
+        (["model.dim=18"], "multiple of 4"),
         (["+pattern.delays=[0]", "pattern=flat"], "no option 'delays'"),
         (["pattern.delays=[0,-1]"], "non-negative"),
         (["data.seconds=30"], "no training clip has 300 frames"),
-        (["data.seconds=0"], "frames must be at least 1"),
+        (["data.seconds=0.01"], "must be above 0"),
         (["training.validate_every=5"], "validate_every"),
         (["training.save_every=0"], "save_every"),
         (["training.steps=0"], "steps"),

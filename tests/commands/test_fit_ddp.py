@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from musicbench.commands.fit import BEST, LAST, MONITOR, fit
+from musicbench.commands.checkpoints import BEST, LAST
+from musicbench.commands.fit import MONITOR, fit
 
 HERE = Path(__file__).parent
 

@@ -1,82 +1,23 @@
-"""A run from command to record, on tiny parts: train, evaluate, generate, sweep."""
+"""A run from command to record, on tiny parts: train, evaluate, generate."""
 
 import json
 import math
-import shlex
-import shutil
 import signal
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from musicbench.commands import assess, evaluate, generate, sweep, train
-from musicbench.commands.assemble import REFERENCE_FILE, Assembly
-from musicbench.commands.fit import BEST, LAST, WallClock
+from musicbench.commands import assess, evaluate, generate, train
+from musicbench.commands.assemble import Assembly
+from musicbench.commands.checkpoints import BEST, LAST
+from musicbench.commands.fit import WallClock
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
-from musicbench.evaluation.judges import JudgeOutput
-from musicbench.evaluation.reference import build_reference
 from musicbench.study.records import read_record
-
-HOP, RATE = 100, 1000
-EVALUATION = (
-    "evaluation.seconds=4",
-    "evaluation.batch_size=3",
-    "evaluation.speed_batches=[1]",
-    "evaluation.speed_repeats=1",
-    "evaluation.samples=2",
-)
-
-
-class StubCodec:
-    """Every frame is 100 samples whose loudness follows the codes."""
-
-    id, sha256, sample_rate, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 10.0, 2, 12
-
-    def to(self, device: torch.device | str) -> "StubCodec":
-        return self
-
-    def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
-        loudness_BT = codes_BKT.float().mean(1) / 12
-        tone = torch.sin(torch.arange(HOP) * 0.3)
-        return (loudness_BT[..., None] * tone).flatten(1)
-
-
-class StubJudge:
-    """Windows of 3 s every second; the outputs are loudnesses within the window."""
-
-    id, sha256, sample_rate, window_seconds, hop_seconds, labels = "stub", "7" * 64, RATE, 3.0, 1.0, ("a", "b", "c")
-
-    def __call__(self, audio_BN: torch.Tensor, sample_rate: int) -> JudgeOutput:
-        windows_BWN = audio_BN.unfold(1, 3 * sample_rate, sample_rate)
-        loud = torch.stack([part.square().mean(-1) for part in windows_BWN.chunk(3, dim=-1)], dim=-1)
-        return JudgeOutput(loud, 10 * loud)
-
-
-@pytest.fixture
-def stub_encoder(make_run):
-    return type(make_run().encoder)()
-
-
-@pytest.fixture
-def overrides(tiny_overrides, stub_encoder, make_token_store, make_clap, tmp_path, monkeypatch) -> list[str]:
-    """Overrides of a tiny run whose codec, judge and text encoder are stubs; the store has a judge reference."""
-    codec, judge = StubCodec(), StubJudge()
-    for name, part in (("codec", codec), ("judge", judge), ("encoder", stub_encoder)):
-        monkeypatch.setattr(Assembly, name, property(lambda _, part=part: part))
-    folder = Path(tiny_overrides[0].partition("=")[2])
-    store = TokenStore.open(folder)
-    originals = [
-        (clip.id, clip.split, codec.decode(torch.from_numpy(store.codes(clip).astype("int64"))[None])[0], RATE)
-        for clip in store.clips
-    ]
-    build_reference(judge, originals, folder / REFERENCE_FILE)
-    return [*tiny_overrides, *EVALUATION, f"evaluation.clap_mini={make_clap()}"]
 
 
 def only_record(output: Path) -> Path:
@@ -205,11 +146,11 @@ def test_mistakes_in_the_evaluation_are_found_before_training(overrides, tmp_pat
     assert counter.batches == 0
 
 
-def test_another_codec_than_the_stores(overrides, monkeypatch):
+def test_another_codec_than_the_stores(overrides, stub_codec, monkeypatch):
     from musicbench.commands.config import compose
 
     monkeypatch.undo()  # the real property checks the hash
-    other = StubCodec()
+    other = stub_codec
     other.sha256 = "e" * 64
     monkeypatch.setattr("hydra.utils.instantiate", lambda config: other)
     with pytest.raises(UserError, match=r"made with codec random \(000000000000\), not stub \(eeeeeeeeeeee\)"):
@@ -295,24 +236,14 @@ def test_a_lost_checkpoint_is_trained_again(overrides, tmp_path, monkeypatch, go
 
 
 class TestGenerate:
-    trained: ClassVar[list[Path]] = []
-
-    @pytest.fixture
-    def run_folder(self, overrides, tmp_path) -> Path:
-        """A copy of one trained run."""
-        if not self.trained:
-            train.main(overrides)
-            self.trained.append(only_record(tmp_path).parent)
-        return shutil.copytree(self.trained[0], tmp_path / "run")
-
-    def generate(self, run_folder: Path, output: Path, *arguments: str) -> dict[str, np.ndarray]:
-        assert generate.main(["--run", str(run_folder), "--output", str(output), *arguments]) == 0
+    def generate(self, trained_run: Path, output: Path, *arguments: str) -> dict[str, np.ndarray]:
+        assert generate.main(["--run", str(trained_run), "--output", str(output), *arguments]) == 0
         return {path.name: soundfile.read(path)[0] for path in sorted(output.glob("*.flac"))}
 
-    def test_clips_of_any_caption(self, run_folder, tmp_path):
+    def test_clips_of_any_caption(self, trained_run, tmp_path):
         captions = ['a "slow" waltz, key=F (minor)', "größe: 3/4 = ünïcödé", "🎵", "x/../../y"]
         output = tmp_path / "out" / "deep"
-        clips = self.generate(run_folder, output, *captions, "--seconds", "2.5")
+        clips = self.generate(trained_run, output, *captions, "--seconds", "2.5")
         assert len(clips) == 4
         assert all(len(audio) == 2500 for audio in clips.values())
         texts = {path.read_text(encoding="utf-8").strip() for path in output.glob("*.txt")}
@@ -320,115 +251,43 @@ class TestGenerate:
         assert len(list(output.iterdir())) == 8
         assert not list(tmp_path.glob("out/*.flac"))
 
-    def test_a_clip_follows_its_seed(self, run_folder, tmp_path):
-        both = self.generate(run_folder, tmp_path / "a", "one", "two", "--seconds", "2", "--seed", "4")
+    def test_a_clip_follows_its_seed(self, trained_run, tmp_path):
+        both = self.generate(trained_run, tmp_path / "a", "one", "two", "--seconds", "2", "--seed", "4")
         assert sorted(both) == ["one-4.flac", "two-5.flac"]
-        alone = self.generate(run_folder, tmp_path / "b", "two", "--seconds", "2", "--seed", "5")
+        alone = self.generate(trained_run, tmp_path / "b", "two", "--seconds", "2", "--seed", "5")
         np.testing.assert_array_equal(alone["two-5.flac"], both["two-5.flac"])
-        other = self.generate(run_folder, tmp_path / "c", "two", "--seconds", "2", "--seed", "6")
+        other = self.generate(trained_run, tmp_path / "c", "two", "--seconds", "2", "--seed", "6")
         assert not np.array_equal(other["two-6.flac"], both["two-5.flac"])
 
-    def test_overrides_after_two_dashes(self, run_folder, tmp_path):
+    def test_overrides_after_two_dashes(self, trained_run, tmp_path):
         greedy = ("--seconds", "2", "--", "decode.temperature=0")
-        one = self.generate(run_folder, tmp_path / "a", "tune", "--seed", "1", *greedy)
-        other = self.generate(run_folder, tmp_path / "b", "tune", "--seed", "2", *greedy)
+        one = self.generate(trained_run, tmp_path / "a", "tune", "--seed", "1", *greedy)
+        other = self.generate(trained_run, tmp_path / "b", "tune", "--seed", "2", *greedy)
         np.testing.assert_array_equal(one["tune-1.flac"], other["tune-2.flac"])
 
     @pytest.mark.parametrize("override", ["decode.cfg=abc", "decode.cgf=1", "decode.cfg", "nothing=1"])
-    def test_mistaken_overrides(self, run_folder, tmp_path, override):
+    def test_mistaken_overrides(self, trained_run, tmp_path, override):
         with pytest.raises(UserError):
-            generate.main(["tune", "--run", str(run_folder), "--output", str(tmp_path / "a"), "--", override])
+            generate.main(["tune", "--run", str(trained_run), "--output", str(tmp_path / "a"), "--", override])
 
-    @pytest.mark.parametrize(("name", "message"), [(BEST, "no best.ckpt in"), ("config.yaml", "is no run folder")])
-    def test_missing_parts_of_a_run(self, run_folder, name, message):
-        (run_folder / name).unlink()
+    @pytest.mark.parametrize(
+        ("name", "message"), [(BEST, r"no [^\n]*best\.ckpt; train first"), ("config.yaml", "is no run folder")]
+    )
+    def test_missing_parts_of_a_run(self, trained_run, name, message):
+        (trained_run / name).unlink()
         with pytest.raises(UserError, match=message):
-            generate.main(["tune", "--run", str(run_folder)])
+            generate.main(["tune", "--run", str(trained_run)])
 
     @pytest.mark.parametrize(("name", "message"), [(BEST, "is damaged"), ("config.yaml", "missing or damaged")])
-    def test_damaged_parts_of_a_run(self, run_folder, name, message):
-        path = run_folder / name
+    def test_damaged_parts_of_a_run(self, trained_run, name, message):
+        path = trained_run / name
         path.write_bytes(b"a: [\n" + path.read_bytes()[: path.stat().st_size // 3])
         with pytest.raises(UserError, match=message):
-            generate.main(["tune", "--run", str(run_folder)])
+            generate.main(["tune", "--run", str(trained_run)])
 
-    def test_a_checkpoint_of_another_model(self, run_folder):
+    def test_a_checkpoint_of_another_model(self, trained_run):
         with pytest.raises(UserError, match="belongs to another model"):
-            generate.main(["tune", "--run", str(run_folder), "--", "model.dim=32"])
-
-
-class TestSweep:
-    @pytest.fixture
-    def file(self, overrides, tmp_path) -> Path:
-        fixed = {o.partition("=")[0]: o.partition("=")[2] for o in overrides if not o.startswith("output=")}
-        lines = [f"  {name}: {{value: {json.dumps(value)}}}" for name, value in fixed.items()]
-        path = tmp_path / "sweep.yaml"
-        path.write_text(
-            "\n".join(["method: grid", "parameters:", *lines, "  pattern: {values: [parallel, flat, stack]}"]),
-            encoding="utf-8",
-        )
-        return path
-
-    @pytest.fixture
-    def started(self, monkeypatch) -> list[str]:
-        """Patterns of the trainings that a sweep started; they run in this process, and stack fails."""
-        patterns: list[str] = []
-
-        def call(command: list[str]) -> int:
-            assert command[1:4] == ["-m", "musicbench.cli", "train"]
-            (pattern,) = [o.partition("=")[2] for o in command if o.startswith("pattern=")]
-            patterns.append(pattern)
-            return 2 if pattern == "stack" else train.main(command[4:])
-
-        monkeypatch.setattr(sweep, "_call", call)
-        return patterns
-
-    def test_dry_run_prints_commands_that_train_understands(self, file, tmp_path, capsys):
-        from musicbench.commands.config import compose
-
-        assert sweep.main([str(file), "--dry-run", "--output", str(tmp_path / "out")]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        assert len(lines) == 3
-        for line, pattern in zip(lines, ("parallel", "flat", "stack"), strict=True):
-            words = shlex.split(line)
-            assert words[:2] == ["musicbench", "train"]
-            config = compose("train", words[2:])
-            assert (config.pattern.pattern, config.output) == (pattern, str(tmp_path / "out"))
-
-    def test_a_failed_run_is_said_and_the_others_go_on(self, file, tmp_path, started, capsys):
-        arguments = [str(file), "--output", str(tmp_path / "out")]
-        assert sweep.main(arguments) == 1
-        assert started == ["parallel", "flat", "stack"]
-        assert "failed with exit code 2" in capsys.readouterr().err
-        assert len(list((tmp_path / "out").glob("*/record.json"))) == 2
-        # Again: only what is missing.
-        started.clear()
-        assert sweep.main(arguments) == 1
-        assert started == ["stack"]
-
-    def test_the_table_is_filled(self, file, tmp_path, started, capsys):
-        table = tmp_path / "table"
-        table.mkdir()
-        (table / "table.yaml").write_text(
-            "title: T\nprotocol: P\nreference_row: flat\n"
-            "rows:\n  - {row: uniform, label: Uniform}\n  - {row: parallel, label: Par}\n  - {row: flat, label: Flat}\n"
-            "columns:\n  Q:\n    - {key: metrics.bits_per_frame, label: Bits, decimals: 2, better: lower}\n",
-            encoding="utf-8",
-        )
-        sweep.main([str(file), "--output", str(tmp_path / "out"), "--table", str(table)])
-        names = sorted(path.name for path in (table / "records").glob("*.json"))
-        assert names == ["flat-seed0.json", "parallel-seed0.json", "uniform-seed0.json"]
-        text = (table / "table.md").read_text(encoding="utf-8")
-        assert "7.17" in text, "uniform: 2 log2(12) bits a frame"
-        page = (table / "listen.html").read_text(encoding="utf-8")
-        assert page.count("<audio") == 3 * 2, "three rows, a prompt of each piece"
-
-    def test_interruption_stops_the_sweep(self, file, tmp_path, monkeypatch):
-        calls = []
-        monkeypatch.setattr(sweep, "_call", lambda command: calls.append(command) or 130)
-        with pytest.raises(KeyboardInterrupt):
-            sweep.main([str(file), "--output", str(tmp_path / "out")])
-        assert len(calls) == 1
+            generate.main(["tune", "--run", str(trained_run), "--", "model.dim=32"])
 
 
 def test_last_checkpoint_is_kept_for_the_facts(overrides, tmp_path):

@@ -8,7 +8,8 @@ import pytest
 import soundfile
 import torch
 
-from musicbench.data.manifest import hashed_split, read_audio, read_corpus, read_user_manifest
+from musicbench.data.audio import read_audio
+from musicbench.data.manifest import hashed_split, read_corpus, read_user_manifest
 from musicbench.data.store import TokenStore
 from musicbench.data.tokenise import tokenise, tokenise_recordings
 from musicbench.errors import UserError

@@ -27,8 +27,11 @@ def read_split(corpus: Path, split: str, sample_rate: int, limit: int | None = N
     table = corpus / "clips.jsonl"
     if not table.is_file():
         raise UserError(f"{table} does not exist; make the corpus first: musicbench prepare stages=[corpus]")
-    lines = [json.loads(line) for line in table.read_text().splitlines() if line]
-    ids = [line["id"] for line in lines if line["split"] == split]
+    try:
+        lines = [json.loads(line) for line in table.read_bytes().splitlines() if line]
+        ids = [line["id"] for line in lines if line["split"] == split]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{table} is damaged ({error!r}); make the corpus again") from error
     if not ids:
         raise UserError(f"{table} holds no clip of the {split} split; make more of the corpus")
     if limit is not None and limit < len(ids):

@@ -3,6 +3,12 @@
 from dataclasses import dataclass, field
 
 from musicbench.codecs.mdct_network import MdctShape
+from musicbench.errors import require_above_zero
+
+ABOVE_ZERO = (
+    "crop_seconds", "batch", "steps", "learning_rate", "workers", "validate_every", "checkpoint_every",
+    "validation_clips", "validation_seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,9 @@ class CodecTrainingConfig:
     checkpoint_every: int = 250
     validation_clips: int = 12
     validation_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        require_above_zero("codec_training", self, ABOVE_ZERO)
 
     @property
     def crop_frames(self) -> int:

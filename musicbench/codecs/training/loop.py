@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from musicbench import torch_files
 from musicbench.codecs.mdct_codec import MdctCodec
 from musicbench.codecs.training.audio import RandomCrops, read_split
 from musicbench.codecs.training.config import CodecTrainingConfig
@@ -51,7 +52,7 @@ def train_codec(
     training = CodecTraining(config, RandomCrops(train_clips, config.crop_frames * shape.hop, config.seed))
     checkpoint, log = output / CHECKPOINT, output / LOG
     if checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch_files.load(checkpoint, "config", "state")
         if saved["config"] != _plain(config):
             raise UserError(f"{checkpoint} is of another configuration; choose another output folder")
         training.load_state_dict(saved["state"])
@@ -61,8 +62,7 @@ def train_codec(
         training.start()
 
     def save() -> None:
-        with atomic_path(checkpoint) as path:
-            torch.save({"config": _plain(config), "state": training.state_dict()}, path)
+        torch_files.save({"config": _plain(config), "state": training.state_dict()}, checkpoint)
 
     def validate() -> None:
         model = training.model()

@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from musicbench.data.audio import write_flac
 from musicbench.data.corpus import rendering
 from musicbench.data.corpus.arrange import MIN_SECONDS, arrange
 from musicbench.data.corpus.captions import captions
@@ -21,6 +22,7 @@ from musicbench.data.corpus.catalogue import COLLECTIONS, Work, corpus_folder, d
 from musicbench.data.corpus.fingerprint import stable_hash
 from musicbench.data.corpus.plan import Job, plan_clips
 from musicbench.data.corpus.scores import Score, ScoreError, parse
+from musicbench.errors import UserError
 from musicbench.files import atomic_path, sha256_file
 
 PARSE_LIMIT_SECONDS = 120  # the slowest usable work takes 15 s on one idle core
@@ -49,7 +51,7 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
         # A line cut off by an interruption is dropped together with its clip.
         lines = [line for line in table.read_text().splitlines(keepends=True) if line.endswith("}\n")]
         _write_text(table, "".join(lines))
-        done = {json.loads(line)["id"] for line in lines}
+        done = {clip["id"] for clip in _read_lines(table)}
     todo = [job for job in jobs if job.id not in done]
     with table.open("a") as clips, (folder / "skipped.jsonl").open("w") as skipped:
         arguments = [(job, folder / "audio", soundfont, seed) for job in todo]
@@ -59,7 +61,7 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
             else:
                 clips.write(json.dumps(outcome, ensure_ascii=False) + "\n")
                 clips.flush()
-    kept = [json.loads(line) for line in table.read_text().splitlines()]
+    kept = _read_lines(table)
     _write_text(table, "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in sorted(kept, key=lambda c: c["id"])))
     card = {
         "sources": [asdict(c) for c in COLLECTIONS.values() if any(k["source"]["collection"] == c.name for k in kept)],
@@ -84,7 +86,7 @@ def _parse_all(folder: Path, works: list[Work], sources: Path, workers: int) -> 
                 found[work.id] = outcome
         _write_text(folder / "unusable.jsonl", "".join(json.dumps(line) + "\n" for line in failed))
         _write_text(cache, "".join(json.dumps(found[w.id]) + "\n" for w in works if w.id in found))
-    return [_score(json.loads(line)) for line in cache.read_text().splitlines()]
+    return [_score(fields) for fields in _read_lines(cache)]
 
 
 def _score(fields: dict[str, Any]) -> Score:
@@ -108,7 +110,7 @@ def _make_clip(job: Job, audio_folder: Path, soundfont: Path, seed: int) -> dict
         seconds = len(audio) / rendering.SAMPLE_RATE
         if seconds < MIN_SECONDS:
             raise ScoreError(f"only {seconds:.1f} s long")
-        rendering.write_flac(audio_folder / f"{job.id}.flac", audio)
+        write_flac(audio_folder / f"{job.id}.flac", audio, rendering.SAMPLE_RATE)
         score = job.score
         return {
             "id": job.id,
@@ -138,6 +140,8 @@ def _guarded(limit_seconds: int, make: Callable[[], dict[str, Any]]) -> dict[str
         return str(error)
     except TimeoutError:
         return f"took longer than {limit_seconds} s"
+    except (UserError, OSError):  # a full disk is no fault of this work
+        raise
     except Exception as error:  # music21 raises errors of every kind on odd scores
         return f"{type(error).__name__}: {error}"
 
@@ -170,6 +174,13 @@ def _run(
                 yield futures[future], future.result()
         finally:  # an interrupted build must not work off the queue first
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_lines(path: Path) -> list[Any]:
+    try:
+        return [json.loads(line) for line in path.read_bytes().splitlines()]
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and build the corpus again") from error
 
 
 def _write_text(path: Path, text: str) -> None:

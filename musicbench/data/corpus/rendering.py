@@ -12,7 +12,6 @@ import soundfile
 from musicbench.data.corpus.arrange import Arrangement
 from musicbench.data.corpus.scores import ScoreError
 from musicbench.errors import UserError
-from musicbench.files import atomic_path
 
 SAMPLE_RATE = 32_000
 TICKS = 480  # per quarter note
@@ -102,9 +101,3 @@ def level(audio: np.ndarray, rms_db: float) -> np.ndarray:
     fade = round(FADE_SECONDS * SAMPLE_RATE)
     audio[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32) ** 2
     return audio.astype(np.float32)
-
-
-def write_flac(path: Path, audio: np.ndarray) -> None:
-    """16-bit mono FLAC at 32 kHz, complete or not there at all."""
-    with atomic_path(path) as temporary:
-        soundfile.write(temporary, audio, SAMPLE_RATE, subtype="PCM_16", format="FLAC")

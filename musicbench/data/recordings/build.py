@@ -24,11 +24,11 @@ VARIANTS = {"alt", "alternate", "edit", "enhanced", "extended", "instrumental", 
 VARIANTS |= {"outro", "part", "remaster", "remastered", "remix", "reprise", "short", "version"}
 
 
-def build_recordings(folder: Path, packages: str | Sequence[str]) -> Path:
+def build_recordings(folder: Path, packages: Sequence[str]) -> Path:
     """Fetch packages into ``folder`` and write its manifest, one line a track; unpacked packages are kept.
 
     Args:
-        packages: names from the table of packages, or "all".
+        packages: names from the table of packages, or ["all"].
 
     Raises:
         UserError: a package is unknown, cannot be fetched or holds no music, or the folder cannot be written.

@@ -43,13 +43,14 @@ _CAUSES = (  # what apt-get and dpkg-deb write, and what to do about it
 )
 
 
-def chosen(names: str | Sequence[str]) -> list[Package]:
-    """The packages of these names, in the table's order; "all" is all of them.
+def chosen(names: Sequence[str]) -> list[Package]:
+    """The packages of these names, in the table's order; if one of the names is "all", all of them.
 
     Raises:
         UserError: a name is not in the table, or there is none.
     """
-    names = list(PACKAGES) if names == "all" else [names] if isinstance(names, str) else list(names)
+    if "all" in names:
+        return list(_TABLE)
     unknown = [name for name in names if name not in PACKAGES]
     if unknown or not names:
         wrong = f"unknown package {unknown[0]!r}" if unknown else "corpus.packages is empty"

@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 
+from musicbench.errors import require_above_zero
+
+ABOVE_ZERO = (
+    "window_seconds", "held_out_seconds", "hidden", "dim", "batch", "steps", "learning_rate", "shortest_run",
+    "validate_every", "patience",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ClapConfig:
@@ -30,3 +37,6 @@ class ClapConfig:
     validate_every: int = 20
     patience: int = 300
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_above_zero("clap_training", self, ABOVE_ZERO)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from musicbench.errors import UserError
@@ -106,7 +106,7 @@ def write_clap(folder: Path | str, network: ClapNetwork, card: dict[str, Any]) -
     """Weights and card; the card gets the weights' hash."""
     folder = Path(folder)
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, temporary)
+        temporary.write_bytes(save({name: value.contiguous() for name, value in network.state_dict().items()}))
     content = {"id": ID, "sha256": sha256_file(folder / WEIGHTS), **card}
     # Lists of numbers on one line: they are ranks, one for each piece.
     text = re.sub(

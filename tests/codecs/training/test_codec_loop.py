@@ -136,6 +136,20 @@ def test_another_configuration_does_not_resume(corpus: Path, tmp_path: Path) -> 
         train_codec(dataclasses.replace(short, seed=1), corpus, tmp_path, "")
 
 
+@pytest.mark.parametrize("content", [b"", b"PK", b"\xff" * 100])
+def test_a_damaged_checkpoint_is_named_and_kept(corpus: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(UserError, match=r"checkpoint\.pt is damaged"):
+        train_codec(TINY, corpus, tmp_path, "")
+    assert (tmp_path / "checkpoint.pt").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["levels", "codebook_size", "crop_seconds", "batch", "steps", "checkpoint_every"])
+def test_sizes_of_zero(name: str) -> None:
+    with pytest.raises(UserError, match=f"codec_training.{name}=0 must be above 0"):
+        dataclasses.replace(TINY, **{name: 0})
+
+
 def test_what_is_missing_is_said(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="make the corpus first"):
         read_split(tmp_path, "train", 4000)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicbench.data.corpus import rendering
+from musicbench.data.audio import write_flac
+from musicbench.data.corpus import build, rendering
 from musicbench.data.corpus.arrange import Arrangement, Track, arrange
 from musicbench.data.corpus.build import build_corpus
 from musicbench.data.corpus.scores import ScoreError
@@ -78,12 +79,27 @@ def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         rendering.require_fluidsynth(tmp_path / "x.sf2")
 
 
+@pytest.mark.parametrize("error", [UserError("cannot write a.flac"), OSError(28, "No space left on device")])
+def test_a_full_disk_ends_the_build_and_leaves_no_work_out(error: Exception) -> None:
+    def make() -> dict[str, object]:
+        raise error
+
+    with pytest.raises(type(error)):
+        build._guarded(5, make)
+
+
+def test_a_damaged_clip_table_is_named(tmp_path: Path) -> None:
+    (tmp_path / "clips.jsonl").write_bytes(b'{"id": 1}\n{"id"\xff}\n')
+    with pytest.raises(UserError, match=r"clips\.jsonl is damaged"):
+        build._read_lines(tmp_path / "clips.jsonl")
+
+
 @needs_fluidsynth
 def test_rendering_is_deterministic(make: SimpleNamespace, tmp_path: Path) -> None:
     def once(path: Path) -> np.ndarray:
         rng = random.Random(7)
         audio = rendering.render(arrange(make.random_tune("t", 1), rng), SOUNDFONT, rng)
-        rendering.write_flac(path, audio)
+        write_flac(path, audio, rendering.SAMPLE_RATE)
         return audio
 
     audio, again = once(tmp_path / "a.flac"), once(tmp_path / "b.flac")

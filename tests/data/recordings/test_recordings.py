@@ -138,7 +138,7 @@ def test_an_interrupted_unpacking_is_done_again(apt: Path, tmp_path: Path, monke
         with pytest.raises(UserError, match=r"singularity-music: dpkg-deb failed: the disk is full.*corpus\.folder"):
             build_recordings(folder, ["singularity-music"])
     assert not list(folder.glob("singularity*"))
-    recordings = read_user_manifest(build_recordings(folder, "singularity-music"))
+    recordings = read_user_manifest(build_recordings(folder, ["singularity-music"]))
     assert len(recordings) == len(TRACKS)
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.jsonl", "singularity-music_1%3a7-2_all"]
 
@@ -172,7 +172,7 @@ def test_without_apt_or_a_folder_or_music(apt, archive, tmp_path, monkeypatch) -
 
 
 def test_chosen_packages() -> None:
-    assert [package.name for package in chosen("all")] == list(PACKAGES)
+    assert [package.name for package in chosen(["all"])] == list(PACKAGES)
     assert chosen(["openclonk-data", "singularity-music"]) == chosen(["singularity-music", "openclonk-data"])
     with pytest.raises(UserError, match="unknown package 'doom-music'; choose all, or from singularity-music, "):
         chosen(["singularity-music", "doom-music"])

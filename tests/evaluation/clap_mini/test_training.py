@@ -63,3 +63,9 @@ def test_one_clip_of_each_piece(corpus):
     clips, _ = corpus()
     twice = [clip for clip in clips for _ in range(2)]
     assert [clip.piece for clip in one_of_each_piece(twice, "test")] == [f"piece{n}" for n in range(190, 230)]
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "dim", "held_out_seconds"])
+def test_sizes_of_zero(tiny, name):
+    with pytest.raises(UserError, match=f"clap_training.{name}=0 must be above 0"):
+        dataclasses.replace(tiny, **{name: 0})

@@ -1,0 +1,121 @@
+"""What the values of a configuration may be: checked once, where it is composed or read back."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from musicbench.errors import UserError
+
+# Least values; whether a number is whole follows from the shipped configuration.
+AT_LEAST = {
+    "seed": 0,
+    "training.steps": 1,
+    "training.batch_size": 1,
+    "training.accumulate": 1,
+    "training.validate_every": 1,
+    "training.save_every": 1,
+    "training.max_nonfinite": 1,
+    "optimiser.final_lr": 0,
+    "optimiser.warmup_steps": 0,
+    "optimiser.weight_decay": 0,
+    "optimiser.clip_norm": 0,
+    "model.dim": 1,
+    "model.layers": 1,
+    "model.heads": 1,
+    "data.validation_per_piece": 1,
+    "data.workers": 0,
+    "evaluation.per_piece": 1,
+    "evaluation.batch_size": 1,
+    "evaluation.speed_batches": 1,
+    "evaluation.speed_repeats": 1,
+    "evaluation.samples": 0,
+    "trainer.threads": 1,
+    "corpus.workers": 1,
+    "corpus.seed": 0,
+}
+AT_MOST = {"seed": 2**32 - 1}
+ABOVE_ZERO = ("data.seconds", "evaluation.seconds", "optimiser.lr", "corpus.hours")
+SHARES = ("training.ema_decay", "model.dropout", "family.condition_dropout")
+
+# What a value that is null in the shipped configuration looks like.
+EXAMPLES: dict[str, Any] = {
+    "trainer.threads": 2,
+    "pattern.delays": [0, 1, 1, 1],
+    "run": "runs/delay-1a2b3c4d",
+    "system": "unigram",
+    "manifest": "my/music.jsonl",
+}
+# Null says that there shall be none, although the shipped configuration has one.
+_OPTIONAL = ("evaluation.clap_mini",)
+# Their keys are those of whatever class is chosen there.
+_FREE = ("logger",)
+
+
+def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:
+    """Refuse values of a wrong kind or out of range before they fail somewhere deep.
+
+    Args:
+        given: a resolved configuration, plain.
+        usual: the same configuration as shipped, which says what kind each value is.
+
+    Raises:
+        UserError: names the key and what it must be.
+    """
+    _check_kinds(given, usual, "")
+    for name, value in leaves(given, ""):
+        if name in AT_LEAST and value is not None and value < AT_LEAST[name]:
+            raise UserError(f"{name}={value} must be at least {AT_LEAST[name]}")
+        if name in AT_MOST and value > AT_MOST[name]:
+            raise UserError(f"{name}={value} must be at most {AT_MOST[name]}")
+        if name in ABOVE_ZERO and value <= 0:
+            raise UserError(f"{name}={value} must be above 0")
+        if name in SHARES and not 0 <= value <= 1:
+            raise UserError(f"{name}={value} must be 0 .. 1")
+    row = given.get("row")
+    if row is not None and (isinstance(row, dict | list) or "/" in str(row) or str(row).startswith(".")):
+        raise UserError(f"row={row} must be a name without slashes; it becomes part of a folder's name")
+
+
+def _check_kinds(given: dict[str, Any], usual: dict[str, Any], prefix: str) -> None:
+    for key, normal in usual.items():
+        name = f"{prefix}{key}"
+        if name in _FREE or (given.get(key, normal) is None and (normal is None or name in _OPTIONAL)):
+            continue
+        if key not in given:
+            raise UserError(f"{name} is missing from the configuration; give it a value")
+        value, normal = given[key], EXAMPLES.get(name, normal)
+        if isinstance(value, dict) and isinstance(normal, dict):
+            _check_kinds(value, normal, f"{name}.")
+        elif normal is not None and not _alike(value, normal):
+            shown = "null" if value is None else value
+            raise UserError(f"{name}={shown} must be {_kind(normal)}")
+
+
+def _alike(value: Any, normal: Any) -> bool:
+    if isinstance(normal, list):
+        return isinstance(value, list) and all(not normal or _alike(item, normal[0]) for item in value)
+    if isinstance(value, bool) or not isinstance(normal, float):
+        return type(value) is type(normal)
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _kind(normal: Any) -> str:
+    if isinstance(normal, bool):
+        return "true or false"
+    if isinstance(normal, dict):
+        return f"a group with the keys {', '.join(normal)}"
+    kinds = {int: "a whole number", float: "a number", str: "text", list: "a list"}
+    example = normal if not isinstance(normal, list) or normal else "[] or as its comment says"
+    return f"{kinds[type(normal)]}, such as {example}"
+
+
+def leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Dotted names with their values; each item of a list stands for itself."""
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from leaves(value, f"{name}.")
+        elif isinstance(value, list):
+            yield from ((name, item) for item in value)
+        else:
+            yield name, value

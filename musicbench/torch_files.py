@@ -1,0 +1,43 @@
+"""Checkpoints on disk: written whole or not at all, and read without running anything that is in them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musicbench.errors import UserError
+from musicbench.files import atomic_path
+
+
+def save(content: dict[str, Any], path: Path | str) -> None:
+    """Write tensors and plain values.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full; an older file is still whole.
+    """
+    # In memory first: torch tells a full disk in many ways, a plain write in one.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def load(path: Path | str, *keys: str) -> dict[str, Any]:
+    """What ``save`` wrote, on the CPU: tensors and plain values only, so that a foreign file can do no harm.
+
+    Args:
+        keys: entries that it must have.
+
+    Raises:
+        UserError: the file is missing, damaged, or lacks one of the keys.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"no {path}; train first") from error
+    except Exception as error:  # zip, pickle and key errors all mean the same to a user
+        raise UserError(f"{path} is damaged ({type(error).__name__}); delete it and train again") from error
+    if not isinstance(content, dict) or not content.keys() >= set(keys):
+        raise UserError(f"{path} is no checkpoint of this kind of training; delete it and train again")
+    return content

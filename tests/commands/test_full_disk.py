@@ -1,0 +1,150 @@
+"""Files that grow past a limit, as on a full disk: one line, and what was finished before is as it was."""
+
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
+from musicbench.commands.fit import fit
+from musicbench.data.manifest import read_user_manifest
+from musicbench.data.store import TokenStore
+from musicbench.data.tokenise import tokenise_recordings
+from musicbench.errors import UserError
+from musicbench.study.records import read_record, write_record
+from musicbench.text.table import caption_table
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """No file may grow beyond ``size`` bytes."""
+    before, written = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # Python would keep compiled modules that are cut off
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        sys.dont_write_bytecode = written
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_training_keeps_its_checkpoints_and_goes_on(make_run, tmp_path):
+    folder = tmp_path / "run"
+    fit(make_run("training.steps=2"), folder)
+    before = {name: (folder / name).read_bytes() for name in (BEST, LAST)}
+    with disk_of(len(before[BEST]) // 2), pytest.raises(UserError, match=r"^cannot write [^\n]*\.ckpt: File too large"):
+        fit(make_run("training.steps=4"), folder)
+    assert {name: (folder / name).read_bytes() for name in (BEST, LAST)} == before
+    assert not list(folder.glob(".*")), "no half checkpoint is left"
+    fit(make_run("training.steps=4"), folder)
+    assert (folder / LAST).read_bytes() != before[LAST]
+
+
+def test_a_crash_leaves_no_half_checkpoints_for_ever(make_run, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".last-abc.ckpt").write_bytes(b"half")
+    fit(make_run("training.steps=2"), tmp_path / "run")
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_interruption_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    def interrupt(path: Path, content: bytes) -> None:
+        raise KeyboardInterrupt
+
+    AtomicCheckpoints().save_checkpoint({"global_step": 1}, tmp_path / LAST)
+    before = contents(tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        AtomicCheckpoints().save_checkpoint({"global_step": 2}, tmp_path / LAST)
+    assert contents(tmp_path) == before
+
+
+def test_generate_keeps_earlier_clips(refused, trained_run, tmp_path):
+    from musicbench import cli
+
+    arguments = ["--run", str(trained_run), "--seconds", "30", "--output", str(tmp_path / "out")]
+    assert cli.main(["generate", "one", *arguments]) == 0
+    before = contents(tmp_path / "out")
+    with disk_of(3000):
+        assert "File too large; free space" in refused("generate", "two", *arguments)
+    assert contents(tmp_path / "out") == before
+    assert set(before) == {"one-0.flac", "one-0.txt"}
+
+
+def test_a_record_is_not_lost(trained_run):
+    path = trained_run / "record.json"
+    found, before = read_record(path), path.read_bytes()
+    with disk_of(500), pytest.raises(UserError, match=r"cannot write [^\n]*record\.json"):
+        write_record(path, found)
+    assert path.read_bytes() == before
+    assert not list(trained_run.glob(".record*"))
+
+
+def test_caption_states_are_whole_or_absent(make_run, tmp_path):
+    encoder = make_run().encoder
+    captions = [f"caption {number}" for number in range(200)]
+    with disk_of(500), pytest.raises(UserError, match="cannot write"):
+        caption_table(captions, encoder, tmp_path / "states")
+    assert not contents(tmp_path / "states")
+
+
+def test_a_store_appears_whole_and_finished_clips_are_not_encoded_again(stub_codec, tmp_path, monkeypatch):
+    lines = []
+    for number in range(3):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(100_000, 0.1, np.float32), 1000)
+        lines.append(f'{{"audio": "{number}.wav", "text": "tune"}}\n')
+    (tmp_path / "music.jsonl").write_text("".join(lines))
+    recordings = read_user_manifest(tmp_path / "music.jsonl")
+    encoded = []
+    original = stub_codec.encode
+    monkeypatch.setattr(stub_codec, "encode", lambda audio_BN: encoded.append(1) or original(audio_BN))
+    # A clip takes 2 x 1000 codes of 2 bytes, a level of the store 3 x 1000.
+    with disk_of(5000), pytest.raises(UserError, match=r"cannot write [^\n]*tokens: File too large"):
+        tokenise_recordings(recordings, stub_codec, tmp_path / "tokens", {})
+    assert not (tmp_path / "tokens").exists()
+    assert not list(tmp_path.glob(".tokens*"))
+    (next((tmp_path / "tokens.partial").iterdir())).write_bytes(b"damaged")
+    tokenise_recordings(recordings, stub_codec, tmp_path / "tokens", {})
+    assert len(encoded) == 4, "three, and the damaged one again"
+    TokenStore.open(tmp_path / "tokens").verify()
+
+
+def test_a_picture_replaces_the_old_one_whole(refused, tmp_path):
+    picture = tmp_path / "plan.png"
+    picture.write_bytes(b"the old one")
+    with disk_of(2000):
+        assert "cannot write" in refused("plan", "delay", "--frames", "12", "--draw", picture)
+    assert contents(tmp_path) == {"plan.png": b"the old one"}
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "a file"])
+def test_output_folders_that_cannot_be(refused, trained_run, overrides, tmp_path, place):
+    if place == "a file":
+        place = str(tmp_path / "file")
+        Path(place).write_text("in the way")
+    before = contents(trained_run)
+    for command in (
+        ["generate", "tune", "--run", trained_run, "--output", place],
+        ["train", *overrides, f"output={place}"],
+        ["train", *overrides, "seed=1", f"cache={place}/deeper"],
+    ):
+        assert "cannot write" in refused(*command)
+    assert contents(trained_run) == before
+
+
+def test_an_error_of_the_system_anywhere_is_one_line(refused, monkeypatch):
+    def fail(argv: list[str]) -> int:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("musicbench.commands.plan.main", fail)
+    assert "No space left on device" in refused("plan")
