@@ -33,18 +33,21 @@ def log_mel(
     hop: int = MEL_HOP,
     bands: int = MEL_BANDS,
 ) -> torch.Tensor:
-    """Natural log of the mel magnitude spectrogram (Hann window), [B, bands, frames].
+    """Natural log of ``mel_magnitude``; everything below 1e-4 counts as 1e-4."""
+    return mel_magnitude(audio_BN, sample_rate, window, hop, bands).clamp_min(MEL_FLOOR).log()
 
-    The scale is that of amplitudes, whatever the window: a sine of amplitude a gives about log(a). Everything
-    below 1e-4 counts as 1e-4.
+
+def mel_magnitude(audio_BN: torch.Tensor, sample_rate: int, window: int, hop: int, bands: int) -> torch.Tensor:
+    """Mel magnitude spectrogram (Hann window), [B, bands, frames].
+
+    The scale is that of amplitudes, whatever the window: a sine of amplitude a gives about a.
     """
     audio_BN = audio_BN.float()
     hann = torch.hann_window(window, device=audio_BN.device)
     spectrum_BFT = torch.stft(audio_BN, window, hop, window=hann, return_complex=True, pad_mode="constant")
     # The small constant keeps the gradient of the magnitude finite at silence.
     magnitude_BFT = (spectrum_BFT.real.square() + spectrum_BFT.imag.square() + 1e-12).sqrt() * (2 / hann.sum())
-    mel_BMT = mel_filters(sample_rate, window, bands).to(audio_BN.device).T @ magnitude_BFT
-    return mel_BMT.clamp_min(MEL_FLOOR).log()
+    return mel_filters(sample_rate, window, bands).to(audio_BN.device).T @ magnitude_BFT
 
 
 def mel_distance(reference_BN: torch.Tensor, estimate_BN: torch.Tensor, sample_rate: int) -> torch.Tensor:

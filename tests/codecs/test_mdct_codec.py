@@ -79,7 +79,7 @@ def test_the_untrained_codec_is_the_linear_one() -> None:
     with torch.no_grad():
         latent_BTD = network.encoder(sound_BN)
         found_BN = network.decoder(latent_BTD)
-    torch.testing.assert_close(found_BN, expected_BN, atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(found_BN, expected_BN, atol=5e-4, rtol=1e-3)
     assert float(latent_BTD.square().mean()) == pytest.approx(1.0, rel=0.1)
 
 

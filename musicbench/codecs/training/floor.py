@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from musicbench.codecs.mdct import inverse_mdct, mdct
+from musicbench.codecs.mdct_codec import BEAM
 from musicbench.codecs.residual import nearest, residual_decode, residual_encode
 from musicbench.codecs.training.audio import to_float
 from musicbench.codecs.training.kmeans import kmeans
@@ -57,7 +58,7 @@ class MdctFloor:
         """Audio [B, N] to codes [B, K, ceil(N / hop) + 1]."""
         # a hop of silence on both sides, so that every sample lies in two windows
         padded_BN = torch.nn.functional.pad(audio_BN, (self.hop, -audio_BN.shape[-1] % self.hop + self.hop))
-        return residual_encode(mdct(padded_BN, self.hop), self.books_KVF)
+        return residual_encode(mdct(padded_BN, self.hop), self.books_KVF, BEAM)
 
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
         """Codes [B, k, T + 1] to audio [B, T * hop]."""

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from encodec.quantization.core_vq import EuclideanCodebook, ResidualVectorQuantization
-from torch.nn import functional as F
 
 from musicbench.codecs.mdct_network import MdctShape
 from musicbench.codecs.residual import nearest
@@ -79,19 +78,22 @@ def fit_codebooks(
         residual_ND = residual_ND - centroids_VD[nearest_N]
 
 
-def quantize(
-    quantizer: ResidualVectorQuantization, latent_BTD: torch.Tensor, levels: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Straight-through quantised latent [B, T, D] and the commitment loss; updates codebooks when training.
+@torch.no_grad()
+def quantize(quantizer: ResidualVectorQuantization, latent_BTD: torch.Tensor, levels: int) -> torch.Tensor:
+    """Sum of the codes after each of the first levels, [levels, B, T, D]; updates the codebooks when training."""
+    total_BTD, totals = torch.zeros_like(latent_BTD), []
+    for codebook in codebooks(quantizer)[:levels]:
+        codes_BTD, _ = codebook(latent_BTD - total_BTD)
+        total_BTD = total_BTD + codes_BTD
+        totals.append(total_BTD)
+    return torch.stack(totals)
+
+
+def straight_through(latent_BTD: torch.Tensor, totals_LBTD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The last of the totals with the gradient of the latent, and the commitment loss.
 
     The commitment pulls the latent towards the sum of codes after each level; the gradient of what follows
     reaches the latent once, whatever the number of levels.
     """
-    total_BTD = torch.zeros_like(latent_BTD)
-    commitment = latent_BTD.new_zeros(())
-    for codebook in codebooks(quantizer)[:levels]:
-        codes_BTD, _ = codebook((latent_BTD - total_BTD).detach())
-        total_BTD = total_BTD + codes_BTD
-        commitment = commitment + F.mse_loss(latent_BTD, total_BTD)
-    through_BTD = latent_BTD + (total_BTD - latent_BTD).detach()
-    return through_BTD, commitment / levels
+    commitment = (latent_BTD - totals_LBTD).square().mean()
+    return latent_BTD + (totals_LBTD[-1] - latent_BTD).detach(), commitment

@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from musicbench.codecs.mdct_network import start_from_audio
 from musicbench.codecs.training.audio import RandomCrops
 from musicbench.codecs.training.config import CodecTrainingConfig
 from musicbench.codecs.training.losses import mel_error, negative_snr_db
-from musicbench.codecs.training.quantizer import build_quantizer, codebooks, fit_codebooks, quantize
+from musicbench.codecs.training.quantizer import build_quantizer, codebooks, fit_codebooks, quantize, straight_through
 
 START_FRAMES = 40_000  # to fit the linear path on
 FRAMES_PER_CODE = 16  # to fit the first codebooks on
@@ -59,20 +60,20 @@ class CodecTraining:
         """One optimiser step; losses by name (SNR in dB)."""
         config = self.config
         audio_BN = self.crops.batch(config.batch).to(config.device)
-        self.optimiser.zero_grad(set_to_none=True)
         # Parts in threads of their own wait for each other twice a step only; threads inside operators would
         # do so thousands of times, and crawl when other processes want a core.
         parts = audio_BN.chunk(config.workers)
         latents = list(self.pool.map(self._encode, parts))
         levels = self._levels()
-        quantised = [quantize(self.quantizer, latent_BTD, levels) for latent_BTD in latents]
-        windows = config.mel_windows
-        chosen = windows[int(torch.randint(len(windows), (), generator=self.generator))]
-        losses = list(
-            self.pool.map(
-                lambda audio_BN, latent: self._decode_and_backward(audio_BN, *latent, chosen), parts, quantised
-            )
-        )
+        totals = [quantize(self.quantizer, latent_BTD, levels) for latent_BTD in latents]
+        drawn = int(torch.randint(len(config.mel_windows), (), generator=self.generator))
+        window = repeat(config.mel_windows[drawn])
+        results = list(self.pool.map(self._losses_and_gradients, parts, latents, totals, window))
+        losses = [result[0] for result in results]
+        # Summed here, in order: threads that add to one .grad make a resumed training differ in the last bit.
+        gradients = zip(*(result[1] for result in results), strict=True)
+        for parameter, of_parts in zip(self.network.parameters(), gradients, strict=True):
+            parameter.grad = sum(of_parts[1:], of_parts[0])
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
@@ -86,17 +87,18 @@ class CodecTraining:
             latent_BTD: torch.Tensor = self.network.encoder(audio_BN)
         return latent_BTD
 
-    def _decode_and_backward(
-        self, audio_BN: torch.Tensor, through_BTD: torch.Tensor, commitment: torch.Tensor, mel_window: int
-    ) -> dict[str, float]:
+    def _losses_and_gradients(
+        self, audio_BN: torch.Tensor, latent_BTD: torch.Tensor, totals_LBTD: torch.Tensor, mel_window: int
+    ) -> tuple[dict[str, float], tuple[torch.Tensor, ...]]:
         config = self.config
+        through_BTD, commitment = straight_through(latent_BTD, totals_LBTD)
         with torch.autocast(config.device, torch.bfloat16):
             decoded_BN = self.network.decoder(through_BTD)
         snr = negative_snr_db(audio_BN, decoded_BN)
         mel = mel_error(audio_BN, decoded_BN, config.shape.sample_rate, mel_window)
         loss = config.snr_weight * snr + config.mel_weight * mel + config.commitment_weight * commitment
-        (loss * len(audio_BN) / config.batch).backward()
-        return {"snr": -snr.item(), "mel": mel.item(), "commit": commitment.item()}
+        gradients = torch.autograd.grad(loss * len(audio_BN) / config.batch, list(self.network.parameters()))
+        return {"snr": -snr.item(), "mel": mel.item(), "commit": commitment.item()}, gradients
 
     def _levels(self) -> int:
         config, levels = self.config, self.config.shape.levels

@@ -144,10 +144,17 @@ def test_a_damaged_checkpoint_is_named_and_kept(corpus: Path, tmp_path: Path, co
     assert (tmp_path / "checkpoint.pt").read_bytes() == content
 
 
-@pytest.mark.parametrize("name", ["levels", "codebook_size", "crop_seconds", "batch", "steps", "checkpoint_every"])
+@pytest.mark.parametrize("name", ["crop_seconds", "batch", "steps", "checkpoint_every"])
 def test_sizes_of_zero(name: str) -> None:
     with pytest.raises(UserError, match=f"codec_training.{name}=0 must be above 0"):
         dataclasses.replace(TINY, **{name: 0})
+
+
+def test_impossible_shapes() -> None:
+    with pytest.raises(UserError, match=r"codec_training\.shape\.levels=0 must be above 0"):
+        dataclasses.replace(TINY.shape, levels=0)
+    with pytest.raises(UserError, match=r"hop \(41\) must be even"):
+        dataclasses.replace(TINY.shape, hop=41)
 
 
 def test_what_is_missing_is_said(corpus: Path, tmp_path: Path) -> None:
