@@ -3,9 +3,14 @@
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from musicbench.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from musicbench.codecs.training.evaluate import Divergence
 
 STAGES = ("corpus", "codec", "tokens", "reference", "clap")
 
@@ -51,9 +56,26 @@ def _train_codec(config: Any, command: str) -> None:
     from musicbench.codecs.training.loop import train_codec
     from musicbench.commands.config import instantiated
 
-    folder = train_codec(instantiated(config.codec_training), config.corpus.folder, config.codec_output, command)
-    complete_card(folder, config.corpus.folder)
+    output, corpus = Path(config.codec_output), Path(config.corpus.folder)
+    folder = train_codec(instantiated(config.codec_training), corpus, output, command)
+    judge, divergence = _listener()
+    complete_card(output, corpus, judge, divergence)
     print(f"codec: {folder} (use it with codec.name_or_folder={folder})")
+
+
+def _listener() -> tuple[dict[str, Any], "Divergence"]:
+    """The bundled judge, for a card, and how differently it hears an original and its reconstruction."""
+    from musicbench.evaluation.judges import MusiCNN
+    from musicbench.evaluation.kld import clip_probabilities, kl_divergence
+
+    judge = MusiCNN()
+
+    def divergence(original_1N: "Tensor", made_1N: "Tensor", sample_rate: int) -> float:
+        heard = [judge(audio_1N, sample_rate).logits_BWC[0].numpy() for audio_1N in (original_1N, made_1N)]
+        original_1C, made_1C = (clip_probabilities(logits_WC)[None] for logits_WC in heard)
+        return float(kl_divergence(original_1C, made_1C)[0])
+
+    return {"id": judge.id, "sha256": judge.sha256}, divergence
 
 
 def _recordings(config: Any) -> list[Any]:

@@ -1,6 +1,7 @@
 """The card of a trained codec: what it learned from, and how it does on held-out music beside the floor."""
 
 import json
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -11,42 +12,65 @@ import torch
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.codecs.load import load_codec
 from musicbench.codecs.training.audio import read_split, to_float
-from musicbench.codecs.training.evaluate import reconstruction_figures
+from musicbench.codecs.training.evaluate import Divergence, middle, reconstruction_figures
 from musicbench.codecs.training.export import write_json
 from musicbench.codecs.training.floor import MdctFloor
+from musicbench.codecs.training.loop import LOG
+from musicbench.codecs.training.page import write_page
+from musicbench.codecs.training.pictures import draw_rate_distortion, draw_spectrograms, draw_training
 
-FLOOR = "MDCT frames (sine window) with a residual k-means quantiser of the same frame rate, levels and codebook size"
+CLIP_SECONDS = 10.0  # of the middle of each test clip
+PICTURED = 3  # clips with spectrograms
+FLOOR = (
+    "MDCT frames (sine window) with a residual k-means quantiser of the same frame rate, levels and codebook size, "
+    "and the same search for codes"
+)
 METRICS = {
     "snr_db": "10 log10(signal / error energy), mean over clips, with 1 .. K levels",
     "mel_distance": "mean absolute difference of natural-log mel magnitudes (window 2048, hop 512, 80 bands, floor "
     "1e-4 of full scale), with 1 .. K levels",
+    "kld": "KL(original || reconstruction) of the judge's class probabilities, softmax averaged over windows, in nats, "
+    "mean over clips, with 1 .. K levels",
     "perplexity": "exp of the entropy of each level's codes over all clips",
 }
 
 
-def complete_card(codec_folder: Path | str, corpus_folder: Path | str, clips: int = 40, seconds: float = 10.0) -> None:
-    """Add test figures, those of the floor, speed and the licences of the data to the card of a trained codec.
+def complete_card(output: Path, corpus: Path, judge: dict[str, Any], divergence: Divergence) -> None:
+    """Add to the card of a trained codec: figures on the test pieces beside the floor's, speed, licences, pictures.
 
     Args:
-        clips, seconds: the middle of that many clips, spread evenly over the test split.
+        output: folder of the training.
+        judge: who hears the divergence, for the card.
 
     Raises:
         UserError: the codec or the corpus is missing or damaged.
     """
-    folder, corpus = Path(codec_folder), Path(corpus_folder)
+    folder = output / "codec"
     codec = load_codec(str(folder))
-    test_clips = read_split(corpus, "test", codec.sample_rate, clips)
+    test_clips = read_split(corpus, "test", codec.sample_rate)
     train_clips = read_split(corpus, "train", codec.sample_rate)
     floor = MdctFloor.fit(train_clips, codec.sample_rate, codec.hop, codec.levels, codec.codebook_size)
     card = json.loads((folder / "card.json").read_text())
+    level_rate = codec.frame_rate * math.log2(codec.codebook_size)
     card["test"] = {
         "metrics": METRICS,
-        "codec": reconstruction_figures(codec, test_clips, seconds),
-        "floor": {"what": FLOOR} | reconstruction_figures(floor, test_clips, seconds),
+        "judge": judge,
+        "kbit_per_second": [
+            k * codec.frame_rate * math.log2(codec.codebook_size) / 1000 for k in range(1, codec.levels + 1)
+        ],
+        "codec": reconstruction_figures(codec, test_clips, CLIP_SECONDS, divergence),
+        "floor": {"what": FLOOR} | reconstruction_figures(floor, test_clips, CLIP_SECONDS, divergence),
     }
     card["speed"] = _speed(codec, to_float(train_clips[0])[None])
     card["training"]["data"]["licences"] = _licences(corpus)
     write_json(folder / "card.json", card)
+    curve = [json.loads(line) for line in (output / LOG).read_text().splitlines()]
+    draw_rate_distortion(card["test"], folder / "rate_distortion.png")
+    draw_training(curve, folder / "training.png")
+    spaced = test_clips[:: len(test_clips) // PICTURED or 1][:PICTURED]
+    shown = [middle(clip, round(CLIP_SECONDS * codec.sample_rate)) for clip in spaced]
+    draw_spectrograms(shown, {"MDCT + k-means": floor, "codec": codec}, folder / "spectrograms.png")
+    write_page(card, folder / "README.md")
 
 
 def _licences(corpus: Path) -> dict[str, int]:
