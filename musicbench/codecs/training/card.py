@@ -55,9 +55,7 @@ def complete_card(output: Path, corpus: Path, judge: dict[str, Any], divergence:
     card["test"] = {
         "metrics": METRICS,
         "judge": judge,
-        "kbit_per_second": [
-            k * codec.frame_rate * math.log2(codec.codebook_size) / 1000 for k in range(1, codec.levels + 1)
-        ],
+        "kbit_per_second": [k * level_rate / 1000 for k in range(1, codec.levels + 1)],
         "codec": reconstruction_figures(codec, test_clips, CLIP_SECONDS, divergence),
         "floor": {"what": FLOOR} | reconstruction_figures(floor, test_clips, CLIP_SECONDS, divergence),
     }

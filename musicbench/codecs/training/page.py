@@ -5,7 +5,7 @@ from typing import Any
 
 from musicbench.files import atomic_path
 
-COLUMNS = {"snr_db": "SNR (dB)", "mel_distance": "mel distance", "kld": "KLD (nats)", "perplexity": "level's perplexity"}
+COLUMNS = {
     "snr_db": "SNR (dB)",
     "mel_distance": "mel distance",
     "kld": "KLD (nats)",
