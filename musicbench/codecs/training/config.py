@@ -35,7 +35,7 @@ class CodecTrainingConfig:
     shape: MdctShape = field(default_factory=MdctShape)
     crop_seconds: float = 1.0
     batch: int = 32
-    steps: int = 6000
+    steps: int = 12_000
     learning_rate: float = 2e-3
     final_learning_rate: float = 1e-5
     warmup_steps: int = 100
