@@ -9,7 +9,17 @@ from musicbench.plans import patterns
 from musicbench.plans.plan import Plan, Position, Positional, plan_from_positions
 from musicbench.plans.schedules import visiting_order
 
-PATTERNS = ("parallel", "delay", "flat", "stack", "stack_delay")
+PATTERNS = (
+    "parallel",
+    "delay",
+    "partial_delay",
+    "flat",
+    "partial_flat",
+    "coarse_first",
+    "stack",
+    "stack_delay",
+    "stack_stride",
+)
 MAX_LEVELS = 8
 MAX_FRAMES = 100_000  # half an hour; a plan is a table in memory
 
@@ -30,7 +40,7 @@ def build(
         pattern: a name in ``PATTERNS``, or ``package.module.function`` of a pattern of your own.
         frames: T in 1 .. 100,000.
         levels: K in 1 .. 8.
-        schedule: ``sequential`` or ``block_S``.
+        schedule: ``sequential``, ``block_S`` or ``stride_S``.
         same_step: whether positions of one step attend to each other.
         positional: ``step`` or ``frame`` codes; by default ``step``, under a permuted schedule ``frame``.
         options: passed to the pattern, e.g. ``delays=[0, 1, 1, 1]`` for ``delay``.

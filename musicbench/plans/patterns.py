@@ -1,8 +1,9 @@
 """Codebook patterns: each is one function of (frames, levels) that lists positions in decoding order.
 
-A pattern knows nothing of schedules, models or caches. ``parallel``, ``delay`` and ``flat`` are MusicGen's
-(arXiv 2306.05284, section 2.2); ``stack`` and ``stack_delay`` are our reading of Stack-and-Delay
-(arXiv 2309.08804), whose exact mask is not published.
+A pattern knows nothing of schedules, models or caches. ``parallel``, ``delay``, ``partial_delay``, ``flat``,
+``partial_flat`` and ``coarse_first`` are MusicGen's (arXiv 2306.05284, section 2.2 and table 3, where the last
+one is called valley); ``stack`` and ``stack_delay`` are our reading of Stack-and-Delay (arXiv 2309.08804), whose
+exact mask is not published; ``stack_stride`` is our own and has both as its ends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,13 +35,36 @@ def delay(frames: int, levels: int, delays: Sequence[int] | None = None) -> Iter
         yield Position(step, drawn(step - 1), drawn(step), frame_in=max(clock - 1, -1), frame_out=clock)
 
 
+def partial_delay(frames: int, levels: int) -> Iterator[Position]:
+    """Level 0 of a frame one step before all of its other levels."""
+    return delay(frames, levels, delays=[0] + [1] * (levels - 1))
+
+
 def flat(frames: int, levels: int) -> Iterator[Position]:
     """One token a step, frame by frame, level by level; a position reads the one token drawn before it."""
-    before: dict[int, int] = {}
-    for t in range(frames):
-        for k in range(levels):
-            yield Position(t * levels + k, before, {k: t})
-            before = {k: t}
+    return _in_turn([{k: t} for t in range(frames) for k in range(levels)])
+
+
+def partial_flat(frames: int, levels: int) -> Iterator[Position]:
+    """Two steps a frame: level 0, then all others; a position reads the tokens drawn before it."""
+    return _in_turn([group for t in range(frames) for group in _coarse_and_rest(t, levels)])
+
+
+def coarse_first(frames: int, levels: int) -> Iterator[Position]:
+    """Level 0 of all frames, then all other levels frame by frame; a position reads the tokens drawn before it."""
+    groups = [_coarse_and_rest(t, levels) for t in range(frames)]
+    return _in_turn([group[0] for group in groups] + [rest for group in groups for rest in group[1:]])
+
+
+def _coarse_and_rest(frame: int, levels: int) -> list[dict[int, int]]:
+    rest = dict.fromkeys(range(1, levels), frame)
+    return [{0: frame}, rest] if rest else [{0: frame}]
+
+
+def _in_turn(drawn: list[dict[int, int]]) -> Iterator[Position]:
+    """A step for each group of tokens, which reads the group before it."""
+    for step, tokens in enumerate(drawn):
+        yield Position(step, drawn[step - 1] if step else {}, tokens)
 
 
 def stack(frames: int, levels: int) -> Iterator[Position]:
@@ -48,12 +72,7 @@ def stack(frames: int, levels: int) -> Iterator[Position]:
 
     The start position and full stacks stay cached; partial stacks expire at their own step.
     """
-    for t in range(frames):
-        full = {k: t - 1 for k in range(levels)} if t else {}
-        yield Position(t * levels, full, {0: t})
-        for k in range(1, levels):
-            step = t * levels + k
-            yield Position(step, dict.fromkeys(range(k), t), {k: t}, expires=step)
+    return stack_stride(frames, levels, stride=levels)
 
 
 def stack_delay(frames: int, levels: int) -> Iterator[Position]:
@@ -61,13 +80,29 @@ def stack_delay(frames: int, levels: int) -> Iterator[Position]:
 
     Stream 0 reads the newest full stack and stays cached; the other streams expire at their own step.
     """
-    for step in range(frames + levels - 1):
+    return stack_stride(frames, levels, stride=1)
+
+
+def stack_stride(frames: int, levels: int, stride: int | None = None) -> Iterator[Position]:
+    """Level k of frame t at step stride * t + k: a new frame begins every ``stride`` steps (default: K / 2).
+
+    Stride 1 is ``stack_delay`` and stride K is ``stack``; the cost in steps falls as 1 / stride between them.
+    A step draws at most ceil(K / stride) tokens blindly side by side. We believe in K = 4 with stride 2: the two
+    coarse levels, which carry most of the information, are then drawn one after the other, each beside a fine
+    level of the frame before, so that most of what ``stack`` knows is known at half its steps.
+    """
+    if stride is None:
+        stride = max(levels // 2, 1)
+    if not isinstance(stride, int) or not 1 <= stride <= levels:
+        raise ValueError(f"stride must be 1 .. {levels}, the number of levels; got {stride}")
+    behind = -(-levels // stride)  # frames between a new one and the newest whose stack is full
+    for step in range(stride * (frames - 1) + levels):
         for k in range(levels):
-            t = step - k
-            if not 0 <= t < frames:
+            t, early = divmod(step - k, stride)
+            if early or not 0 <= t < frames:
                 continue
             if k == 0:
-                full = {level: step - levels for level in range(levels)} if step >= levels else {}
+                full = dict.fromkeys(range(levels), t - behind) if t >= behind else {}
                 yield Position(step, full, {0: t})
             else:
                 yield Position(step, dict.fromkeys(range(k), t), {k: t}, expires=step)

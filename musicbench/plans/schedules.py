@@ -11,8 +11,9 @@ def visiting_order(schedule: str, frames: int) -> Ints:
     """Frames in the order in which they are visited, int64 [T]: entry i is pi(i).
 
     Args:
-        schedule: ``sequential``, or ``block_S`` with an integer S >= 1 (Stack-and-Delay's idea of visiting
-            a frame only when its neighbours' stacks are complete; our reading).
+        schedule: ``sequential``; or, with an integer S >= 1, ``block_S`` (blocks of 2 S frames, which keep the
+            look-ahead bounded) or ``stride_S`` (every S-th frame of the whole clip, in S passes). Both are our
+            reading of Stack-and-Delay's idea of visiting a frame only when its neighbours' stacks are complete.
         frames: T >= 1.
 
     Raises:
@@ -20,10 +21,12 @@ def visiting_order(schedule: str, frames: int) -> Ints:
     """
     if schedule == "sequential":
         return np.arange(frames, dtype=np.int64)
-    match = re.fullmatch(r"block_([1-9]\d*)", schedule)
+    match = re.fullmatch(r"(block|stride)_([1-9]\d*)", schedule)
     if match:
-        return _block(frames, int(match[1]))
-    raise ValueError(f"unknown schedule {schedule!r}; choose 'sequential' or 'block_S' with an integer S >= 1")
+        return (_block if match[1] == "block" else _stride)(frames, int(match[2]))
+    raise ValueError(
+        f"unknown schedule {schedule!r}; choose 'sequential', 'block_S' or 'stride_S' with an integer S >= 1"
+    )
 
 
 def _block(frames: int, separation: int) -> Ints:
@@ -33,6 +36,11 @@ def _block(frames: int, separation: int) -> Ints:
     for start, end in zip(starts, [*starts[1:], frames], strict=True):
         order += [*range(start + 1, end, 2), *range(start, end, 2)]
     return np.array(order, dtype=np.int64)
+
+
+def _stride(frames: int, stride: int) -> Ints:
+    """Every S-th frame from offset 0, then from offset 1, and so on."""
+    return np.concatenate([np.arange(start, frames, stride, dtype=np.int64) for start in range(min(stride, frames))])
 
 
 def separation(visiting: Ints) -> int:

@@ -1,5 +1,6 @@
 """Every pattern against a slow table made from its definition, token by token."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from musicbench import plans
 from musicbench.plans import NEVER
+from musicbench.plans.build import PATTERNS as PATTERN_NAMES
 
 Tokens = frozenset[tuple[int, int]]
 NONE: Tokens = frozenset()
@@ -54,27 +56,38 @@ def flat_table(frames: int, levels: int) -> list[Row]:
     return [row(s, frozenset(order[s - 1 : s]) if s else NONE, frozenset([token])) for s, token in enumerate(order)]
 
 
-def stack_table(frames: int, levels: int) -> list[Row]:
-    """Order of flat; reads every token of its frame drawn so far; full stacks and the start stay."""
-    rows: list[Row] = []
-    drawn: set[tuple[int, int]] = set()
-    for s, (t, k) in enumerate(sorted(grid(frames, levels))):
-        own = frozenset(token for token in drawn if token[0] == t)
-        last_full = frozenset(token for token in drawn if token[0] == t - 1)
-        rows.append(row(s, own or last_full, frozenset([(t, k)]), expires=s if own else NEVER))
-        drawn.add((t, k))
+def timed_table(frames: int, levels: int, time: Callable[[int, int], int]) -> list[Row]:
+    """Each step draws the tokens whose time it is, and reads those of the step before."""
+    rows, before = [], NONE
+    for s in range(1 + max(time(t, k) for t, k in grid(frames, levels))):
+        drawn = frozenset((t, k) for t, k in grid(frames, levels) if time(t, k) == s)
+        rows.append(row(s, before, drawn))
+        before = drawn
     return rows
 
 
-def stack_delay_table(frames: int, levels: int) -> list[Row]:
-    """Stream k exists at step s while 0 <= s - k < T and draws (s - k, k)."""
+def partial_flat_table(frames: int, levels: int) -> list[Row]:
+    """Level 0 at an even step, all others at the odd one after it; without others there are no odd steps."""
+    return timed_table(frames, levels, lambda t, k: 2 * t + min(k, 1) if levels > 1 else t)
+
+
+def coarse_first_table(frames: int, levels: int) -> list[Row]:
+    """The first T steps for level 0, the next T for the rest."""
+    return timed_table(frames, levels, lambda t, k: t if k == 0 else frames + t)
+
+
+def stacked_table(frames: int, levels: int, stride: int) -> list[Row]:
+    """Level k of frame t at step stride * t + k, from all levels of its frame below k.
+
+    Level 0 reads the last frame of which every level has been drawn, and stays; the others are gone at once.
+    """
     rows = []
-    for s in range(frames + levels - 1):
-        for t, k in sorted(grid(frames, levels), key=lambda token: token[1]):
-            if t != s - k:
-                continue
+    time = {(t, k): stride * t + k for t, k in grid(frames, levels)}
+    for s in range(1 + max(time.values())):
+        for t, k in sorted((token for token in time if time[token] == s), key=lambda token: token[1]):
             if k == 0:
-                full = frozenset((s - levels, level) for level in range(levels)) if s >= levels else NONE
+                whole = [u for u in range(frames) if all(time[u, level] < s for level in range(levels))]
+                full = frozenset((whole[-1], level) for level in range(levels)) if whole else NONE
                 rows.append(row(s, full, frozenset([(t, k)])))
             else:
                 below = frozenset((t, level) for level in range(levels) if level < k)
@@ -82,12 +95,19 @@ def stack_delay_table(frames: int, levels: int) -> list[Row]:
     return rows
 
 
-def expected(pattern: str, frames: int, levels: int, delays: list[int] | None = None) -> list[Row]:
-    if pattern == "parallel":
-        return delay_table(frames, levels, [0] * levels)
-    if pattern == "delay":
-        return delay_table(frames, levels, delays or [k for k in range(levels)])
-    return {"flat": flat_table, "stack": stack_table, "stack_delay": stack_delay_table}[pattern](frames, levels)
+def expected(pattern: str, frames: int, levels: int) -> list[Row]:
+    tables: dict[str, Callable[[], list[Row]]] = {
+        "parallel": lambda: delay_table(frames, levels, [0] * levels),
+        "delay": lambda: delay_table(frames, levels, list(range(levels))),
+        "partial_delay": lambda: delay_table(frames, levels, [min(k, 1) for k in range(levels)]),
+        "flat": lambda: flat_table(frames, levels),
+        "partial_flat": lambda: partial_flat_table(frames, levels),
+        "coarse_first": lambda: coarse_first_table(frames, levels),
+        "stack": lambda: stacked_table(frames, levels, levels),
+        "stack_delay": lambda: stacked_table(frames, levels, 1),
+        "stack_stride": lambda: stacked_table(frames, levels, max(levels // 2, 1)),
+    }
+    return tables[pattern]()
 
 
 def block_order(frames: int, size: int) -> list[int]:
@@ -99,6 +119,18 @@ def block_order(frames: int, size: int) -> list[int]:
         members = range(first, frames if block == count - 1 else first + 2 * size)
         order += [t for t in members if (t - first) % 2 == 1] + [t for t in members if (t - first) % 2 == 0]
     return order
+
+
+def stride_order(frames: int, stride: int) -> list[int]:
+    """Sorted by the remainder of the frame, then by the frame."""
+    return sorted(range(frames), key=lambda t: (t % stride, t))
+
+
+def order_of(schedule: str, frames: int) -> list[int]:
+    if schedule == "sequential":
+        return list(range(frames))
+    kind, size = schedule.split("_")
+    return {"block": block_order, "stride": stride_order}[kind](frames, int(size))
 
 
 def relabelled(rows: list[Row], order: list[int]) -> list[Row]:
@@ -132,31 +164,61 @@ def rows_of(plan: plans.Plan) -> list[Row]:
     ]
 
 
-PATTERNS = ["parallel", "delay", "flat", "stack", "stack_delay"]
+PATTERNS = [
+    "parallel",
+    "delay",
+    "partial_delay",
+    "flat",
+    "partial_flat",
+    "coarse_first",
+    "stack",
+    "stack_delay",
+    "stack_stride",
+]
+SCHEDULES = ["sequential", "block_1", "block_2", "block_4", "block_8", "stride_1", "stride_2", "stride_3", "stride_8"]
+
+
+def test_all_patterns_are_tested_here():
+    assert tuple(PATTERNS) == PATTERN_NAMES
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize("schedule", ["sequential", "block_1", "block_2", "block_4", "block_8"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_table_of_the_definition(pattern, schedule):
     for levels in (1, 2, 3, 4, 8):
         for frames in (1, 2, 3, 7, 8, 19):
-            size = int(schedule.removeprefix("block_")) if schedule != "sequential" else None
-            order = block_order(frames, size) if size else list(range(frames))
             plan = plans.build(pattern, frames, levels, schedule)
-            assert rows_of(plan) == relabelled(expected(pattern, frames, levels), order), (levels, frames)
+            wanted = relabelled(expected(pattern, frames, levels), order_of(schedule, frames))
+            assert rows_of(plan) == wanted, (levels, frames)
 
 
 @given(
     frames=st.integers(1, 12),
     delays=st.lists(st.integers(0, 9), min_size=1, max_size=8),
-    block=st.sampled_from([None, 1, 2, 4]),
+    schedule=st.sampled_from(SCHEDULES),
 )
 @settings(max_examples=150, deadline=None)
-def test_any_delay_vector_also_with_gaps(frames, delays, block):
-    order = block_order(frames, block) if block else list(range(frames))
-    plan = plans.build("delay", frames, len(delays), f"block_{block}" if block else "sequential", delays=delays)
-    assert rows_of(plan) == relabelled(delay_table(frames, len(delays), delays), order)
+def test_any_delay_vector_also_with_gaps(frames, delays, schedule):
+    plan = plans.build("delay", frames, len(delays), schedule, delays=delays)
+    assert rows_of(plan) == relabelled(delay_table(frames, len(delays), delays), order_of(schedule, frames))
     assert plan.steps == plan.positions == frames + max(delays)
+
+
+@given(frames=st.integers(1, 12), levels=st.integers(1, 8), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_stride_of_stacks(frames, levels, data):
+    stride = data.draw(st.integers(1, levels))
+    plan = plans.build("stack_stride", frames, levels, stride=stride)
+    assert rows_of(plan) == stacked_table(frames, levels, stride)
+    assert plan.steps == stride * (frames - 1) + levels and plan.positions == levels * frames
+    side_by_side = np.bincount(plan.step).max()
+    assert side_by_side <= -(-levels // stride)
+
+
+@pytest.mark.parametrize("stride", [0, 5, -1, 1.5])
+def test_impossible_strides(stride):
+    with pytest.raises(ValueError, match=r"stride must be 1 \.\. 4"):
+        plans.build("stack_stride", 5, 4, stride=stride)
 
 
 def test_a_gap_keeps_its_empty_steps():
@@ -174,13 +236,15 @@ def test_counts_for_four_levels(frames):
         "flat": (4 * frames, 4 * frames, 4 * frames),
         "stack": (4 * frames, 4 * frames, frames + 1),
         "stack_delay": (frames + 3, 4 * frames, frames + 3),
+        "partial_delay": (frames + 1, frames + 1, frames + 1),
+        "partial_flat": (2 * frames, 2 * frames, 2 * frames),
+        "coarse_first": (2 * frames, 2 * frames, 2 * frames),
+        "stack_stride": (2 * frames + 2, 4 * frames, frames + 2),
     }
     for schedule in ("sequential", "block_4"):
         for pattern, wanted in counts.items():
             plan = plans.build(pattern, frames, 4, schedule)
             assert (plan.steps, plan.positions, plan.peak_cache) == wanted, (pattern, schedule)
-    partial = plans.build("delay", frames, 4, delays=[0, 1, 1, 1])
-    assert (partial.steps, partial.positions, partial.peak_cache) == (frames + 1,) * 3
 
 
 @pytest.mark.parametrize("levels", range(1, 9))
@@ -207,7 +271,7 @@ def test_one_level_makes_all_patterns_the_same_plan(schedule):
 
 
 @given(
-    pattern=st.sampled_from(PATTERNS),
+    pattern=st.sampled_from([pattern for pattern in PATTERNS if pattern != "coarse_first"]),
     levels=st.integers(1, 8),
     frames=st.integers(1, 14),
     cut=st.integers(1, 14),

@@ -6,6 +6,7 @@ from musicbench import plans
 from musicbench.plans.schedules import lookahead, separation, visiting_order
 
 SIZES = (1, 2, 3, 4, 8)
+PERMUTED = [f"{kind}_{size}" for kind in ("block", "stride") for size in SIZES]
 
 
 def time_of_visit(schedule: str, frames: int) -> list[int]:
@@ -13,7 +14,9 @@ def time_of_visit(schedule: str, frames: int) -> list[int]:
     return [visiting.index(t) for t in range(frames)]
 
 
-@pytest.mark.parametrize("schedule", ["sequential", *(f"block_{size}" for size in SIZES)])
+@pytest.mark.parametrize(
+    "schedule", ["sequential", *(f"{kind}_{size}" for kind in ("block", "stride") for size in SIZES)]
+)
 def test_every_frame_is_visited_once(schedule):
     for frames in range(1, 301):
         visiting = visiting_order(schedule, frames)
@@ -51,6 +54,17 @@ def test_lookahead_is_bounded(size):
     assert all(lookahead(visiting_order("sequential", frames)) == 0 for frames in range(1, 50))
 
 
+@pytest.mark.parametrize("size", [2, 3, 4, 8])
+def test_stride_keeps_neighbours_a_pass_apart(size):
+    for frames in range(size, 301):
+        order = time_of_visit(f"stride_{size}", frames)
+        shortest = min(abs(order[t + 1] - order[t]) for t in range(frames - 1))
+        # from the last pass back to the next frame of the first one: all passes but one, less one frame
+        assert shortest >= min(frames // size, (size - 1) * (frames // size) - 1 + (size == 2) * (frames % 2))
+        passes = [t % size for t in sorted(range(frames), key=order.__getitem__)]
+        assert passes == sorted(passes)
+
+
 def test_blocks_by_hand():
     assert visiting_order("block_2", 4).tolist() == [1, 3, 0, 2]
     assert visiting_order("block_2", 11).tolist() == [1, 3, 0, 2, 5, 7, 9, 4, 6, 8, 10]
@@ -58,7 +72,9 @@ def test_blocks_by_hand():
     assert visiting_order("block_4", 1).tolist() == [0]
 
 
-@pytest.mark.parametrize("schedule", ["blocks_4", "block_0", "block_-1", "block_", "block_4 ", "stride_4", ""])
+@pytest.mark.parametrize(
+    "schedule", ["blocks_4", "block_0", "block_-1", "block_", "block_4 ", "stride_0", "stride", ""]
+)
 def test_unknown_schedules_are_refused(schedule):
     with pytest.raises(ValueError, match="unknown schedule") as error:
         plans.build("delay", 10, 4, schedule)
