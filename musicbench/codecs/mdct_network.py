@@ -29,6 +29,7 @@ class MdctShape:
         kernel: frames under a depthwise convolution, odd.
         companding: exponent of the norm of a frame in the linear path's latent; below 1, quiet frames lose less
             to the quantiser.
+        beam: partial sums of codes kept while encoding; wider beams gain little and blur the first level.
     """
 
     sample_rate: int = 32000
@@ -43,6 +44,7 @@ class MdctShape:
     expansion: int = 3
     kernel: int = 7
     companding: float = 0.5
+    beam: int = 4
 
     def __post_init__(self) -> None:
         require_above_zero("codec_training.shape", self, (field.name for field in dataclasses.fields(self)))

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import torch
+
 from musicbench.codecs.mdct_network import MdctShape
-from musicbench.errors import require_above_zero
+from musicbench.errors import UserError, require_above_zero
 
 ABOVE_ZERO = (
-    "crop_seconds", "batch", "steps", "learning_rate", "workers", "validate_every", "checkpoint_every",
+    "crop_seconds", "batch", "steps", "learning_rate", "warmup_steps", "workers", "validate_every", "checkpoint_every",
     "validation_clips", "validation_seconds",
 )  # fmt: skip
 
@@ -35,7 +37,7 @@ class CodecTrainingConfig:
     shape: MdctShape = field(default_factory=MdctShape)
     crop_seconds: float = 1.0
     batch: int = 32
-    steps: int = 12_000
+    steps: int = 10_000
     learning_rate: float = 2e-3
     final_learning_rate: float = 1e-5
     warmup_steps: int = 100
@@ -58,6 +60,10 @@ class CodecTrainingConfig:
 
     def __post_init__(self) -> None:
         require_above_zero("codec_training", self, ABOVE_ZERO)
+        if not self.crop_frames or not self.mel_windows:
+            raise UserError("codec_training needs a crop_seconds of at least a frame and a window in mel_windows")
+        if self.device != "cpu" and not torch.cuda.is_available():
+            raise UserError(f"codec_training.device={self.device} needs a GPU; there is none here")
 
     @property
     def crop_frames(self) -> int:

@@ -26,6 +26,8 @@ CONFIG = CodecTrainingConfig(
     validate_every=2,
 )
 
+ORIGIN = {"command": "the command", "machine": {"cpu": "a processor"}}
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -48,7 +50,7 @@ def level_ratio(original_1N: torch.Tensor, made_1N: torch.Tensor, sample_rate: i
 
 
 def test_figures_are_those_of_the_metrics(corpus: Path, tmp_path: Path) -> None:
-    codec = load_codec(str(train_codec(CONFIG, corpus, tmp_path, "")))
+    codec = load_codec(str(train_codec(CONFIG, corpus, tmp_path, ORIGIN)))
     clip = (3000 * np.random.default_rng(1).standard_normal(9000)).astype(np.int16)
     figures = reconstruction_figures(codec, [clip], 1.0, level_ratio)
     audio_1N = torch.from_numpy(clip[2500:6500] / 32768.0).float()[None]
@@ -62,8 +64,8 @@ def test_figures_are_those_of_the_metrics(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_the_card_and_its_page_say_what_was_measured(corpus: Path, tmp_path: Path) -> None:
-    folder = train_codec(CONFIG, corpus, tmp_path, "the command")
-    complete_card(tmp_path, corpus, {"id": "level ratio"}, level_ratio)
+    folder = train_codec(CONFIG, corpus, tmp_path, ORIGIN)
+    complete_card(tmp_path, corpus, {"id": "ratio", "kld": "ratio of levels"}, level_ratio)
     card = json.loads((folder / "card.json").read_text())
     test = card["test"]
     assert test["kbit_per_second"] == [0.4, 0.8]  # 100 frames a second of 4 bits a level
