@@ -16,7 +16,7 @@ STAGES = ("corpus", "codec", "tokens", "reference", "clap")
 
 
 def main(argv: list[str]) -> int:
-    """Hydra application; every stage goes on where it was interrupted, and is skipped when done."""
+    """Hydra application; every stage goes on where it was interrupted, and does not repeat long work that is done."""
     from musicbench.commands.config import compose
 
     config = compose("prepare", argv)

@@ -23,7 +23,10 @@ SMALL = MdctShape(
     encoder_blocks=2,
     decoder_width=20,
     decoder_blocks=1,
+    expansion=3,
     kernel=5,
+    companding=0.5,
+    beam=4,
 )
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -6,26 +7,29 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from PIL import Image
 
 from musicbench.codecs import load_codec
-from musicbench.codecs.mdct_network import MdctShape
 from musicbench.codecs.metrics import mel_distance, perplexity, snr_db
 from musicbench.codecs.training.card import complete_card
-from musicbench.codecs.training.config import CodecTrainingConfig
 from musicbench.codecs.training.evaluate import reconstruction_figures
 from musicbench.codecs.training.loop import train_codec
 
 RATE = 4000
-CONFIG = CodecTrainingConfig(
-    shape=MdctShape(RATE, 40, 2, 16, 8, encoder_width=12, encoder_blocks=1, decoder_width=12, decoder_blocks=1),
+SHIPPED = instantiate(OmegaConf.load(Path(__file__).parents[3] / "conf/codec_training/mini.yaml"))
+SMALL = {"sample_rate": RATE, "hop": 40, "levels": 2, "codebook_size": 16, "dimension": 8}
+NARROW = {"encoder_width": 12, "encoder_blocks": 1, "decoder_width": 12, "decoder_blocks": 1}
+CONFIG = dataclasses.replace(
+    SHIPPED,
+    shape=dataclasses.replace(SHIPPED.shape, **SMALL, **NARROW),
     crop_seconds=0.2,
     batch=4,
     steps=4,
-    mel_windows=(128,),
+    mel_windows=[128],
     validate_every=2,
 )
-
 ORIGIN = {"command": "the command", "machine": {"cpu": "a processor"}}
 
 

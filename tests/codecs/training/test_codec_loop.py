@@ -7,17 +7,21 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from musicbench.codecs import load_codec
-from musicbench.codecs.mdct_network import MdctShape
 from musicbench.codecs.training.audio import RandomCrops, read_split
 from musicbench.codecs.training.config import CodecTrainingConfig
 from musicbench.codecs.training.loop import train_codec
 from musicbench.codecs.training.state import CodecTraining
 from musicbench.errors import UserError
 
-TINY = CodecTrainingConfig(
-    shape=MdctShape(
+SHIPPED = instantiate(OmegaConf.load(Path(__file__).parents[3] / "conf/codec_training/mini.yaml"))
+TINY: CodecTrainingConfig = dataclasses.replace(
+    SHIPPED,
+    shape=dataclasses.replace(
+        SHIPPED.shape,
         sample_rate=4000,
         hop=40,
         levels=2,
@@ -33,7 +37,7 @@ TINY = CodecTrainingConfig(
     steps=80,
     learning_rate=5e-3,
     warmup_steps=5,
-    mel_windows=(128,),
+    mel_windows=[128],
     validate_every=20,
     checkpoint_every=30,
     validation_clips=2,

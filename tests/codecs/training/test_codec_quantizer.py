@@ -1,8 +1,12 @@
+import dataclasses
+from pathlib import Path
+
 import pytest
 import torch
 from encodec.quantization.core_vq import ResidualVectorQuantization
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
-from musicbench.codecs.mdct_network import MdctShape
 from musicbench.codecs.residual import nearest
 from musicbench.codecs.training.kmeans import kmeans
 from musicbench.codecs.training.quantizer import (
@@ -13,7 +17,8 @@ from musicbench.codecs.training.quantizer import (
     straight_through,
 )
 
-SMALL = MdctShape(dimension=6, codebook_size=16, levels=3)
+SHIPPED = instantiate(OmegaConf.load(Path(__file__).parents[3] / "conf/codec_training/mini.yaml"))
+SMALL = dataclasses.replace(SHIPPED.shape, dimension=6, codebook_size=16, levels=3)
 
 
 def small_quantizer(training: bool) -> list[RevivingCodebook]:
