@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         return _fail(f"unknown command {name!r}, choose one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
-    # Hub libraries retry for minutes when there is no hub; the tokenizer's threads warn after a fork.
+    # The tokenizer's threads warn after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.path.append(os.getcwd())  # a pattern of one's own lies there
     warnings.formatwarning = _one_line  # type: ignore[assignment]

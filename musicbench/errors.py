@@ -1,4 +1,4 @@
-"""The one exception that reaches a user as a plain line instead of a traceback."""
+"""The exception that reaches a user as a plain line instead of a traceback, and helpers for such lines."""
 
 import difflib
 from collections.abc import Iterable

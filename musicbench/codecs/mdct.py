@@ -34,6 +34,7 @@ def inverse_mdct(coefficients_BTF: torch.Tensor, hop: int) -> torch.Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept for trainings, even if a decoding asks for it first
 def _twiddles(hop: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """What turns an FFT of 2 * hop into the transform: factors before and after it.
 

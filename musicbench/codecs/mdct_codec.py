@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import nn
 
 from musicbench.codecs import chunked
@@ -17,7 +18,6 @@ from musicbench.errors import UserError
 from musicbench.files import atomic_path, sha256_file
 
 MODEL_TYPE = "musicbench_mdct"
-BEAM = 4  # of the search for codes; wider ones gain little and blur the first level
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -32,14 +32,14 @@ class MdctNetwork(nn.Module):
         self.books_KVD: torch.Tensor
 
     def save(self, folder: Path) -> None:
-        """config.json and model.safetensors, matrices in fp16."""
+        """config.json and model.safetensors, matrices in fp16. The latter holds the config too: its hash is of both."""
         weights = {
             name: (value.half() if value.ndim > 1 else value).contiguous().cpu()
             for name, value in self.state_dict().items()
         }
-        with atomic_path(folder / WEIGHTS) as path:
-            path.write_bytes(save(weights))
         described = {"model_type": MODEL_TYPE} | dataclasses.asdict(self.shape)
+        with atomic_path(folder / WEIGHTS) as path:
+            path.write_bytes(save(weights, metadata={CONFIG: json.dumps(described)}))
         with atomic_path(folder / CONFIG) as path:
             path.write_text(json.dumps(described, indent=2) + "\n")
 
@@ -52,7 +52,10 @@ class MdctNetwork(nn.Module):
         """
         try:
             network = cls(MdctShape(**{name: value for name, value in described.items() if name != "model_type"}))
-            network.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
+            with safe_open(folder / WEIGHTS, "pt") as weights:
+                if json.loads(weights.metadata()[CONFIG]) != described:
+                    raise ValueError(f"{CONFIG} is not that of the weights")
+                network.load_state_dict({name: weights.get_tensor(name).float() for name in network.state_dict()})
         except Exception as error:  # a damaged file fails in many ways, all of them the file's fault
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"cannot load the codec in {folder} ({reason}); copy or train it again") from error
@@ -68,6 +71,7 @@ class MdctCodec(chunked.ChunkedCodec):
         self.sample_rate, self.hop = shape.sample_rate, shape.hop
         self.frame_rate = shape.sample_rate / shape.hop
         self.levels, self.codebook_size = shape.levels, shape.codebook_size
+        self.beam = shape.beam
         self._network = network
         # and one frame, because windows overlap
         self._encoder_context = shape.encoder_blocks * (shape.kernel // 2) + 1
@@ -90,7 +94,7 @@ class MdctCodec(chunked.ChunkedCodec):
             return self._network.encoder(signal_BCN[:, 0]).transpose(1, 2)
 
         latent_BDT = in_chunks(latent, audio_BN[:, None], frames, chunked.CHUNK_FRAMES, self._encoder_context)
-        return residual_encode(latent_BDT.transpose(1, 2), self._network.books_KVD, BEAM)
+        return residual_encode(latent_BDT.transpose(1, 2), self._network.books_KVD, self.beam)
 
     def _decode_rows(self, codes_BKT: torch.Tensor) -> torch.Tensor:
         def audio(latent_BDT: torch.Tensor) -> torch.Tensor:

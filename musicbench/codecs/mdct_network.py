@@ -29,20 +29,22 @@ class MdctShape:
         kernel: frames under a depthwise convolution, odd.
         companding: exponent of the norm of a frame in the linear path's latent; below 1, quiet frames lose less
             to the quantiser.
+        beam: partial sums of codes kept while encoding; wider beams gain little and blur the first level.
     """
 
-    sample_rate: int = 32000
-    hop: int = 640
-    levels: int = 4
-    codebook_size: int = 1024
-    dimension: int = 64
-    encoder_width: int = 192
-    encoder_blocks: int = 3
-    decoder_width: int = 288
-    decoder_blocks: int = 3
-    expansion: int = 3
-    kernel: int = 7
-    companding: float = 0.5
+    sample_rate: int
+    hop: int
+    levels: int
+    codebook_size: int
+    dimension: int
+    encoder_width: int
+    encoder_blocks: int
+    decoder_width: int
+    decoder_blocks: int
+    expansion: int
+    kernel: int
+    companding: float
+    beam: int
 
     def __post_init__(self) -> None:
         require_above_zero("codec_training.shape", self, (field.name for field in dataclasses.fields(self)))

@@ -73,6 +73,7 @@ class HeldOut:
         self.frames = self.codes_NKT.shape[2]
         if run.clap is not None:
             run.clap.require_use(run.judge.sha256)
+            run.clap.require_unheard(self.pieces)
             _ = run.clap_encoder  # a missing one, too, is told before anything is trained
 
     def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def train_and_describe(settings: "ClapConfig", recordings: Sequence[Any], output
     """
     import torch
 
-    from musicbench.evaluation.clap_mini.judge import write_clap
+    from musicbench.evaluation.clap_mini.judge import piece_hash, write_clap
     from musicbench.evaluation.clap_mini.network import pool_states
     from musicbench.evaluation.clap_mini.retrieval import FORMULAS
     from musicbench.evaluation.clap_mini.training import one_of_each_piece, retrieval, train_clap
@@ -64,6 +64,7 @@ def train_and_describe(settings: "ClapConfig", recordings: Sequence[Any], output
                 "split": "train",
                 "clips": len(used),
                 "windows": sum(len(clip.embeddings_WD) for clip in used),
+                "pieces": sorted({piece_hash(clip.piece) for clip in used}),
                 "captions_sha256": captions_sha256(caption for clip in used for caption in clip.captions),
                 "licences": sorted({str(r.source["licence"]) for r in learned_from if r.source.get("licence")}),
             },

@@ -16,7 +16,7 @@ STAGES = ("corpus", "codec", "tokens", "reference", "clap")
 
 
 def main(argv: list[str]) -> int:
-    """Hydra application; every stage goes on where it was interrupted, and is skipped when done."""
+    """Hydra application; every stage goes on where it was interrupted, and does not repeat long work that is done."""
     from musicbench.commands.config import compose
 
     config = compose("prepare", argv)
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"unknown stage {unknown[0]!r}; choose from {', '.join(STAGES)}")
     command = shlex.join(["musicbench", "prepare", *argv])
     if config.manifest:
-        stages = [stage for stage in stages if stage not in ("corpus", "codec")]
+        stages = [stage for stage in stages if stage != "corpus"]
     if "corpus" in stages:
         _build_corpus(config.corpus)
     if "codec" in stages:
@@ -55,9 +55,15 @@ def _train_codec(config: Any, command: str) -> None:
     from musicbench.codecs.training.card import complete_card
     from musicbench.codecs.training.loop import train_codec
     from musicbench.commands.config import instantiated
+    from musicbench.study.environment import environment
 
+    if _manifest(config):
+        raise UserError(
+            "the codec is trained on the rendered corpus; leave manifest and corpus=recordings to the tokens"
+        )
     output, corpus = Path(config.codec_output), Path(config.corpus.folder)
-    folder = train_codec(instantiated(config.codec_training), corpus, output, command)
+    origin = {"command": command, **environment(threads=1)}
+    folder = train_codec(instantiated(config.codec_training), corpus, output, origin)
     judge, divergence = _listener()
     complete_card(output, corpus, judge, divergence)
     print(f"codec: {folder} (use it with codec.name_or_folder={folder})")
@@ -75,7 +81,11 @@ def _listener() -> tuple[dict[str, Any], "Divergence"]:
         original_1C, made_1C = (clip_probabilities(logits_WC)[None] for logits_WC in heard)
         return float(kl_divergence(original_1C, made_1C)[0])
 
-    return {"id": judge.id, "sha256": judge.sha256}, divergence
+    formula = (
+        "KL(original || reconstruction) of the judge's class probabilities, softmax averaged over windows, in nats, "
+        "mean over clips, with 1 .. K levels"
+    )
+    return {"id": judge.id, "sha256": judge.sha256, "kld": formula}, divergence
 
 
 def _recordings(config: Any) -> list[Any]:

@@ -33,6 +33,7 @@ def main(argv: list[str]) -> int:
     print(f"run folder: {folder}")
     if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
         # Going on from the last step would not bring the best one back.
+        print(f"{folder / BEST} is gone: training again from the start")
         for name in (TRAINED, LAST):
             (folder / name).unlink(missing_ok=True)
     try:

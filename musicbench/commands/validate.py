@@ -6,36 +6,38 @@ from typing import Any
 
 from musicbench.errors import UserError
 
-# Least values; whether a number is whole follows from the shipped configuration.
-AT_LEAST = {
-    "seed": 0,
-    "training.steps": 1,
-    "training.batch_size": 1,
-    "training.accumulate": 1,
-    "training.validate_every": 1,
-    "training.save_every": 1,
-    "training.max_nonfinite": 1,
-    "optimiser.final_lr": 0,
-    "optimiser.warmup_steps": 0,
-    "optimiser.weight_decay": 0,
-    "optimiser.clip_norm": 0,
-    "model.dim": 1,
-    "model.layers": 1,
-    "model.heads": 1,
-    "data.validation_per_piece": 1,
-    "data.workers": 0,
-    "evaluation.per_piece": 1,
-    "evaluation.batch_size": 1,
-    "evaluation.speed_batches": 1,
-    "evaluation.speed_repeats": 1,
-    "evaluation.samples": 0,
-    "trainer.threads": 1,
-    "corpus.workers": 1,
-    "corpus.seed": 0,
+_MANY = math.inf
+# Least and greatest values; whether a number is whole follows from the shipped configuration.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "training.steps": (1, _MANY),
+    "training.batch_size": (1, _MANY),
+    "training.accumulate": (1, _MANY),
+    "training.validate_every": (1, _MANY),
+    "training.save_every": (1, _MANY),
+    "training.max_nonfinite": (1, _MANY),
+    "optimiser.final_lr": (0, _MANY),
+    "optimiser.warmup_steps": (0, _MANY),
+    "optimiser.weight_decay": (0, _MANY),
+    "optimiser.clip_norm": (0, _MANY),
+    "model.dim": (1, _MANY),
+    "model.layers": (1, _MANY),
+    "model.heads": (1, _MANY),
+    "data.validation_per_piece": (1, _MANY),
+    "data.workers": (0, _MANY),
+    "evaluation.per_piece": (1, _MANY),
+    "evaluation.batch_size": (1, _MANY),
+    "evaluation.speed_batches": (1, _MANY),
+    "evaluation.speed_repeats": (1, _MANY),
+    "evaluation.samples": (0, _MANY),
+    "trainer.threads": (1, _MANY),
+    "corpus.workers": (1, _MANY),
+    "corpus.seed": (0, _MANY),
+    "training.ema_decay": (0, 1),
+    "model.dropout": (0, 1),
+    "family.condition_dropout": (0, 1),
 }
-AT_MOST = {"seed": 2**32 - 1}
 ABOVE_ZERO = ("data.seconds", "evaluation.seconds", "optimiser.lr", "corpus.hours")
-SHARES = ("training.ema_decay", "model.dropout", "family.condition_dropout")
 
 # What a value that is null in the shipped configuration looks like.
 EXAMPLES: dict[str, Any] = {
@@ -46,9 +48,9 @@ EXAMPLES: dict[str, Any] = {
     "manifest": "my/music.jsonl",
 }
 # Null says that there shall be none, although the shipped configuration has one.
-_OPTIONAL = ("evaluation.clap_mini",)
+_OPTIONAL = ("evaluation.clap_mini", "logger")
 # Their keys are those of whatever class is chosen there.
-_FREE = ("logger",)
+_FREE = ("logger", "codec", "text")
 
 
 def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:
@@ -63,14 +65,11 @@ def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:
     """
     _check_kinds(given, usual, "")
     for name, value in leaves(given, ""):
-        if name in AT_LEAST and value is not None and value < AT_LEAST[name]:
-            raise UserError(f"{name}={value} must be at least {AT_LEAST[name]}")
-        if name in AT_MOST and value > AT_MOST[name]:
-            raise UserError(f"{name}={value} must be at most {AT_MOST[name]}")
+        low, high = RANGES.get(name, (-_MANY, _MANY))
+        if name in RANGES and value is not None and not low <= value <= high:
+            raise UserError(f"{name}={value} must be {f'at least {low}' if high == _MANY else f'{low} .. {high}'}")
         if name in ABOVE_ZERO and value <= 0:
             raise UserError(f"{name}={value} must be above 0")
-        if name in SHARES and not 0 <= value <= 1:
-            raise UserError(f"{name}={value} must be 0 .. 1")
     row = given.get("row")
     if row is not None and (isinstance(row, dict | list) or "/" in str(row) or str(row).startswith(".")):
         raise UserError(f"row={row} must be a name without slashes; it becomes part of a folder's name")
@@ -79,12 +78,14 @@ def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:
 def _check_kinds(given: dict[str, Any], usual: dict[str, Any], prefix: str) -> None:
     for key, normal in usual.items():
         name = f"{prefix}{key}"
-        if name in _FREE or (given.get(key, normal) is None and (normal is None or name in _OPTIONAL)):
+        if given.get(key, normal) is None and (normal is None or name in _OPTIONAL):
             continue
         if key not in given:
             raise UserError(f"{name} is missing from the configuration; give it a value")
         value, normal = given[key], EXAMPLES.get(name, normal)
         if isinstance(value, dict) and isinstance(normal, dict):
+            if name in _FREE:
+                continue
             _check_kinds(value, normal, f"{name}.")
         elif normal is not None and not _alike(value, normal):
             shown = "null" if value is None else value

@@ -17,7 +17,7 @@ from musicbench.data.audio import read_audio
 from musicbench.data.manifest import Recording, read_corpus
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
-from musicbench.files import atomic_path
+from musicbench.files import atomic_path, sha256_file
 
 EXAMPLES = 8  # clips whose captions a store's card shows
 
@@ -66,7 +66,7 @@ def tokenise_recordings(
 
     def encoded() -> Iterator[tuple[Clip, np.ndarray]]:
         for recording in tqdm(recordings, desc="encoding", unit="clip"):
-            name = hashlib.sha256(f"{codec.sha256} {recording.id} {recording.audio}".encode()).hexdigest()[:32]
+            name = hashlib.sha256(f"{codec.sha256} {_content(recording.audio)}".encode()).hexdigest()[:32]
             path = partial / f"{name}.npy"
             codes_KT = _kept(path)
             if codes_KT is None:
@@ -91,10 +91,17 @@ def tokenise_recordings(
         **card_extra,
     }
     write_store(store_folder, encoded(), card)
-    for path in made:
+    for path in set(made):
         path.unlink()
     if not any(partial.iterdir()):
         partial.rmdir()
+
+
+def _content(audio: Path) -> str:
+    try:
+        return sha256_file(audio)
+    except OSError as error:
+        raise UserError(f"cannot read the audio file {audio} ({error}); replace it or take it out") from error
 
 
 def _kept(path: Path) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """A run on a tiny token store with a text encoder that costs nothing."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,17 +95,19 @@ def tiny_overrides(make_token_store, tmp_path: Path) -> list[str]:
 @pytest.fixture
 def make_clap(tmp_path: Path) -> Callable[..., Path]:
     """``make_clap(found=45)`` -> folder of an untrained clap_mini for stubs; its card says how many of 45 it found."""
-    from musicbench.evaluation.clap_mini.judge import write_clap
+    from musicbench.evaluation.clap_mini.judge import piece_hash, write_clap
     from musicbench.evaluation.clap_mini.network import ClapNetwork
     from musicbench.evaluation.clap_mini.retrieval import DIRECTIONS, Retrieval
 
-    def make(found: int = 45, judge: str = "7" * 64, text: str = StubEncoder.sha256) -> Path:
+    def make(found: int = 45, judge: str = "7" * 64, text: str = StubEncoder.sha256, heard: Sequence[str] = ()) -> Path:
         torch.manual_seed(0)
         network = ClapNetwork(audio_features=3, text_features=StubEncoder.dim, hidden=8, dim=4, dropout=0.0)
         outcome = Retrieval((1,) * found + (45,) * (45 - found), (1,) * 45, 45)
         identity = {"judge": {"id": "stub", "sha256": judge}, "text": {"id": "minilm", "sha256": text}}
         test = {name: outcome.figures() for name in DIRECTIONS}
-        return write_clap(tmp_path / f"clap-{found}", network, {**identity, "network": network.sizes, "test": test})
+        training = {"data": {"pieces": [piece_hash(piece) for piece in heard]}}
+        card = {**identity, "network": network.sizes, "training": training, "test": test}
+        return write_clap(tmp_path / f"clap-{found}", network, card)
 
     return make
 

@@ -69,7 +69,7 @@ def manifest(tmp_path, monkeypatch):
 
 
 def test_prepare_trains_and_describes(manifest, tmp_path, capsys):
-    arguments = ["stages=[clap]", f"manifest={manifest}", f"clap_output={tmp_path / 'clap'}", "+clap_training.steps=60"]
+    arguments = ["stages=[clap]", f"manifest={manifest}", f"clap_output={tmp_path / 'clap'}", "clap_training.steps=60"]
     assert prepare.main(arguments) == 0
     printed = capsys.readouterr().out
     card = json.loads((tmp_path / "clap/clap_mini/card.json").read_text())

@@ -90,6 +90,17 @@ def test_interrupted_encoding_goes_on(corpus: Path, tmp_path: Path) -> None:
     assert len(TokenStore.open(tmp_path / "store").clips) == 3
 
 
+def test_a_file_replaced_after_an_interruption_is_encoded_anew(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tokenise(corpus, MeanCodec(fail_after=2), tmp_path / "store", {})
+    for path in (corpus / "audio").iterdir():
+        audio, rate = soundfile.read(path)
+        soundfile.write(path, audio * 0.9, rate)
+    codec = MeanCodec()
+    tokenise(corpus, codec, tmp_path / "store", {})
+    assert codec.calls == 3
+
+
 def manifest(folder: Path, *lines: dict[str, object]) -> Path:
     path = folder / "mine.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

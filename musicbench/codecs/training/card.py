@@ -11,26 +11,24 @@ import torch
 
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.codecs.load import load_codec
+from musicbench.codecs.mdct_codec import MdctCodec
 from musicbench.codecs.training.audio import read_split, to_float
 from musicbench.codecs.training.evaluate import Divergence, middle, reconstruction_figures
 from musicbench.codecs.training.export import write_json
 from musicbench.codecs.training.floor import MdctFloor
-from musicbench.codecs.training.loop import LOG
 from musicbench.codecs.training.page import write_page
-from musicbench.codecs.training.pictures import draw_rate_distortion, draw_spectrograms, draw_training
+from musicbench.codecs.training.pictures import draw_rate_distortion, draw_spectrograms
 
 CLIP_SECONDS = 10.0  # of the middle of each test clip
 PICTURED = 3  # clips with spectrograms
 FLOOR = (
     "MDCT frames (sine window) with a residual k-means quantiser of the same frame rate, levels and codebook size, "
-    "and the same search for codes"
+    "and the same search for codes; fitted on 40,000 frames of the training clips, 10 iterations of k-means a level"
 )
 METRICS = {
     "snr_db": "10 log10(signal / error energy), mean over clips, with 1 .. K levels",
     "mel_distance": "mean absolute difference of natural-log mel magnitudes (window 2048, hop 512, 80 bands, floor "
     "1e-4 of full scale), with 1 .. K levels",
-    "kld": "KL(original || reconstruction) of the judge's class probabilities, softmax averaged over windows, in nats, "
-    "mean over clips, with 1 .. K levels",
     "perplexity": "exp of the entropy of each level's codes over all clips",
 }
 
@@ -40,16 +38,18 @@ def complete_card(output: Path, corpus: Path, judge: dict[str, Any], divergence:
 
     Args:
         output: folder of the training.
-        judge: who hears the divergence, for the card.
+        judge: who hears the divergence, and its formula ("kld"), for the card.
+        divergence: of an original and its reconstruction.
 
     Raises:
         UserError: the codec or the corpus is missing or damaged.
     """
     folder = output / "codec"
     codec = load_codec(str(folder))
+    assert isinstance(codec, MdctCodec)
     test_clips = read_split(corpus, "test", codec.sample_rate)
     train_clips = read_split(corpus, "train", codec.sample_rate)
-    floor = MdctFloor.fit(train_clips, codec.sample_rate, codec.hop, codec.levels, codec.codebook_size)
+    floor = MdctFloor.fit(train_clips, codec.sample_rate, codec.hop, codec.levels, codec.codebook_size, codec.beam)
     card = json.loads((folder / "card.json").read_text())
     level_rate = codec.frame_rate * math.log2(codec.codebook_size)
     card["test"] = {
@@ -62,9 +62,7 @@ def complete_card(output: Path, corpus: Path, judge: dict[str, Any], divergence:
     card["speed"] = _speed(codec, to_float(train_clips[0])[None])
     card["training"]["data"]["licences"] = _licences(corpus)
     write_json(folder / "card.json", card)
-    curve = [json.loads(line) for line in (output / LOG).read_text().splitlines()]
     draw_rate_distortion(card["test"], folder / "rate_distortion.png")
-    draw_training(curve, folder / "training.png")
     spaced = test_clips[:: len(test_clips) // PICTURED or 1][:PICTURED]
     shown = [middle(clip, round(CLIP_SECONDS * codec.sample_rate)) for clip in spaced]
     draw_spectrograms(shown, {"MDCT + k-means": floor, "codec": codec}, folder / "spectrograms.png")

@@ -1,12 +1,14 @@
 """All numbers of a codec training, as plain values."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import torch
 
 from musicbench.codecs.mdct_network import MdctShape
-from musicbench.errors import require_above_zero
+from musicbench.errors import UserError, require_above_zero
 
 ABOVE_ZERO = (
-    "crop_seconds", "batch", "steps", "learning_rate", "workers", "validate_every", "checkpoint_every",
+    "crop_seconds", "batch", "steps", "learning_rate", "warmup_steps", "workers", "validate_every", "checkpoint_every",
     "validation_clips", "validation_seconds",
 )  # fmt: skip
 
@@ -32,32 +34,36 @@ class CodecTrainingConfig:
         validation_clips, validation_seconds: taken from the validation split at each validation.
     """
 
-    shape: MdctShape = field(default_factory=MdctShape)
-    crop_seconds: float = 1.0
-    batch: int = 32
-    steps: int = 12_000
-    learning_rate: float = 2e-3
-    final_learning_rate: float = 1e-5
-    warmup_steps: int = 100
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    decay: float = 0.99
-    dead_share: float = 0.05
-    level_dropout: float = 0.15
-    snr_weight: float = 0.05
-    mel_weight: float = 0.3
-    commitment_weight: float = 0.1
-    mel_windows: tuple[int, ...] = (512, 1024, 2048)
-    workers: int = 2
-    device: str = "cpu"
-    seed: int = 0
-    validate_every: int = 500
-    checkpoint_every: int = 250
-    validation_clips: int = 12
-    validation_seconds: float = 5.0
+    shape: MdctShape
+    crop_seconds: float
+    batch: int
+    steps: int
+    learning_rate: float
+    final_learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    clip_norm: float
+    decay: float
+    dead_share: float
+    level_dropout: float
+    snr_weight: float
+    mel_weight: float
+    commitment_weight: float
+    mel_windows: tuple[int, ...]
+    workers: int
+    device: str
+    seed: int
+    validate_every: int
+    checkpoint_every: int
+    validation_clips: int
+    validation_seconds: float
 
     def __post_init__(self) -> None:
         require_above_zero("codec_training", self, ABOVE_ZERO)
+        if not self.crop_frames or not self.mel_windows:
+            raise UserError("codec_training needs a crop_seconds of at least a frame and a window in mel_windows")
+        if self.device != "cpu" and not torch.cuda.is_available():
+            raise UserError(f"codec_training.device={self.device} needs a GPU; there is none here")
 
     @property
     def crop_frames(self) -> int:

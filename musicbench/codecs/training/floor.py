@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from musicbench.codecs.mdct import inverse_mdct, mdct
-from musicbench.codecs.mdct_codec import BEAM
 from musicbench.codecs.residual import nearest, residual_decode, residual_encode
 from musicbench.codecs.training.audio import to_float
 from musicbench.codecs.training.kmeans import kmeans
@@ -18,11 +17,13 @@ class MdctFloor:
     id = "mdct-kmeans"
     sha256 = ""
 
-    def __init__(self, books_KVF: torch.Tensor, sample_rate: int) -> None:
+    def __init__(self, books_KVF: torch.Tensor, sample_rate: int, beam: int) -> None:
         """
         Args:
             books_KVF: centroids of the coefficients, then of their residuals; F is the hop.
+            beam: of the search for codes.
         """
+        self.beam = beam
         self.books_KVF = books_KVF
         self.levels, self.codebook_size, self.hop = books_KVF.shape
         self.sample_rate = sample_rate
@@ -36,6 +37,7 @@ class MdctFloor:
         hop: int = 640,
         levels: int = 4,
         codebook_size: int = 1024,
+        beam: int = 1,
         max_frames: int = 40_000,
         iterations: int = 10,
         seed: int = 0,
@@ -52,13 +54,13 @@ class MdctFloor:
         for _ in range(levels):
             books.append(kmeans(residual_NF, codebook_size, iterations, generator))
             residual_NF = residual_NF - books[-1][nearest(residual_NF, books[-1])]
-        return cls(torch.stack(books), sample_rate)
+        return cls(torch.stack(books), sample_rate, beam)
 
     def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
         """Audio [B, N] to codes [B, K, ceil(N / hop) + 1]."""
         # a hop of silence on both sides, so that every sample lies in two windows
         padded_BN = torch.nn.functional.pad(audio_BN, (self.hop, -audio_BN.shape[-1] % self.hop + self.hop))
-        return residual_encode(mdct(padded_BN, self.hop), self.books_KVF, BEAM)
+        return residual_encode(mdct(padded_BN, self.hop), self.books_KVF, self.beam)
 
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
         """Codes [B, k, T + 1] to audio [B, T * hop]."""

@@ -14,11 +14,13 @@ from musicbench.codecs.mdct_codec import MdctCodec
 from musicbench.codecs.training.audio import RandomCrops, read_split
 from musicbench.codecs.training.config import CodecTrainingConfig
 from musicbench.codecs.training.evaluate import reconstruction_figures
-from musicbench.codecs.training.export import export_codec, machine
+from musicbench.codecs.training.export import export_codec
+from musicbench.codecs.training.pictures import draw_training
 from musicbench.codecs.training.state import CodecTraining
 from musicbench.errors import UserError
-from musicbench.files import atomic_path
+from musicbench.files import atomic_path, sha256_file
 
+LICENCE = "weights: MIT, as the rest of musicbench"
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
 WHAT = (
     "ConvNeXt autoencoder of MDCT frames (in the manner of MDCTCodec, arXiv 2411.00464) with EnCodec's residual "
@@ -27,90 +29,89 @@ WHAT = (
 
 
 def train_codec(
-    config: CodecTrainingConfig, corpus_folder: Path | str, output_folder: Path | str, command: str
+    config: CodecTrainingConfig, corpus_folder: Path | str, output_folder: Path | str, origin: dict[str, Any]
 ) -> Path:
     """Train on the train split of a corpus, or go on where a stopped training of the same config left off.
 
-    Writes ``checkpoint.pt``, ``log.jsonl`` (validation figures) and ``codec/`` (config.json, model.safetensors,
-    card.json; renewed at each validation) into the output folder.
+    Writes into the output folder: ``checkpoint.pt``; at each validation ``log.jsonl`` and ``codec/`` (config.json,
+    model.safetensors, card.json, training.png).
 
     Args:
-        command: how the user started this, for the card.
+        origin: who made this, for the card: command, machine, commit.
 
     Returns:
         the codec's folder.
 
     Raises:
-        UserError: no corpus, or the folder holds a training of another config.
+        UserError: no corpus, the folder holds a training of another config or corpus, or the losses are not finite.
     """
-    torch.set_num_threads(1)
-    corpus, output = Path(corpus_folder), Path(output_folder)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # parallel parts bring their own
+    try:
+        return _train(config, Path(corpus_folder), Path(output_folder), origin)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(config: CodecTrainingConfig, corpus: Path, output: Path, origin: dict[str, Any]) -> Path:
     output.mkdir(parents=True, exist_ok=True)
-    shape = config.shape
+    shape, folder, checkpoint = config.shape, output / "codec", output / CHECKPOINT
     train_clips = read_split(corpus, "train", shape.sample_rate)
     validation_clips = read_split(corpus, "validation", shape.sample_rate, config.validation_clips)
     training = CodecTraining(config, RandomCrops(train_clips, config.crop_frames * shape.hop, config.seed))
-    checkpoint, log = output / CHECKPOINT, output / LOG
-    if checkpoint.is_file():
-        saved = torch_files.load(checkpoint, "config", "state")
-        if saved["config"] != _plain(config):
-            raise UserError(f"{checkpoint} is of another configuration; choose another output folder")
-        training.load_state_dict(saved["state"])
-        _drop_lines_after(log, training.step)
-    else:
-        log.unlink(missing_ok=True)
-        training.start()
+    made_of = {"config": _plain(config), "corpus_sha256": sha256_file(corpus / "clips.jsonl")}
 
     def save() -> None:
-        torch_files.save({"config": _plain(config), "state": training.state_dict()}, checkpoint)
+        torch_files.save(made_of | {"state": training.state_dict()}, checkpoint)
+
+    def export() -> None:
+        seconds = round(sum(map(len, train_clips)) / shape.sample_rate)
+        about = {
+            **made_of,
+            **origin,
+            "data": {"split": "train", "clips": len(train_clips), "seconds": seconds},
+            "steps": training.step,
+            "wall_seconds": round(training.seconds),
+        }
+        card = {"what": WHAT, "licence": LICENCE, "training": about, "validation": training.curve[-1]}
+        export_codec(training.model(), folder, card)
+        draw_training(training.curve, folder / "training.png")
 
     def validate() -> None:
-        model = training.model()
-        figures = reconstruction_figures(MdctCodec(model, str(output), ""), validation_clips, config.validation_seconds)
-        with open(log, "a") as lines:
-            line = {"step": training.step, "minutes": round(training.seconds / 60, 2), **figures}
-            lines.write(json.dumps(line) + "\n")
-        card = {
-            "what": WHAT,
-            "training": {
-                "config": _plain(config),
-                "data": {
-                    "split": "train",
-                    "clips": len(train_clips),
-                    "seconds": round(sum(map(len, train_clips)) / shape.sample_rate),
-                },
-                "command": command,
-                "machine": machine(),
-                "steps": training.step,
-                "wall_seconds": round(training.seconds),
-            },
-            "validation": figures,
-        }
-        export_codec(model, output / "codec", card)
+        codec = MdctCodec(training.model(), str(output), "")
+        line: dict[str, Any] = {"step": training.step, "minutes": round(training.seconds / 60, 2)}
+        line |= reconstruction_figures(codec, validation_clips, config.validation_seconds)
+        if losses := training.losses:
+            line["train"] = {name: round(sum(x[name] for x in losses) / len(losses), 4) for name in losses[0]}
+            training.losses = []
+        training.curve.append(line)
+        with atomic_path(output / LOG) as path:
+            path.write_text("".join(json.dumps(line) + "\n" for line in training.curve))
+        export()
 
-    if training.step == 0:
+    if checkpoint.is_file():
+        saved = torch_files.load(checkpoint, "state", *made_of)
+        if {name: saved[name] for name in made_of} != made_of:
+            raise UserError(f"{checkpoint} is of another configuration or corpus; choose another output folder")
+        training.load_state_dict(saved["state"])
+        export()
+    else:
+        training.start()
         validate()  # the linear codec that training starts from
     with tqdm(desc="codec", unit="step", initial=training.step, total=config.steps) as bar:
         while training.step < config.steps:
             started = time.monotonic()
-            losses = training.train_step()
-            training.seconds += time.monotonic() - started
+            found = training.train_step()
             bar.update()
             if training.step % 20 == 0:
-                bar.set_postfix({name: f"{value:.2f}" for name, value in losses.items()})
+                bar.set_postfix({name: f"{value:.2f}" for name, value in found.items()})
             last = training.step == config.steps
             if last or training.step % config.validate_every == 0:
                 validate()
+            training.seconds += time.monotonic() - started
             if last or training.step % config.checkpoint_every == 0:
                 save()
-    return output / "codec"
-
-
-def _drop_lines_after(log: Path, step: int) -> None:
-    """Validations after the checkpoint are made again."""
-    lines = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= step]
-    with atomic_path(log) as path:
-        path.write_text("".join(line + "\n" for line in lines))
+    return folder
 
 
 def _plain(config: CodecTrainingConfig) -> dict[str, Any]:

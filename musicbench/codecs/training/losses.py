@@ -4,9 +4,8 @@ import torch
 
 from musicbench.codecs.metrics import mel_magnitude
 
-# Crops quieter than this mean power (-50 dBFS) count as much as silence: not at all.
-QUIET_POWER = 1e-5
-QUIET_AMPLITUDE = 3e-3
+QUIET_POWER = 1e-8  # -80 dBFS: keeps the ratio finite for silence
+QUIET_AMPLITUDE = 1e-3
 MOST_BANDS = 128
 
 
@@ -14,11 +13,11 @@ def negative_snr_db(reference_BN: torch.Tensor, estimate_BN: torch.Tensor) -> to
     """Mean over the batch of -SNR in dB, bounded for silence and for perfect estimates."""
     signal_B = reference_BN.square().mean(-1)
     noise_B = (reference_BN - estimate_BN).square().mean(-1)
-    return 10.0 * torch.log10((noise_B + 1e-3 * QUIET_POWER) / (signal_B + QUIET_POWER)).mean()
+    return 10.0 * torch.log10((noise_B + QUIET_POWER) / (signal_B + QUIET_POWER)).mean()
 
 
 def mel_error(reference_BN: torch.Tensor, estimate_BN: torch.Tensor, sample_rate: int, window: int) -> torch.Tensor:
-    """Mean square of the difference of log(mel + 0.003) (hop: a quarter window).
+    """Mean square of the difference of log(mel + 0.001) (hop: a quarter window).
 
     What is hardly audible weighs little, and large errors, such as a missing harmonic, weigh most.
     """

@@ -24,7 +24,7 @@ def write_page(card: dict[str, Any], path: Path) -> None:
         "",
         f"Trained by `{training['command']}` on {training['data']['clips']} clips "
         f"({training['data']['seconds'] / 3600:.1f} h), {training['steps']} steps, "
-        f"{training['wall_seconds'] / 60:.0f} min on {machine['cores']} cores of {machine['cpu']}. "
+        f"{training['wall_seconds'] / 60:.0f} min with {training['config']['workers']} threads on {machine['cpu']}. "
         f"{sizes['autoencoder']:,} parameters and {sizes['codebooks']:,} numbers in codebooks. "
         f"Encodes at {card['speed']['encode']:g} and decodes at {card['speed']['decode']:g} times real time "
         f"({card['speed']['unit']}, {card['speed']['threads']} thread).",
@@ -39,7 +39,8 @@ def write_page(card: dict[str, Any], path: Path) -> None:
             values = " | ".join(f"{test[name][quantity][k]:.4g}" for quantity in COLUMNS)
             lines.append(f"| {name} | {k + 1} | {rate:g} | {values} |")
     lines += ["", f"Floor: {test['floor']['what']}. Judge: {test['judge']['id']}.", ""]
-    lines += [f"- {COLUMNS[name]}: {test['metrics'][name]}" for name in COLUMNS]
+    formulas = test["metrics"] | {"kld": test["judge"]["kld"]}
+    lines += [f"- {COLUMNS[name]}: {formulas[name]}" for name in COLUMNS]
     for name in ("rate_distortion", "spectrograms", "training"):
         lines += ["", f"![{name.replace('_', ' ')}]({name}.png)"]
     with atomic_path(path) as temporary:

@@ -1,9 +1,7 @@
 """Residual vector quantiser in training: encodec's codebooks with moving averages, made to revive dead codes."""
 
-from typing import Any
-
 import torch
-from encodec.quantization.core_vq import EuclideanCodebook, ResidualVectorQuantization
+from encodec.quantization.core_vq import EuclideanCodebook
 
 from musicbench.codecs.mdct_network import MdctShape
 from musicbench.codecs.residual import nearest
@@ -21,9 +19,11 @@ class RevivingCodebook(EuclideanCodebook):
     embed_avg: torch.Tensor
     cluster_size: torch.Tensor
 
-    def __init__(self, dim: int, codebook_size: int, decay: float, dead_share: float) -> None:
+    def __init__(
+        self, dim: int, codebook_size: int, decay: float, dead_share: float, generator: torch.Generator
+    ) -> None:
         super().__init__(dim, codebook_size, decay=decay, threshold_ema_dead_code=0)
-        self.dead_share = dead_share
+        self.dead_share, self.generator = dead_share, generator
 
     def expire_codes_(self, batch_samples: torch.Tensor) -> None:
         samples_ND = batch_samples.reshape(-1, batch_samples.shape[-1])
@@ -31,35 +31,30 @@ class RevivingCodebook(EuclideanCodebook):
         dead = (self.cluster_size < self.dead_share * mean_use).nonzero().flatten()
         if len(dead) == 0:
             return
-        chosen = samples_ND[torch.randint(len(samples_ND), (len(dead),), device=samples_ND.device)]
+        drawn = torch.randint(len(samples_ND), (len(dead),), generator=self.generator)
+        chosen = samples_ND[drawn.to(samples_ND.device)]
         self.embed[dead] = chosen
         self.embed_avg[dead] = chosen * mean_use
         self.cluster_size[dead] = mean_use
 
 
-def build_quantizer(shape: MdctShape, decay: float, dead_share: float) -> ResidualVectorQuantization:
-    """K levels of V codes of dimension D.
+def build_quantizer(
+    shape: MdctShape, decay: float, dead_share: float, generator: torch.Generator
+) -> list[RevivingCodebook]:
+    """K codebooks of V codes of dimension D.
 
     Args:
         decay: of the moving averages that make the codes.
         dead_share: a code used less than this share of the mean is replaced by a latent of the batch.
+        generator: on the CPU, chooses that latent.
     """
-    quantizer = ResidualVectorQuantization(
-        num_quantizers=shape.levels, dim=shape.dimension, codebook_size=shape.codebook_size, kmeans_init=False
-    )
-    for layer in quantizer.layers:
-        layer._codebook = RevivingCodebook(shape.dimension, shape.codebook_size, decay, dead_share)
-    return quantizer
-
-
-def codebooks(quantizer: ResidualVectorQuantization) -> list[Any]:
-    """The ``EuclideanCodebook`` of each level."""
-    return [layer._codebook for layer in quantizer.layers]
+    sizes = shape.dimension, shape.codebook_size
+    return [RevivingCodebook(*sizes, decay, dead_share, generator) for _ in range(shape.levels)]
 
 
 @torch.no_grad()
 def fit_codebooks(
-    quantizer: ResidualVectorQuantization, latent_ND: torch.Tensor, batch_size: int, generator: torch.Generator
+    quantizer: list[RevivingCodebook], latent_ND: torch.Tensor, batch_size: int, generator: torch.Generator
 ) -> None:
     """k-means of latents [N, D], then of the residuals of each level.
 
@@ -67,7 +62,7 @@ def fit_codebooks(
         batch_size: latents per training step, to which the averages of use are scaled.
     """
     residual_ND = latent_ND
-    for codebook in codebooks(quantizer):
+    for codebook in quantizer:
         centroids_VD = kmeans(residual_ND, codebook.codebook_size, 10, generator)
         nearest_N = nearest(residual_ND, centroids_VD)
         counts_V = torch.bincount(nearest_N, minlength=codebook.codebook_size).float()
@@ -79,10 +74,10 @@ def fit_codebooks(
 
 
 @torch.no_grad()
-def quantize(quantizer: ResidualVectorQuantization, latent_BTD: torch.Tensor, levels: int) -> torch.Tensor:
+def quantize(quantizer: list[RevivingCodebook], latent_BTD: torch.Tensor, levels: int) -> torch.Tensor:
     """Sum of the codes after each of the first levels, [levels, B, T, D]; updates the codebooks when training."""
     total_BTD, totals = torch.zeros_like(latent_BTD), []
-    for codebook in codebooks(quantizer)[:levels]:
+    for codebook in quantizer[:levels]:
         codes_BTD, _ = codebook(latent_BTD - total_BTD)
         total_BTD = total_BTD + codes_BTD
         totals.append(total_BTD)

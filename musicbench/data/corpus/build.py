@@ -1,5 +1,6 @@
 """Build the audio corpus: parse, drop duplicates, split by piece, arrange, render and caption. Resumable."""
 
+import errno
 import json
 import random
 import signal
@@ -138,20 +139,26 @@ def _guarded(limit_seconds: int, make: Callable[[], dict[str, Any]]) -> dict[str
             return make()
     except ScoreError as error:
         return str(error)
-    except TimeoutError:
+    except _TooLongError:
         return f"took longer than {limit_seconds} s"
-    except (UserError, OSError):  # a full disk is no fault of this work
+    except UserError:  # of writing the clip, which is no fault of this work
         raise
     except Exception as error:  # music21 raises errors of every kind on odd scores
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
         return f"{type(error).__name__}: {error}"
+
+
+class _TooLongError(Exception):
+    """No OSError, as TimeoutError is: whoever writes a file then would take it for the disk's."""
 
 
 @contextmanager
 def _time_limit(seconds: int) -> Iterator[None]:
-    """TimeoutError in the main thread of a (worker) process after ``seconds``."""
+    """``_TooLongError`` in the main thread of a (worker) process after ``seconds``."""
 
     def stop(*_: object) -> None:
-        raise TimeoutError
+        raise _TooLongError
 
     previous = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)

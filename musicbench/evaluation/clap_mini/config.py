@@ -24,19 +24,19 @@ class ClapConfig:
         validate_every, patience: in steps; training stops when validation retrieval has not improved for so long.
     """
 
-    window_seconds: float = 3.0
-    held_out_seconds: float = 10.0
-    hidden: int = 256
-    dim: int = 64
-    dropout: float = 0.4
-    batch: int = 256
-    steps: int = 1000
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.1
-    shortest_run: int = 3
-    validate_every: int = 20
-    patience: int = 300
-    seed: int = 0
+    window_seconds: float
+    held_out_seconds: float
+    hidden: int
+    dim: int
+    dropout: float
+    batch: int
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    shortest_run: int
+    validate_every: int
+    patience: int
+    seed: int
 
     def __post_init__(self) -> None:
         require_above_zero("clap_training", self, ABOVE_ZERO)

@@ -1,8 +1,9 @@
 """clap_mini as a judge: reads a trained folder, passes the gate or refuses, scores clips."""
 
+import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class ClapMini:
         id, sha256: name and hash of the weights.
         judge_sha256, text_sha256: the audio judge and the text encoder that it was trained on.
         text_id: the text encoder's name.
+        heard: ``piece_hash`` of the pieces that it was trained on.
         test: retrieval on held-out test pieces, by direction.
 
     Raises:
@@ -43,6 +45,7 @@ class ClapMini:
                 raise UserError(f"{folder / WEIGHTS} does not match the sha256 in its card; make it again")
             self.judge_sha256, self.text_sha256 = card["judge"]["sha256"], card["text"]["sha256"]
             self.text_id = str(card["text"]["id"])
+            self.heard = frozenset(card["training"]["data"]["pieces"])
             self.test = {name: Retrieval.from_card(card["test"][name]) for name in DIRECTIONS}
             self.network = ClapNetwork(**card["network"])
             self.network.load_state_dict(load_file(folder / WEIGHTS))
@@ -65,6 +68,19 @@ class ClapMini:
             )
         for name, found in self.test.items():
             require_retrieval(found, f"{ID} ({name.replace('_', ' ')})")
+
+    def require_unheard(self, pieces: Iterable[str]) -> None:
+        """Whether pieces to be scored were held out from its training.
+
+        Raises:
+            UserError: it has heard some of them.
+        """
+        known = {piece for piece in pieces if piece_hash(piece) in self.heard}
+        if known:
+            raise UserError(
+                f"{ID} was trained on {len(known)} of the pieces to be scored, such as {min(known)}; "
+                "train it on this store's recordings, or leave it out with evaluation.clap_mini=null"
+            )
 
     def audio(self, embeddings: Sequence[np.ndarray]) -> Tensor:
         """Unit vectors [N, dim] of clips from the judge's embeddings [W, D] of their windows."""
@@ -100,6 +116,11 @@ class ClapMini:
             "chance": {str(k): either.chance(k) for k in KS},
             "recall": {name: {str(k): found.recall(k) for k in KS} for name, found in self.test.items()},
         }
+
+
+def piece_hash(piece: str) -> str:
+    """Short enough to list those of a whole corpus in a card: eight hexadecimal digits of SHA-256."""
+    return hashlib.sha256(piece.encode()).hexdigest()[:8]
 
 
 def write_clap(folder: Path | str, network: ClapNetwork, card: dict[str, Any]) -> Path:

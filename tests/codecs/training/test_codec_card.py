@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -6,25 +7,30 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from PIL import Image
 
 from musicbench.codecs import load_codec
-from musicbench.codecs.mdct_network import MdctShape
 from musicbench.codecs.metrics import mel_distance, perplexity, snr_db
 from musicbench.codecs.training.card import complete_card
-from musicbench.codecs.training.config import CodecTrainingConfig
 from musicbench.codecs.training.evaluate import reconstruction_figures
 from musicbench.codecs.training.loop import train_codec
 
 RATE = 4000
-CONFIG = CodecTrainingConfig(
-    shape=MdctShape(RATE, 40, 2, 16, 8, encoder_width=12, encoder_blocks=1, decoder_width=12, decoder_blocks=1),
+SHIPPED = instantiate(OmegaConf.load(Path(__file__).parents[3] / "conf/codec_training/mini.yaml"))
+SMALL = {"sample_rate": RATE, "hop": 40, "levels": 2, "codebook_size": 16, "dimension": 8}
+NARROW = {"encoder_width": 12, "encoder_blocks": 1, "decoder_width": 12, "decoder_blocks": 1}
+CONFIG = dataclasses.replace(
+    SHIPPED,
+    shape=dataclasses.replace(SHIPPED.shape, **SMALL, **NARROW),
     crop_seconds=0.2,
     batch=4,
     steps=4,
-    mel_windows=(128,),
+    mel_windows=[128],
     validate_every=2,
 )
+ORIGIN = {"command": "the command", "machine": {"cpu": "a processor"}}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,7 @@ def level_ratio(original_1N: torch.Tensor, made_1N: torch.Tensor, sample_rate: i
 
 
 def test_figures_are_those_of_the_metrics(corpus: Path, tmp_path: Path) -> None:
-    codec = load_codec(str(train_codec(CONFIG, corpus, tmp_path, "")))
+    codec = load_codec(str(train_codec(CONFIG, corpus, tmp_path, ORIGIN)))
     clip = (3000 * np.random.default_rng(1).standard_normal(9000)).astype(np.int16)
     figures = reconstruction_figures(codec, [clip], 1.0, level_ratio)
     audio_1N = torch.from_numpy(clip[2500:6500] / 32768.0).float()[None]
@@ -62,8 +68,8 @@ def test_figures_are_those_of_the_metrics(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_the_card_and_its_page_say_what_was_measured(corpus: Path, tmp_path: Path) -> None:
-    folder = train_codec(CONFIG, corpus, tmp_path, "the command")
-    complete_card(tmp_path, corpus, {"id": "level ratio"}, level_ratio)
+    folder = train_codec(CONFIG, corpus, tmp_path, ORIGIN)
+    complete_card(tmp_path, corpus, {"id": "ratio", "kld": "ratio of levels"}, level_ratio)
     card = json.loads((folder / "card.json").read_text())
     test = card["test"]
     assert test["kbit_per_second"] == [0.4, 0.8]  # 100 frames a second of 4 bits a level

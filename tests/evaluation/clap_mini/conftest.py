@@ -1,16 +1,23 @@
 """Synthetic clips whose audio and captions share hidden traits."""
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from musicbench.evaluation.clap_mini.config import ClapConfig
 from musicbench.evaluation.clap_mini.features import HeardClip
 
 TRAITS, AUDIO, TEXT = 6, 12, 10
-TINY = ClapConfig(hidden=32, dim=16, dropout=0.1, batch=64, steps=200, validate_every=20, patience=200)
+SHIPPED: ClapConfig = instantiate(OmegaConf.load(Path(__file__).parents[3] / "conf/clap_training/mini.yaml"))
+TINY = dataclasses.replace(
+    SHIPPED, hidden=32, dim=16, dropout=0.1, batch=64, steps=200, validate_every=20, patience=200
+)
 
 
 def make_corpus(shuffled: bool = False) -> tuple[list[HeardClip], dict[str, torch.Tensor]]:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from musicbench.errors import UserError
-from musicbench.evaluation.clap_mini.judge import CARD, WEIGHTS, ClapMini, write_clap
+from musicbench.evaluation.clap_mini.judge import CARD, WEIGHTS, ClapMini, piece_hash, write_clap
 from musicbench.evaluation.clap_mini.network import ClapNetwork, pool_states, pool_windows
 from musicbench.evaluation.clap_mini.retrieval import Retrieval
 
@@ -30,7 +30,8 @@ def network() -> ClapNetwork:
 def card(network: ClapNetwork, found: Retrieval = GOOD) -> dict:
     test = {"text_to_audio": found.figures(), "audio_to_text": GOOD.figures()}
     identity = {"judge": {"id": "j", "sha256": JUDGE}, "text": {"id": "t", "sha256": TEXT}}
-    return {**identity, "network": network.sizes, "test": test}
+    training = {"data": {"pieces": [piece_hash("a known piece")]}}
+    return {**identity, "network": network.sizes, "training": training, "test": test}
 
 
 @pytest.fixture
@@ -126,3 +127,9 @@ def test_damaged_folders(folder, tmp_path):
         (folder / CARD).write_text(content)
         with pytest.raises(UserError, match="damaged"):
             ClapMini(folder)
+
+
+def test_pieces_that_it_was_trained_on_are_not_scored(folder):
+    ClapMini(folder).require_unheard(["a new piece", "another"])
+    with pytest.raises(UserError, match="trained on 1 of the pieces to be scored, such as a known piece"):
+        ClapMini(folder).require_unheard(["a new piece", "a known piece"])
