@@ -57,7 +57,10 @@ def draw(logits_BnV: Tensor, uniform_Bn: Tensor, sampling: Sampling) -> Tensor:
 
 
 def uniforms(seeds: list[int], levels: int, frames: int) -> Tensor:
-    """One uniform number per token, fp32 [B, K, T] on the CPU; a clip's numbers depend on its seed only."""
+    """One uniform number per token, fp32 [B, K, T] on the CPU; a clip's numbers depend on its seed only.
+
+    They come frame by frame, so a longer clip begins with the numbers of a shorter one.
+    """
     streams = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
-    numbers = np.stack([stream.random((levels, frames), dtype=np.float32) for stream in streams])
-    return torch.from_numpy(numbers)
+    numbers_BTK = np.stack([stream.random((frames, levels), dtype=np.float32) for stream in streams])
+    return torch.from_numpy(numbers_BTK).transpose(1, 2)

@@ -11,17 +11,13 @@ from musicbench import plans
 from musicbench.models import decode as decode_module
 from musicbench.models.cache import KeyValueCache
 from musicbench.plans import NEVER
+from musicbench.plans.build import PATTERNS as NAMES
 
 FRAMES, SIZE = 19, 11
 POISON = 1e6
-PATTERNS = {
-    "parallel": {},
-    "delay": {},
-    "partial_delay": {"pattern": "delay", "delays": [0, 1, 1, 1]},
-    "uneven_delay": {"pattern": "delay", "delays": [2, 0, 7, 3]},
-    "flat": {},
-    "stack": {},
-    "stack_delay": {},
+PATTERNS = {name: {} for name in NAMES} | {
+    "uneven_delay": {"pattern": "delay", "delays": [2, 0, 7, 3, 1, 1, 0, 4]},
+    "stack_stride_of_3": {"pattern": "stack_stride", "stride": 3},
 }
 
 
@@ -46,6 +42,8 @@ def build(name: str, levels: int, schedule: str, same_step: bool, frames: int = 
     options = {"pattern": name, **PATTERNS[name]}
     if "delays" in options:
         options["delays"] = options["delays"][:levels]
+    if "stride" in options:
+        options["stride"] = min(options["stride"], levels)
     return plans.build(frames=frames, levels=levels, schedule=schedule, same_step=same_step, **options)
 
 
@@ -66,11 +64,13 @@ def example(make_lm, make_captions):
     return make
 
 
-@pytest.mark.parametrize("levels", [1, 2, 4])
-@pytest.mark.parametrize("schedule", ["sequential", "block_4"])
+@pytest.mark.parametrize("levels", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    ("schedule", "position"),
+    [("sequential", "sinusoidal"), ("block_4", "sinusoidal"), ("stride_3", "sinusoidal"), ("block_4", "rotary")],
+)
 @pytest.mark.parametrize("same_step", [True, False])
 @pytest.mark.parametrize("name", PATTERNS)
-@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
 def test_same_logits(name, schedule, levels, same_step, position, example, decode_logits, full_logits, poisoned):
     lm, codes_BKT, states_BLE, mask_BL = example(levels, position=position)
     plan = build(name, levels, schedule, same_step)
