@@ -30,8 +30,13 @@ class ChunkedCodec:
         """Audio [B, frames * hop] on the codec's device to codes [B, K, frames]."""
         raise NotImplementedError
 
-    def _decode_rows(self, codes_BKT: torch.Tensor) -> torch.Tensor:
-        """Codes [B, k, T] on the codec's device to audio [B, T * hop]."""
+    def _decode_rows(self, codes_BKT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
+        """Codes [B, k, T] on the codec's device to audio [B, (end - first) * hop] of the frames of a span."""
+        raise NotImplementedError
+
+    @property
+    def lookahead(self) -> int:
+        """Frames after a frame that its decoded sound depends on, at most."""
         raise NotImplementedError
 
     @property
@@ -58,12 +63,20 @@ class ChunkedCodec:
         rows = [self._encode_rows(part.to(self._device), frames) for part in _row_groups(padded_BN, frames)]
         return torch.cat(rows).to(audio_BN.device)
 
-    @torch.inference_mode()
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
         """Codes [B, k, T] to float32 audio [B, T * hop]; k < K levels decode to a coarser sound.
 
         Raises:
             ValueError: the codes are not [B, k, T] with 0 < k <= K, T > 0 and values in [0, V).
+        """
+        return self.decode_span(codes_BKT, 0, codes_BKT.shape[-1])
+
+    @torch.inference_mode()
+    def decode_span(self, codes_BKT: torch.Tensor, first: int, end: int) -> torch.Tensor:
+        """The part of ``decode`` that belongs to frames first .. end - 1, [B, (end - first) * hop].
+
+        Raises:
+            ValueError: see ``decode``.
         """
         if codes_BKT.ndim != 3 or not 0 < codes_BKT.shape[1] <= self.levels or codes_BKT.shape[-1] == 0:
             raise ValueError(f"codes must be [B, K, T] with K <= {self.levels} and T > 0, not {list(codes_BKT.shape)}")
@@ -72,7 +85,9 @@ class ChunkedCodec:
                 f"codes must lie in 0 .. {self.codebook_size - 1}, not {int(codes_BKT.min())} .. {int(codes_BKT.max())}"
             )
         parts = _row_groups(codes_BKT, codes_BKT.shape[-1])
-        return torch.cat([self._decode_rows(part.long().to(self._device)) for part in parts]).to(codes_BKT.device)
+        return torch.cat([self._decode_rows(part.long().to(self._device), (first, end)) for part in parts]).to(
+            codes_BKT.device
+        )
 
 
 def _row_groups(batch: torch.Tensor, frames: int) -> tuple[torch.Tensor, ...]:

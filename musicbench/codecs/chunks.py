@@ -40,6 +40,7 @@ def in_chunks(
     frames: int,
     chunk: int,
     context: int,
+    span: tuple[int, int] | None = None,
 ) -> torch.Tensor:
     """``apply(signal_BCN)`` computed over chunks of at most ``chunk`` frames of time.
 
@@ -47,11 +48,13 @@ def in_chunks(
         apply: a stack that maps [B, C, frames * i] to [B, D, frames * o] for some integers i and o.
         signal_BCN: [B, C, N] with N a multiple of ``frames``.
         context: frames computed and dropped on either side, see ``context_frames``.
+        span: first frame and end of the part that is wanted; by default all of it.
     """
+    first, end = span or (0, frames)
     per_frame = signal_BCN.shape[-1] // frames
     outputs = []
-    for start in range(0, frames, chunk):
-        stop = min(start + chunk, frames)
+    for start in range(first, end, chunk):
+        stop = min(start + chunk, end)
         left, right = max(start - context, 0), min(stop + context, frames)
         part = apply(signal_BCN[..., left * per_frame : right * per_frame])
         out_per_frame = part.shape[-1] // (right - left)

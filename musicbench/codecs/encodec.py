@@ -86,6 +86,11 @@ class EncodecCodec(chunked.ChunkedCodec):
         state = self._quantizer.state_dict()
         return torch.stack([state[f"layers.{k}.codebook.embed"].float().cpu() for k in range(self.levels)])
 
+    @property
+    def lookahead(self) -> int:
+        # The LSTM looks back only, the convolutions on both sides of it look ahead.
+        return self._decoder_context + context_frames(self._decoder_frames, self.hop, upsampling=True)
+
     def _modules(self) -> tuple[nn.Module, ...]:
         return (
             self._encoder_convolutions,
@@ -102,7 +107,7 @@ class EncodecCodec(chunked.ChunkedCodec):
         codes_KBT: torch.Tensor = self._quantizer.encode(self._encoder_frames(hidden_BDT))
         return codes_KBT.transpose(0, 1)
 
-    def _decode_rows(self, codes_BKT: torch.Tensor) -> torch.Tensor:
+    def _decode_rows(self, codes_BKT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
         embedding_BDT = self._quantizer.decode(codes_BKT.transpose(0, 1))
         audio_BCN = in_chunks(
             self._decoder_convolutions,
@@ -110,5 +115,6 @@ class EncodecCodec(chunked.ChunkedCodec):
             codes_BKT.shape[-1],
             chunked.CHUNK_FRAMES,
             self._decoder_context,
+            span,
         )
         return audio_BCN[:, 0]

@@ -86,6 +86,10 @@ class MdctCodec(chunked.ChunkedCodec):
     def codebooks_KVC(self) -> torch.Tensor:
         return self._network.books_KVD.float().cpu()
 
+    @property
+    def lookahead(self) -> int:
+        return self._decoder_context
+
     def _modules(self) -> tuple[nn.Module, ...]:
         return (self._network,)
 
@@ -96,10 +100,10 @@ class MdctCodec(chunked.ChunkedCodec):
         latent_BDT = in_chunks(latent, audio_BN[:, None], frames, chunked.CHUNK_FRAMES, self._encoder_context)
         return residual_encode(latent_BDT.transpose(1, 2), self._network.books_KVD, self.beam)
 
-    def _decode_rows(self, codes_BKT: torch.Tensor) -> torch.Tensor:
+    def _decode_rows(self, codes_BKT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
         def audio(latent_BDT: torch.Tensor) -> torch.Tensor:
             return self._network.decoder(latent_BDT.transpose(1, 2))[:, None]
 
         latent_BDT = residual_decode(codes_BKT, self._network.books_KVD).transpose(1, 2)
         frames = codes_BKT.shape[-1]
-        return in_chunks(audio, latent_BDT, frames, chunked.CHUNK_FRAMES, self._decoder_context)[:, 0]
+        return in_chunks(audio, latent_BDT, frames, chunked.CHUNK_FRAMES, self._decoder_context, span)[:, 0]

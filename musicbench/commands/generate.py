@@ -1,10 +1,21 @@
 """Music for captions, by a trained run."""
 
 import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from musicbench.codecs.chunked import ChunkedCodec
+
+STREAM_SECONDS = 0.5  # sound between two writes of a stream
 
 
 def main(argv: list[str]) -> int:
@@ -13,8 +24,10 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="musicbench generate", description=__doc__, epilog="Hydra overrides may follow after --")
     parser.add_argument("captions", nargs="+", metavar="CAPTION", help="one clip per caption")
     parser.add_argument("--run", type=Path, required=True, help="folder of a trained run")
-    parser.add_argument("--seconds", type=float, default=10.0, help="clip length (default 10)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="clip length, prompt included (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the first clip; the next takes the next number")
+    parser.add_argument("--prompt", type=Path, metavar="AUDIO", help="sound with which every clip begins")
+    parser.add_argument("--stream", action="store_true", help="write .wav files while they are made")
     parser.add_argument("--output", type=Path, default=Path("runs/generated"), help="folder of the audio")
     arguments = parser.parse_args(own)
     if not 0 < arguments.seconds <= 600 or arguments.seed < 0:
@@ -24,6 +37,7 @@ def main(argv: list[str]) -> int:
     if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
         raise UserError("a caption is not valid UTF-8; type it again")
 
+    from musicbench.codecs.streaming import decode_stream
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.samples import write_sample
@@ -35,9 +49,63 @@ def main(argv: list[str]) -> int:
     module = load_trained(run, arguments.run)
     system = CaptionedModel(module, lambda texts: pad_states(run.encoder.encode(texts)), sampling(run))
     frames = max(1, round(arguments.seconds * run.store.frame_rate))
-    seeds = [arguments.seed + i for i in range(len(arguments.captions))]
-    audio_BN = run.codec.decode(system.generate(arguments.captions, frames, seeds))
-    for caption, seed, audio_N in zip(arguments.captions, seeds, audio_BN, strict=True):
-        words = re.sub(r"\W+", "-", caption).strip("-")[:60] or "clip"
-        print(write_sample(arguments.output / f"{words}-{seed}", caption, audio_N, run.codec.sample_rate))
+    captions = arguments.captions
+    seeds = [arguments.seed + i for i in range(len(captions))]
+    stems = [arguments.output / f"{_words(caption)}-{seed}" for caption, seed in zip(captions, seeds, strict=True)]
+    prompt_BKT = _prompt(arguments.prompt, run.codec, len(captions), frames) if arguments.prompt else None
+    try:
+        if arguments.stream:
+            every = max(1, round(STREAM_SECONDS * run.store.frame_rate))
+            codes = system.stream(captions, frames, seeds, prompt_BKT, every)
+            _write_stream(stems, decode_stream(run.codec, codes), run.codec.sample_rate)
+            return 0
+        audio_BN = run.codec.decode(system.generate(captions, frames, seeds, prompt_BKT))
+    except ValueError as error:
+        if prompt_BKT is None:
+            raise
+        raise UserError(f"--prompt: {error}") from error
+    for caption, stem, audio_N in zip(captions, stems, audio_BN, strict=True):
+        print(write_sample(stem, caption, audio_N, run.codec.sample_rate))
     return 0
+
+
+def _words(caption: str) -> str:
+    return re.sub(r"\W+", "-", caption).strip("-")[:60] or "clip"
+
+
+def _prompt(path: Path, codec: "ChunkedCodec", clips: int, frames: int) -> "Tensor":
+    """Codes [B, K, T] of the audio in front, -1 behind; its last started frame is left to the model."""
+    import torch
+
+    from musicbench.data.tokenise import encode_file
+
+    codes_KP = torch.from_numpy(encode_file(path, codec).astype("int64"))[:, :-1]
+    if not 0 < codes_KP.shape[1] < frames:
+        raise UserError(
+            f"--prompt {path} lasts {codes_KP.shape[1] / codec.frame_rate:g} s; it must be two frames long at least, "
+            f"and shorter than --seconds {frames / codec.frame_rate:g}"
+        )
+    prompt_KT = torch.full((codec.levels, frames), -1)
+    prompt_KT[:, : codes_KP.shape[1]] = codes_KP
+    return prompt_KT.expand(clips, -1, -1)
+
+
+def _write_stream(stems: Sequence[Path], pieces: "Iterator[Tensor]", sample_rate: int) -> None:
+    """Files that grow: what is written can be played while the rest is made."""
+    import soundfile
+
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        files = []
+        for stem in stems:
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            path = stem.with_name(stem.name + ".wav")
+            files.append(stack.enter_context(soundfile.SoundFile(path, "w", sample_rate, 1, "PCM_16")))
+        for number, piece_BN in enumerate(pieces):
+            for file, piece_N in zip(files, piece_BN.clamp(-1, 1), strict=True):
+                file.write(piece_N.numpy())
+                file.flush()
+            if not number:
+                waited = time.perf_counter() - started
+                print(f"first {piece_BN.shape[1] / sample_rate:.2f} s of sound after {waited:.2f} s")
+    print(*(file.name for file in files), sep="\n")

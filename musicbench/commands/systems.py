@@ -1,6 +1,6 @@
 """Systems that evaluation can ask: a trained model with its captions, and the baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,9 +39,21 @@ class CaptionedModel:
         log_prob_B: Tensor = self.module.log_prob(codes_BKT.to(self.device), *self._states(captions))
         return log_prob_B.cpu()
 
-    def generate(self, captions: Sequence[str], frames: int, seeds: Sequence[int]) -> Tensor:
-        codes_BKT: Tensor = self.module.generate(*self._states(captions), frames, list(seeds), self.sampling)
+    def generate(
+        self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None = None
+    ) -> Tensor:
+        codes_BKT: Tensor = self.module.generate(
+            *self._states(captions), frames, list(seeds), self.sampling, prompt_BKT
+        )
         return codes_BKT.cpu()
+
+    def stream(
+        self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None, every: int
+    ) -> Iterator[Tensor]:
+        """The codes of ``generate`` in pieces [B, K, n] of at least ``every`` frames, as they become complete."""
+        states = self._states(captions)
+        for piece_BKn in self.module.stream(*states, frames, list(seeds), self.sampling, prompt_BKT, every):
+            yield piece_BKn.cpu()
 
 
 def sampling(run: Assembly) -> Sampling:

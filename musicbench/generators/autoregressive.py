@@ -1,6 +1,7 @@
 """Autoregressive family: the pattern language model under Lightning."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,10 +14,11 @@ from torchmetrics import MeanMetric
 from musicbench import plans
 from musicbench.generators.batch import Batch
 from musicbench.generators.optimiser import OptimiserSettings
-from musicbench.models.decode import sample
+from musicbench.models.decode import Decoding, by_seeds, sample
 from musicbench.models.pattern_lm import PatternLM
 from musicbench.models.plan_tensors import PlanTensors
 from musicbench.models.sampling import Sampling
+from musicbench.models.stream import stream
 
 DROPOUT_STREAM = 1
 
@@ -108,7 +110,28 @@ class AutoregressiveLM(pl.LightningModule):
         return -self._nats(batch, dropped).double().sum((1, 2))
 
     def generate(
-        self, states_BLE: Tensor, mask_BL: Tensor, frames: int, seeds: list[int], sampling: Sampling
+        self,
+        states_BLE: Tensor,
+        mask_BL: Tensor,
+        frames: int,
+        seeds: list[int],
+        sampling: Sampling,
+        prompt_BKT: Tensor | None = None,
     ) -> Tensor:
-        """Draw codes [B, K, T] for captions; see ``models.decode.sample``."""
-        return sample(self.lm, self.plan_for(frames), states_BLE, mask_BL, seeds, sampling)
+        """Draw codes [B, K, T] for captions, and after a prompt if there is one; see ``models.decode``."""
+        return sample(self.lm, self.plan_for(frames), states_BLE, mask_BL, seeds, sampling, prompt_BKT)
+
+    def stream(
+        self,
+        states_BLE: Tensor,
+        mask_BL: Tensor,
+        frames: int,
+        seeds: list[int],
+        sampling: Sampling,
+        prompt_BKT: Tensor | None = None,
+        every: int = 1,
+    ) -> Iterator[Tensor]:
+        """The codes of ``generate`` in pieces [B, K, n], as frames become complete; see ``models.stream``."""
+        plan = self.plan_for(frames)
+        decoding = Decoding(self.lm, plan, states_BLE, mask_BL, sampling.cfg, prompt_BKT)
+        return stream(decoding, by_seeds(seeds, plan, sampling, states_BLE.device), every)

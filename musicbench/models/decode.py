@@ -43,6 +43,7 @@ class Decoding:
         ValueError: the plan cannot continue from this prompt.
     """
 
+    @torch.inference_mode()
     def __init__(
         self,
         model: PatternLM,

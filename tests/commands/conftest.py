@@ -59,6 +59,11 @@ class StubCodec:
 
     id, sha256, sample_rate, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 10.0, 2, 12
 
+    lookahead = 2
+
+    def decode_span(self, codes_BKT: torch.Tensor, first: int, end: int) -> torch.Tensor:
+        return self.decode(codes_BKT)[:, first * HOP : end * HOP]
+
     def to(self, device: torch.device | str) -> "StubCodec":
         return self
 

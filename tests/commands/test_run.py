@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import signal
 from pathlib import Path
 
@@ -264,6 +265,32 @@ class TestGenerate:
         one = self.generate(trained_run, tmp_path / "a", "tune", "--seed", "1", *greedy)
         other = self.generate(trained_run, tmp_path / "b", "tune", "--seed", "2", *greedy)
         np.testing.assert_array_equal(one["tune-1.flac"], other["tune-2.flac"])
+
+    def test_a_stream_writes_the_same_sound(self, trained_run, tmp_path, capsys):
+        clips = self.generate(trained_run, tmp_path / "a", "one", "two", "--seconds", "3")
+        self.generate(trained_run, tmp_path / "b", "one", "two", "--seconds", "3", "--stream")
+        for name, audio in clips.items():
+            streamed, rate = soundfile.read((tmp_path / "b" / name).with_suffix(".wav"))
+            np.testing.assert_allclose(streamed, audio, atol=1 / 32768)
+            assert rate == 1000
+        # half a second is 5 frames, of which the codec's look-ahead holds back 2
+        assert re.search(r"first 0\.[3-9]\d s of sound after", capsys.readouterr().out)
+
+    def test_every_clip_begins_with_the_prompt(self, trained_run, tmp_path):
+        prompt = tmp_path / "prompt.wav"
+        soundfile.write(prompt, np.random.default_rng(0).uniform(-0.5, 0.5, 1250), 1000)
+        clips = self.generate(trained_run, tmp_path / "a", "one", "two", "--seconds", "3", "--prompt", str(prompt))
+        for audio in clips.values():  # the stub hears only zeros, and plays them as silence
+            assert len(audio) == 3000 and not audio[:1200].any() and audio[1200:].any()
+
+    def test_prompts_that_cannot_be_continued(self, trained_run, tmp_path):
+        prompt = tmp_path / "prompt.wav"
+        soundfile.write(prompt, np.zeros(2000), 1000)
+        arguments = ["tune", "--run", str(trained_run), "--seconds", "1.5", "--prompt", str(prompt)]
+        with pytest.raises(UserError, match=r"lasts 1\.9 s; it must be"):
+            generate.main(arguments)
+        with pytest.raises(UserError, match="cannot read the audio file"):
+            generate.main(["tune", "--run", str(trained_run), "--prompt", str(tmp_path / "none.wav")])
 
     @pytest.mark.parametrize("override", ["decode.cfg=abc", "decode.cgf=1", "decode.cfg", "nothing=1"])
     def test_mistaken_overrides(self, trained_run, tmp_path, override):

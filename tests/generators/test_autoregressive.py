@@ -11,9 +11,9 @@ from musicbench.data.crops import TrainingCrops
 from musicbench.data.store import Clip
 from musicbench.models.decode import decode
 from musicbench.models.sampling import Sampling
+from musicbench.plans.build import PATTERNS
 
 FRAMES = 8
-PATTERNS = ["parallel", "delay", "flat", "stack", "stack_delay"]
 
 
 def chain_rule(module, batch) -> torch.Tensor:
@@ -145,6 +145,16 @@ def test_training_lowers_the_loss_of_what_it_sees(make_module, make_batch):
         losses.append(float(loss))
     assert losses[-1] < 0.9 * losses[0]
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_stream_and_a_prompt_give_what_is_generated(make_module, make_batch):
+    module, batch = make_module("stack_delay").eval(), make_batch([3, 5])
+    arguments = (batch.states_BLE, batch.mask_BL, 9, [1, 2], Sampling(cfg=2.0, top_k=3))
+    whole_BKT = module.generate(*arguments)
+    assert torch.equal(torch.cat(list(module.stream(*arguments, every=2)), 2), whole_BKT)
+    prompt_BKT = torch.cat([whole_BKT[:, :, :4], torch.full_like(whole_BKT[:, :, 4:], -1)], 2)
+    assert torch.equal(module.generate(*arguments, prompt_BKT), whole_BKT)
+    assert torch.equal(torch.cat(list(module.stream(*arguments, prompt_BKT)), 2), whole_BKT)
 
 
 def test_generate_at_another_length(make_module, make_batch):
