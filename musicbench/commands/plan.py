@@ -16,23 +16,32 @@ def main(argv: list[str]) -> int:
     from musicbench import plans
 
     parser = Parser(prog="musicbench plan", description=__doc__)
-    parser.add_argument("pattern", help="pattern name, or package.module.function of your own")
+    parser.add_argument("pattern", nargs="?", help="pattern name, or package.module.function of your own")
+    parser.add_argument("--compare", action="store_true", help="table of all patterns instead")
     parser.add_argument("--frames", type=int, required=True, metavar="N", help="clip length T")
     parser.add_argument("--levels", type=int, default=4, metavar="K", help="codebook levels (default 4)")
-    parser.add_argument("--schedule", default="sequential", help="sequential or block_S")
+    parser.add_argument("--schedule", default="sequential", help="sequential, block_S or stride_S")
     parser.add_argument("--delays", metavar="D,D,..", help="delay of each level, for the delay pattern")
+    parser.add_argument("--stride", type=int, metavar="R", help="steps from frame to frame, for stack_stride")
     parser.add_argument("--hide-same-step", action="store_true", help="positions of one step are blind to each other")
     parser.add_argument("--positional", choices=("step", "frame"), help="what position codes are made of")
     parser.add_argument("--draw", type=Path, metavar="FILE", help="picture, .png or .svg")
     parser.add_argument("--json", action="store_true", help="dump the arrays")
     arguments = parser.parse_args(argv)
 
+    if arguments.compare == (arguments.pattern is not None):
+        raise UserError("give a pattern, or --compare for all of them")
+    if arguments.compare:
+        print(_comparison(arguments))
+        return 0
     options: dict[str, Any] = {"same_step": not arguments.hide_same_step}
     if arguments.positional:
         options["positional"] = arguments.positional
     try:
         if arguments.delays is not None:
             options["delays"] = [int(part) for part in arguments.delays.split(",")]
+        if arguments.stride is not None:
+            options["stride"] = arguments.stride
         plan = plans.build(arguments.pattern, arguments.frames, arguments.levels, arguments.schedule, **options)
     except ValueError as error:
         raise UserError(str(error)) from error
@@ -45,6 +54,26 @@ def main(argv: list[str]) -> int:
             draw_plan(plan, temporary)
     print(json.dumps(_dump(plan)) if arguments.json else _text(plan))
     return 0
+
+
+def _comparison(arguments: Any) -> str:
+    from musicbench.plans.compare import compare
+
+    frames, levels, same_step = arguments.frames, arguments.levels, not arguments.hide_same_step
+    try:
+        rows = list(compare(frames, levels, arguments.schedule, same_step))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    titles = ("pattern", "steps", "positions", "peak cache", "side by side", "look-ahead", "unseen (mean, max)")
+    cells = [
+        [*map(str, row[:-1]), "-" if row.unseen is None else f"{row.unseen[0]:.2f}, {row.unseen[1]}"] for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    lines = [f"{arguments.schedule} schedule, {levels} levels x {frames} frames", ""]
+    for line in (titles, *cells):
+        padded = [f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)]
+        lines.append("  ".join([f"{line[0]:<{widths[0]}}", *padded[1:]]))
+    return "\n".join(lines)
 
 
 def _dump(plan: Any) -> dict[str, Any]:

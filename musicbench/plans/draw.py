@@ -1,29 +1,38 @@
-"""Pictures of a decoding plan."""
+"""Pictures of a decoding plan: when each token is drawn, what attends to what, what is cached, what is known."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from musicbench.plans.plan import Plan
+from musicbench.plans.context import MAX_TOKENS, context
+from musicbench.plans.plan import NEVER, Plan
 
 _LABELLED_CELLS = 200
+_CONTEXT_COLOURS = ListedColormap(["#EEEEEE", "black", "#E69F00", "#56B4E9"])
 
 
 def draw_plan(plan: Plan, path: Path) -> None:
-    """Draw which step draws each token, and who attends to whom; PNG or SVG by the suffix of ``path``."""
-    wide = float(np.clip(0.32 * plan.frames, 4.0, 12.0))
-    figure = Figure(figsize=(wide + 4.2, 4.0), layout="constrained")
-    grid, mask = figure.subplots(1, 2, width_ratios=[wide, 4.0])
+    """Four panels; PNG or SVG by the suffix of ``path``. Large grids have no context."""
+    figure = Figure(figsize=(12.0, 7.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    (grid, mask), (known, cache) = figure.subplots(2, 2, width_ratios=[2, 1])
     _draw_grid(grid, plan)
     _draw_mask(mask, plan)
+    _draw_cache(cache, plan)
+    if plan.levels * plan.frames <= MAX_TOKENS:
+        _draw_context(known, plan)
+    else:
+        known.set_axis_off()
     figure.suptitle(
         f"{plan.pattern}, {plan.schedule} schedule: {plan.steps} steps, {plan.positions} positions, "
         f"peak cache {plan.peak_cache}",
-        fontsize=10,
+        fontsize=11,
     )
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=110)
 
 
 def step_grid(plan: Plan) -> np.ndarray:
@@ -48,3 +57,28 @@ def _draw_mask(axes: Axes, plan: Plan) -> None:
     shade[plan.mask() & (plan.step[:, None] == plan.step[None, :])] = 2
     axes.imshow(shade, cmap="Blues", vmin=0, vmax=2, interpolation="nearest")
     axes.set(xlabel="attends to position", ylabel="position", title="attention (dark: same step)")
+
+
+def _draw_cache(axes: Axes, plan: Plan) -> None:
+    ends = np.minimum(plan.expires, plan.steps - 1) + 1
+    alive = plan.expires == NEVER
+    rows = np.arange(plan.positions)
+    for chosen, colour, label in ((alive, "#0072B2", "kept"), (~alive, "#D55E00", "expires")):
+        if chosen.any():
+            axes.barh(rows[chosen], (ends - plan.step)[chosen], left=plan.step[chosen], color=colour, label=label)
+    axes.set(xlabel="step", ylabel="position", title="lifetime in the cache", xlim=(0, plan.steps))
+    axes.invert_yaxis()
+    axes.legend(loc="lower left", fontsize=8)
+
+
+def _draw_context(axes: Axes, plan: Plan) -> None:
+    """What the prediction of the middle frame's level 0 knows."""
+    frame = plan.frames // 2
+    found = context(plan)
+    shape = plan.levels, plan.frames
+    drawn_KT, known_KT = found.drawn[frame].reshape(shape), found.known[frame].reshape(shape)
+    shade_KT = np.where(known_KT, 3, np.where(drawn_KT, 2, 0))
+    shade_KT[0, frame] = 1
+    axes.imshow(shade_KT, aspect="auto", cmap=_CONTEXT_COLOURS, vmin=0, vmax=3, origin="lower", interpolation="nearest")
+    title = f"context of level 0 of frame {frame} (black): blue is known, orange drawn but out of reach"
+    axes.set(xlabel="frame t", ylabel="level k", title=title, yticks=range(plan.levels))

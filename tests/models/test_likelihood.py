@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from musicbench import plans
+from musicbench.plans.build import PATTERNS
 
 PLANS = [
     (pattern, schedule, same_step)
-    for pattern in ("parallel", "delay", "flat", "stack", "stack_delay")
+    for pattern in PATTERNS
     for schedule in ("sequential", "block_1", "block_2")
     for same_step in (True, False)
 ]

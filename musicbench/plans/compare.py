@@ -1,0 +1,58 @@
+"""Costs and contexts of all patterns, side by side."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from musicbench.plans.build import PATTERNS, build
+from musicbench.plans.context import MAX_TOKENS, context
+from musicbench.plans.plan import Plan
+
+
+class Costs(NamedTuple):
+    """A row of the comparison.
+
+    Attributes:
+        steps: network calls for a clip. positions: rows that they compute.
+        peak_cache: positions alive at once. side_by_side: most tokens drawn in one step.
+        lookahead: most frames that are begun before a frame that is played earlier.
+        unseen: mean and largest number of tokens already drawn that cannot reach a prediction; None for large grids.
+    """
+
+    pattern: str
+    steps: int
+    positions: int
+    peak_cache: int
+    side_by_side: int
+    lookahead: int
+    unseen: tuple[float, int] | None
+
+
+def costs(plan: Plan) -> Costs:
+    """What a plan costs, and what it cannot see."""
+    begins_T = plan.step[plan.source].min(0)
+    waits = [int((begins_T[t + 1 :] < begins_T[t]).sum()) for t in range(plan.frames)]
+    unseen = None
+    if plan.levels * plan.frames <= MAX_TOKENS:
+        unseen_N = context(plan).unseen
+        unseen = float(unseen_N.mean()), int(unseen_N.max())
+    return Costs(
+        plan.pattern,
+        plan.steps,
+        plan.positions,
+        plan.peak_cache,
+        int(np.bincount(plan.step[plan.source].flatten()).max()),
+        max(waits),
+        unseen,
+    )
+
+
+def compare(frames: int, levels: int, schedule: str, same_step: bool) -> Iterator[Costs]:
+    """The costs of every pattern of ours.
+
+    Raises:
+        ValueError: see ``plans.build``.
+    """
+    for pattern in PATTERNS:
+        yield costs(build(pattern, frames, levels, schedule, same_step=same_step))
