@@ -1,7 +1,7 @@
 """Build a corpus, the mini codec, the token store and the judges; or tokenise your own music."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,12 +118,33 @@ def _tokenise(config: Any, command: str) -> None:
         if made.card["codec"]["sha256"] != codec.sha256 or {(c.id, c.captions) for c in made.clips} != wanted:
             raise UserError(f"{store} was made from other recordings or with another codec; choose another store=")
         print(f"token store: {store} is complete")
-        return
-    if _manifest(config):
+    elif _manifest(config):
         tokenise_recordings(recordings, codec, store, {"command": command})
+        print(f"token store: {store} (use it with data.store={store})")
     else:
         tokenise(Path(config.corpus.folder), codec, store, {"command": command})
-    print(f"token store: {store} (use it with data.store={store})")
+        print(f"token store: {store} (use it with data.store={store})")
+    if not _manifest(config) and config.codec.get("name_or_folder") == "mini":
+        print(_beside_the_bundled(TokenStore.open(store).card))
+
+
+def _beside_the_bundled(made: Mapping[str, Any]) -> str:
+    """Whether a rebuilt store is the bundled one, and if not, which of its makers differ."""
+    from musicbench.commands.assemble import ASSETS
+    from musicbench.data.store import TokenStore
+
+    bundled = TokenStore.open(ASSETS / "tokens").card
+    if all(made[name] == bundled[name] for name in ("codes_sha256", "clips_sha256")):
+        return f"  the same as the bundled store (codes {made['codes_sha256'][:12]})"
+    makers = {
+        "codec": lambda card: card["codec"]["sha256"][:12],
+        "renderer": lambda card: card["soundfont"]["renderer"],
+        "soundfont": lambda card: card["soundfont"]["sha256"][:12],
+        "scores": lambda card: card["scores"],
+        "splits": lambda card: card["splits"],
+    }
+    differ = [f"{name} {of(made)}, not {of(bundled)}" for name, of in makers.items() if of(made) != of(bundled)]
+    return f"  not the bundled store: {'; '.join(differ) or 'the same makers, other codes'}"
 
 
 def _judge_originals(config: Any) -> None:

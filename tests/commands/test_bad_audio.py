@@ -16,8 +16,8 @@ TONE = np.sin(np.arange(5000) * 0.1).astype(np.float32) / 2
 def manifest(tmp_path: Path, stub_codec, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two good files, and a codec that costs nothing."""
     monkeypatch.setattr("hydra.utils.instantiate", lambda config: stub_codec)
-    for name in ("a.wav", "b.wav"):
-        soundfile.write(tmp_path / name, TONE, 1000)
+    for loudness, name in enumerate(("a.wav", "b.wav"), 1):
+        soundfile.write(tmp_path / name, TONE / loudness, 1000)
     path = tmp_path / "music.jsonl"
     path.write_text('{"audio": "a.wav", "text": "one"}\n{"audio": "b.wav", "text": "two"}\n')
     return path

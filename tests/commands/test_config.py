@@ -105,7 +105,7 @@ def test_mistakes_are_one_line_that_names_them(name, overrides, words):
         ("train", "training.steps=[4]", r"training\.steps=\[4\] must be a whole number"),
         ("train", "seed=x", "seed=x must be a whole number"),
         ("train", "seed=null", "seed=null must be a whole number"),
-        ("train", "seed=-1", "seed=-1 must be at least 0"),
+        ("train", "seed=-1", "seed=-1 must be 0 .. 4294967295"),
         ("train", "model.from_codebooks=perhaps", r"from_codebooks=perhaps must be true or false"),
         ("evaluate", "decode.cfg=three", r"decode\.cfg=three must be a number"),
         ("prepare", "corpus.hours=many", r"corpus\.hours=many must be a number"),

@@ -101,7 +101,7 @@ def test_caption_states_are_whole_or_absent(make_run, tmp_path):
 def test_a_store_appears_whole_and_finished_clips_are_not_encoded_again(stub_codec, tmp_path, monkeypatch):
     lines = []
     for number in range(3):
-        soundfile.write(tmp_path / f"{number}.wav", np.full(100_000, 0.1, np.float32), 1000)
+        soundfile.write(tmp_path / f"{number}.wav", np.full(100_000, 0.1 * (number + 1), np.float32), 1000)
         lines.append(f'{{"audio": "{number}.wav", "text": "tune"}}\n')
     (tmp_path / "music.jsonl").write_text("".join(lines))
     recordings = read_user_manifest(tmp_path / "music.jsonl")

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -114,6 +115,32 @@ def test_a_killed_training_goes_on_and_ends_as_if_undisturbed(
     assert load_codec(str(again)).sha256 == load_codec(str(whole)).sha256
     logs = [[json.loads(x) for x in (tmp_path / n / "log.jsonl").read_text().splitlines()] for n in ("whole", "killed")]
     assert [{**line, "minutes": 0} for line in logs[0]] == [{**line, "minutes": 0} for line in logs[1]]
+
+
+@pytest.mark.parametrize("fails_at", [1, 4, 7])
+def test_a_full_disk_loses_nothing_that_was_written(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    """Whichever file does not fit any more: one line, all files whole, and the same codec after going on."""
+    whole = train_codec(TINY, corpus, tmp_path / "whole", {})
+    writes = 0
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        nonlocal writes
+        writes += 1
+        if writes > fails_at:
+            write(path, bytes(content)[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"cannot write .* No space left on device"):
+        patch.setattr(Path, "write_bytes", full)
+        train_codec(TINY, corpus, tmp_path / "full", {})
+    if (tmp_path / "full" / "codec" / "model.safetensors").is_file():
+        load_codec(str(tmp_path / "full" / "codec"))
+    again = train_codec(TINY, corpus, tmp_path / "full", {})
+    assert load_codec(str(again)).sha256 == load_codec(str(whole)).sha256
 
 
 def test_learning_rate_warms_up_and_falls(corpus: Path) -> None:
