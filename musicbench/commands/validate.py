@@ -43,6 +43,8 @@ ABOVE_ZERO = ("data.seconds", "evaluation.seconds", "optimiser.lr", "corpus.hour
 EXAMPLES: dict[str, Any] = {
     "trainer.threads": 2,
     "pattern.delays": [0, 1, 1, 1],
+    "pattern.positional": "step",
+    "pattern.stride": 2,
     "run": "runs/delay-1a2b3c4d",
     "system": "unigram",
     "manifest": "my/music.jsonl",

@@ -75,34 +75,40 @@ def stack(frames: int, levels: int) -> Iterator[Position]:
     return stack_stride(frames, levels, stride=levels)
 
 
-def stack_delay(frames: int, levels: int) -> Iterator[Position]:
+def stack_delay(frames: int, levels: int, stream_0: str = "full") -> Iterator[Position]:
     """One stream per level, delayed by the level: stream k draws level k from the partial stack below it.
 
-    Stream 0 reads the newest full stack and stays cached; the other streams expire at their own step.
+    Stream 0 stays cached; the other streams expire at their own step. What it reads, see ``stack_stride``.
     """
-    return stack_stride(frames, levels, stride=1)
+    return stack_stride(frames, levels, stride=1, stream_0=stream_0)
 
 
-def stack_stride(frames: int, levels: int, stride: int | None = None) -> Iterator[Position]:
+def stack_stride(frames: int, levels: int, stride: int | None = None, stream_0: str = "full") -> Iterator[Position]:
     """Level k of frame t at step stride * t + k: a new frame begins every ``stride`` steps (default: K / 2).
 
     Stride 1 is ``stack_delay`` and stride K is ``stack``; the cost in steps falls as 1 / stride between them.
     A step draws at most ceil(K / stride) tokens blindly side by side. We believe in K = 4 with stride 2: the two
     coarse levels, which carry most of the information, are then drawn one after the other, each beside a fine
     level of the frame before, so that most of what ``stack`` knows is known at half its steps.
+
+    Stream 0 reads the newest ``full`` stack, or the ``newest`` token of each level, as a position of ``delay``
+    does; the paper leaves it open.
     """
     if stride is None:
         stride = max(levels // 2, 1)
     if not isinstance(stride, int) or not 1 <= stride <= levels:
         raise ValueError(f"stride must be 1 .. {levels}, the number of levels; got {stride}")
-    behind = -(-levels // stride)  # frames between a new one and the newest whose stack is full
+    if stream_0 not in ("full", "newest"):
+        raise ValueError(f"stream_0 must be 'full' or 'newest'; got {stream_0!r}")
+    # Steps since the newest token of each level that stream 0 reads was drawn, less the level.
+    behind = [levels] * levels if stream_0 == "full" else [level + 1 for level in range(levels)]
     for step in range(stride * (frames - 1) + levels):
         for k in range(levels):
             t, early = divmod(step - k, stride)
             if early or not 0 <= t < frames:
                 continue
             if k == 0:
-                full = dict.fromkeys(range(levels), t - behind) if t >= behind else {}
-                yield Position(step, full, {0: t})
+                newest = {level: (step - steps) // stride for level, steps in enumerate(behind) if step >= steps}
+                yield Position(step, newest, {0: t})
             else:
                 yield Position(step, dict.fromkeys(range(k), t), {k: t}, expires=step)

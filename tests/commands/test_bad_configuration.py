@@ -105,7 +105,9 @@ def test_values_at_the_edge_are_taken(key, value):
 
 
 def test_every_rule_is_about_a_key_that_exists():
-    known = {key for name in ("train", "evaluate", "prepare") for key, _ in leaves(shipped(name), "")}
+    configurations = [shipped(name) for name in ("train", "evaluate", "prepare")]
+    configurations.append(shipped("train", "pattern=stack_stride"))
+    known = {key for configuration in configurations for key, _ in leaves(configuration, "")}
     for named in (rules.RANGES, rules.ABOVE_ZERO, rules.EXAMPLES):
         assert set(named) <= known
 
@@ -122,7 +124,8 @@ def test_a_missing_key_is_named(key):
 @pytest.mark.parametrize(
     ("command", "override", "message"),
     [
-        ("train", "pattern=delai", "unknown pattern 'delai', choose one of delay, flat, parallel, stack, stack_delay; "
+        ("train", "pattern=delai", "unknown pattern 'delai', choose one of coarse_first, delay, flat, parallel, partial_delay, "
+                                   "partial_flat, stack, stack_delay, stack_stride; "
                                    "did you mean delay?"),
         ("train", "training.stpes=3", "unknown key training.stpes; did you mean training.steps?"),
         ("train", "patern=delay", "unknown key patern; did you mean pattern?"),

@@ -18,6 +18,7 @@ POISON = 1e6
 PATTERNS = {name: {} for name in NAMES} | {
     "uneven_delay": {"pattern": "delay", "delays": [2, 0, 7, 3, 1, 1, 0, 4]},
     "stack_stride_of_3": {"pattern": "stack_stride", "stride": 3},
+    "stack_delay_newest": {"pattern": "stack_delay", "stream_0": "newest"},
 }
 
 

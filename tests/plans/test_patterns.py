@@ -76,10 +76,11 @@ def coarse_first_table(frames: int, levels: int) -> list[Row]:
     return timed_table(frames, levels, lambda t, k: t if k == 0 else frames + t)
 
 
-def stacked_table(frames: int, levels: int, stride: int) -> list[Row]:
+def stacked_table(frames: int, levels: int, stride: int, newest: bool = False) -> list[Row]:
     """Level k of frame t at step stride * t + k, from all levels of its frame below k.
 
-    Level 0 reads the last frame of which every level has been drawn, and stays; the others are gone at once.
+    Level 0 reads the last frame of which every level has been drawn, or the last token of each level, and stays;
+    the others are gone at once.
     """
     rows = []
     time = {(t, k): stride * t + k for t, k in grid(frames, levels)}
@@ -87,8 +88,11 @@ def stacked_table(frames: int, levels: int, stride: int) -> list[Row]:
         for t, k in sorted((token for token in time if time[token] == s), key=lambda token: token[1]):
             if k == 0:
                 whole = [u for u in range(frames) if all(time[u, level] < s for level in range(levels))]
-                full = frozenset((whole[-1], level) for level in range(levels)) if whole else NONE
-                rows.append(row(s, full, frozenset([(t, k)])))
+                read = frozenset((whole[-1], level) for level in range(levels)) if whole else NONE
+                if newest:
+                    drawn = [token for token in time if time[token] < s]
+                    read = frozenset(max(u for u in drawn if u[1] == level) for level in {u[1] for u in drawn})
+                rows.append(row(s, read, frozenset([(t, k)])))
             else:
                 below = frozenset((t, level) for level in range(levels) if level < k)
                 rows.append(row(s, below, frozenset([(t, k)]), expires=s))
@@ -207,12 +211,17 @@ def test_any_delay_vector_also_with_gaps(frames, delays, schedule):
 @given(frames=st.integers(1, 12), levels=st.integers(1, 8), data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_any_stride_of_stacks(frames, levels, data):
-    stride = data.draw(st.integers(1, levels))
-    plan = plans.build("stack_stride", frames, levels, stride=stride)
-    assert rows_of(plan) == stacked_table(frames, levels, stride)
+    stride, stream_0 = data.draw(st.integers(1, levels)), data.draw(st.sampled_from(["full", "newest"]))
+    plan = plans.build("stack_stride", frames, levels, stride=stride, stream_0=stream_0)
+    assert rows_of(plan) == stacked_table(frames, levels, stride, stream_0 == "newest")
     assert plan.steps == stride * (frames - 1) + levels and plan.positions == levels * frames
     side_by_side = np.bincount(plan.step).max()
     assert side_by_side <= -(-levels // stride)
+
+
+def test_a_stream_0_that_does_not_exist():
+    with pytest.raises(ValueError, match="stream_0 must be 'full' or 'newest'; got 'old'"):
+        plans.build("stack_delay", 5, 4, stream_0="old")
 
 
 @pytest.mark.parametrize("stride", [0, 5, -1, 1.5])
