@@ -4,6 +4,7 @@ from typing import Self
 
 import torch
 
+CONFIG, WEIGHTS = "config.json", "model.safetensors"  # what a codec's folder holds
 CHUNK_FRAMES = 500  # 10 s at 50 Hz; bounds memory, the result does not depend on it
 
 

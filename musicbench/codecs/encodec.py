@@ -10,11 +10,11 @@ from transformers.models.encodec.modeling_encodec import EncodecLSTM
 from transformers.utils import logging
 
 from musicbench.codecs import chunked
+from musicbench.codecs.chunked import WEIGHTS
 from musicbench.codecs.chunks import context_frames, in_chunks
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
 
-WEIGHTS = "model.safetensors"
 # Bookkeeping of codebook training, of no use in encoding and decoding.
 UNUSED = ("cluster_size", "embed_avg", "inited")
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from transformers.utils import cached_file
 
+from musicbench.codecs.chunked import CONFIG, WEIGHTS
 from musicbench.codecs.encodec import EncodecCodec
-from musicbench.codecs.mdct_codec import CONFIG, MODEL_TYPE, WEIGHTS, MdctCodec
+from musicbench.codecs.mdct_codec import MODEL_TYPE, MdctCodec
 from musicbench.errors import UserError
 
 MINI_FOLDER = Path(__file__).parent.parent / "assets" / "codec_mini"

@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from musicbench.codecs import chunked
+from musicbench.codecs.chunked import CONFIG, WEIGHTS
 from musicbench.codecs.chunks import in_chunks
 from musicbench.codecs.mdct_network import MdctDecoder, MdctEncoder, MdctShape
 from musicbench.codecs.residual import residual_decode, residual_encode
@@ -18,7 +19,6 @@ from musicbench.errors import UserError
 from musicbench.files import atomic_path, sha256_file
 
 MODEL_TYPE = "musicbench_mdct"
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class MdctNetwork(nn.Module):

@@ -118,11 +118,11 @@ def _tokenise(config: Any, command: str) -> None:
         if made.card["codec"]["sha256"] != codec.sha256 or {(c.id, c.captions) for c in made.clips} != wanted:
             raise UserError(f"{store} was made from other recordings or with another codec; choose another store=")
         print(f"token store: {store} is complete")
-    elif _manifest(config):
-        tokenise_recordings(recordings, codec, store, {"command": command})
-        print(f"token store: {store} (use it with data.store={store})")
     else:
-        tokenise(Path(config.corpus.folder), codec, store, {"command": command})
+        if _manifest(config):
+            tokenise_recordings(recordings, codec, store, {"command": command})
+        else:
+            tokenise(Path(config.corpus.folder), codec, store, {"command": command})
         print(f"token store: {store} (use it with data.store={store})")
     if not _manifest(config) and config.codec.get("name_or_folder") == "mini":
         print(_beside_the_bundled(TokenStore.open(store).card))

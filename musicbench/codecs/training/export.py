@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from musicbench.codecs.mdct_codec import WEIGHTS, MdctNetwork
+from musicbench.codecs.chunked import WEIGHTS
+from musicbench.codecs.mdct_codec import MdctNetwork
 from musicbench.files import atomic_path, sha256_file
 
 

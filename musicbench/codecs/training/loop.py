@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from musicbench import torch_files
-from musicbench.codecs.mdct_codec import MdctCodec
+from musicbench.codecs.mdct_codec import MdctCodec, MdctNetwork
 from musicbench.codecs.training.audio import RandomCrops, read_split
 from musicbench.codecs.training.config import CodecTrainingConfig
 from musicbench.codecs.training.evaluate import reconstruction_figures
@@ -64,7 +64,7 @@ def _train(config: CodecTrainingConfig, corpus: Path, output: Path, origin: dict
     def save() -> None:
         torch_files.save(made_of | {"state": training.state_dict()}, checkpoint)
 
-    def export() -> None:
+    def export(network: MdctNetwork) -> None:
         seconds = round(sum(map(len, train_clips)) / shape.sample_rate)
         about = {
             **made_of,
@@ -74,27 +74,27 @@ def _train(config: CodecTrainingConfig, corpus: Path, output: Path, origin: dict
             "wall_seconds": round(training.seconds),
         }
         card = {"what": WHAT, "licence": LICENCE, "training": about, "validation": training.curve[-1]}
-        export_codec(training.model(), folder, card)
+        export_codec(network, folder, card)
         draw_training(training.curve, folder / "training.png")
 
     def validate() -> None:
-        codec = MdctCodec(training.model(), str(output), "")
+        network = training.model()
         line: dict[str, Any] = {"step": training.step, "minutes": round(training.seconds / 60, 2)}
-        line |= reconstruction_figures(codec, validation_clips, config.validation_seconds)
+        line |= reconstruction_figures(MdctCodec(network, str(output), ""), validation_clips, config.validation_seconds)
         if losses := training.losses:
             line["train"] = {name: round(sum(x[name] for x in losses) / len(losses), 4) for name in losses[0]}
             training.losses = []
         training.curve.append(line)
         with atomic_path(output / LOG) as path:
             path.write_text("".join(json.dumps(line) + "\n" for line in training.curve))
-        export()
+        export(network)
 
     if checkpoint.is_file():
         saved = torch_files.load(checkpoint, "state", *made_of)
         if {name: saved[name] for name in made_of} != made_of:
             raise UserError(f"{checkpoint} is of another configuration or corpus; choose another output folder")
         training.load_state_dict(saved["state"])
-        export()
+        export(training.model())
     else:
         training.start()
         validate()  # the linear codec that training starts from
