@@ -6,7 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-NUMERICS = 1
+NUMERICS = 2
 """Raised by hand whenever a change of the code changes results of an unchanged configuration."""
 
 # Where a run is written, watched and resumed does not change its numbers.
@@ -40,17 +40,29 @@ def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
     for group, keys in _NEUTRAL_KEYS.items():
         for key in keys:
             kept.get(group, {}).pop(key, None)
+    if "pattern" in kept:  # an option left to its default is as good as one that is not there yet
+        kept["pattern"] = _set_options(kept["pattern"])
     return kept
 
 
+def _set_options(pattern: dict[str, Any]) -> dict[str, Any]:
+    return {option: value for option, value in pattern.items() if value is not None}
+
+
 def row_label(config: dict[str, Any]) -> str:
-    """Label of the table row: ``row``, or the pattern with its schedule unless sequential."""
+    """Label of the table row: ``row``, or the pattern with its set options and its schedule unless sequential."""
     if config["row"]:
         return str(config["row"])
     if config.get("system"):
         return str(config["system"])
-    pattern, schedule = config["pattern"]["pattern"], config["schedule"]["schedule"]
-    return pattern if schedule == "sequential" else f"{pattern}.{schedule}"
+    options, schedule = _set_options(config["pattern"]), config["schedule"]["schedule"]
+    parts = [options.pop("pattern")]
+    parts += [f"{option}={_in_file_name(value)}" for option, value in options.items()]
+    return ".".join(parts if schedule == "sequential" else [*parts, schedule])
+
+
+def _in_file_name(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list) else str(value).lower()
 
 
 def run_folder(config: dict[str, Any], identity: str) -> Path:

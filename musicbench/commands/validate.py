@@ -45,6 +45,8 @@ EXAMPLES: dict[str, Any] = {
     "pattern.delays": [0, 1, 1, 1],
     "pattern.positional": "step",
     "pattern.stride": 2,
+    "pattern.stream_0": "full",
+    "pattern.same_step": True,
     "run": "runs/delay-1a2b3c4d",
     "system": "unigram",
     "manifest": "my/music.jsonl",

@@ -124,9 +124,12 @@ def test_a_missing_key_is_named(key):
 @pytest.mark.parametrize(
     ("command", "override", "message"),
     [
-        ("train", "pattern=delai", "unknown pattern 'delai', choose one of coarse_first, delay, flat, parallel, partial_delay, "
-                                   "partial_flat, stack, stack_delay, stack_stride; "
-                                   "did you mean delay?"),
+        (
+            "train",
+            "pattern=delai",
+            "unknown pattern 'delai', choose one of coarse_first, delay, flat, parallel, partial_delay, "
+            "partial_flat, stack, stack_delay, stack_stride; did you mean delay?",
+        ),
         ("train", "training.stpes=3", "unknown key training.stpes; did you mean training.steps?"),
         ("train", "patern=delay", "unknown key patern; did you mean pattern?"),
         ("train", "foo", "'foo' is no override"),

@@ -82,6 +82,12 @@ def test_what_changes_numbers_changes_the_id(config, key, value):
     assert run_id(changed(config, key, value), CONTENTS) != run_id(config, CONTENTS)
 
 
+def test_an_option_left_to_its_default_does_not_change_the_id(config):
+    added = {**config, "pattern": {**config["pattern"], "some_option_to_come": None}}
+    assert run_id(added, CONTENTS) == run_id(config, CONTENTS)
+    assert recorded_config(added)["pattern"] == {"pattern": "delay"}
+
+
 def test_contents_and_numerics_change_the_id(config, monkeypatch):
     ids = [run_id(config, CONTENTS), *(run_id(config, {**CONTENTS, name: "z"}) for name in CONTENTS)]
     monkeypatch.setattr(identity, "NUMERICS", identity.NUMERICS + 1)
@@ -118,6 +124,8 @@ def test_labels():
         for pattern, schedule in itertools.product(["delay", "stack_delay"], ["sequential", "block_4"])
     ]
     assert labels == ["delay", "delay.block_4", "stack_delay", "stack_delay.block_4"]
+    options = ["pattern.delays=[0,2,3,4]", "pattern.positional=frame", "schedule=block_4"]
+    assert row_label(plain(compose("train", options))) == "delay.delays=0-2-3-4.positional=frame.block_4"
     assert row_label(plain(compose("train", ["row=mine", "schedule=block_4"]))) == "mine"
     assert row_label(plain(compose("evaluate", ["system=uniform"]))) == "uniform"
     folder = run_folder(plain(compose("train", ["output=here"])), "0123abcd")

@@ -62,7 +62,7 @@ def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, 
         assert 0 < training[f"{split}_bits_per_frame"] < 20
     assert record["protocol"]["sampling"] == {"cfg": 3.0, "top_k": 5, "temperature": 1.0}
     assert (record["protocol"]["clips"], record["protocol"]["clip_seconds"]) == (2, 4.0)
-    assert record["config"]["pattern"] == {"pattern": "stack_delay", "same_step": True}
+    assert record["config"]["pattern"] == {"pattern": "stack_delay"}
     assert str(tmp_path) not in json.dumps(record["config"]["model"])
     assert counter.batches == 4
     # Once more: recognised, not trained again.
