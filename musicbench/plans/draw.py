@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
@@ -40,15 +41,26 @@ def step_grid(plan: Plan) -> np.ndarray:
     return np.asarray(plan.step[plan.source])
 
 
+def frame_grid(plan: Plan) -> np.ndarray:
+    """Frame whose level-k token is drawn at each step, int64 [K, steps]; -1: none."""
+    frames_KS = np.full((plan.levels, plan.steps), -1, dtype=np.int64)
+    np.put_along_axis(frames_KS, step_grid(plan), np.arange(plan.frames)[None, :], axis=1)
+    return frames_KS
+
+
 def _draw_grid(axes: Axes, plan: Plan) -> None:
-    steps_KT = step_grid(plan)
-    image = axes.imshow(steps_KT, aspect="auto", cmap="viridis", origin="lower")
-    if steps_KT.size <= _LABELLED_CELLS:
-        for (k, t), step in np.ndenumerate(steps_KT):
-            colour = "white" if step < 0.6 * plan.steps else "black"
-            axes.text(t, k, str(step), ha="center", va="center", color=colour, fontsize=7)
-    axes.set(xlabel="frame t", ylabel="level k", title="step that draws each token", yticks=range(plan.levels))
-    axes.figure.colorbar(image, ax=axes, label="step")
+    """Token by step, as the papers' figures have it."""
+    frames_KS = frame_grid(plan)
+    colours = colormaps["viridis"].with_extremes(bad="#EEEEEE")
+    shown = np.ma.masked_less(frames_KS, 0)
+    image = axes.imshow(shown, aspect="auto", cmap=colours, origin="lower", interpolation="nearest")
+    if frames_KS.size <= _LABELLED_CELLS:
+        for (k, step), t in np.ndenumerate(frames_KS):
+            if t >= 0:
+                colour = "white" if t < 0.6 * plan.frames else "black"
+                axes.text(step, k, str(t), ha="center", va="center", color=colour, fontsize=7)
+    axes.set(xlabel="step", ylabel="level k", title="frame drawn at each step", yticks=range(plan.levels))
+    axes.figure.colorbar(image, ax=axes, label="frame t")
 
 
 def _draw_mask(axes: Axes, plan: Plan) -> None:

@@ -6,6 +6,7 @@ import torch
 from musicbench import plans
 from musicbench.models.decode import sample
 from musicbench.models.sampling import Sampling
+from musicbench.plans.build import PATTERNS
 
 FRAMES, LEVELS, SIZE = 12, 3, 11
 LENGTHS = [4, 1, 7]
@@ -28,7 +29,7 @@ def alone(captions, i):
 
 
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
-@pytest.mark.parametrize("pattern", ["delay", "stack_delay"])
+@pytest.mark.parametrize("pattern", PATTERNS)
 def test_logits_alone_and_in_a_batch(lm, captions, pattern, cfg, decode_logits):
     plan = plans.build(pattern, FRAMES, LEVELS, "block_4")
     codes_BKT = torch.randint(0, SIZE, (3, LEVELS, FRAMES), generator=torch.Generator().manual_seed(2))
@@ -38,7 +39,7 @@ def test_logits_alone_and_in_a_batch(lm, captions, pattern, cfg, decode_logits):
         torch.testing.assert_close(single[0], together[i], atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("pattern", ["parallel", "delay", "flat", "stack", "stack_delay"])
+@pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_drawn_clip_follows_its_seed_alone(lm, captions, pattern):
     plan = plans.build(pattern, FRAMES, LEVELS, "block_2")
     sampling = Sampling(cfg=3.0, top_k=6, temperature=1.0)

@@ -14,12 +14,13 @@ from musicbench.models import plan_attention
 from musicbench.models.plan_attention import KeptAttention
 from musicbench.models.plan_tensors import PlanTensors
 from musicbench.models.positions import position_tables
+from musicbench.plans.build import PATTERNS
 
 
 @st.composite
 def any_plan(draw) -> plans.Plan:
     levels = draw(st.integers(1, 5))
-    pattern = draw(st.sampled_from(["delay", "flat", "stack", "stack_delay"]))
+    pattern = draw(st.sampled_from(PATTERNS))
     schedule = draw(st.sampled_from(["sequential", "block_2"]))
     plan = plans.build(pattern, draw(st.integers(1, 9)), levels, schedule, same_step=draw(st.booleans()))
     choices = draw(st.sampled_from([None, [0], [0, 2], [1, 3, 100], [plans.NEVER]]))

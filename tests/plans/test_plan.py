@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 
 from musicbench import plans
 from musicbench.plans import NEVER, cache_slots
+from musicbench.plans.build import PATTERNS
 
 
 @st.composite
 def any_plan(draw) -> plans.Plan:
     levels = draw(st.integers(1, 8))
-    pattern = draw(st.sampled_from(["parallel", "delay", "flat", "stack", "stack_delay"]))
+    pattern = draw(st.sampled_from(PATTERNS))
     options = {}
     if pattern == "delay" and draw(st.booleans()):
         options["delays"] = draw(st.lists(st.integers(0, 6), min_size=levels, max_size=levels))
-    schedule = draw(st.sampled_from(["sequential", "block_1", "block_2", "block_4", "block_8"]))
+    schedule = draw(st.sampled_from(["sequential", "block_1", "block_2", "block_4", "block_8", "stride_2", "stride_4"]))
     frames = draw(st.integers(1, 16))
     plan = plans.build(pattern, frames, levels, schedule, same_step=draw(st.booleans()), **options)
     if draw(st.booleans()):

@@ -83,22 +83,24 @@ def test_unknown_schedules_are_refused(schedule):
 
 def partial_neighbours(plan: plans.Plan) -> int:
     """How often a frame starts while a neighbour has some of its levels, but not all."""
-    drawn_at = {(t, k): int(plan.step[plan.source[k, t]]) for t in range(plan.frames) for k in range(plan.levels)}
+    drawn_KT = plan.step[plan.source]
     count = 0
-    for t in range(plan.frames):
-        start = drawn_at[t, 0]
-        for u in (t - 1, t + 1):
-            if 0 <= u < plan.frames:
-                known = sum(drawn_at[u, k] < start for k in range(plan.levels))
-                count += 0 < known < plan.levels
+    for own, neighbour in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+        known_T = (drawn_KT[:, neighbour] < drawn_KT[0, own]).sum(0)
+        count += int(((known_T > 0) & (known_T < plan.levels)).sum())
     return count
 
 
 @pytest.mark.parametrize("pattern", ["stack_delay", "delay"])
 @pytest.mark.parametrize("levels", [2, 4, 8])
 def test_alignment_needs_separation(pattern, levels):
-    for frames in (2 * levels, 4 * levels - 1, 50):
-        aligned = plans.build(pattern, frames, levels, f"block_{levels}")
-        assert partial_neighbours(aligned) == 0, frames
+    for frames in range(2 * levels, 301):
+        for schedule in (f"block_{levels}", f"stride_{levels}"):
+            plan = plans.build(pattern, frames, levels, schedule)
+            if separation(visiting_order(schedule, frames)) >= levels:
+                assert partial_neighbours(plan) == 0, (schedule, frames)
+            else:  # short strides only, whose passes are no longer than the delay
+                assert schedule.startswith("stride")
+                assert frames <= levels * (levels + 1)
         assert partial_neighbours(plans.build(pattern, frames, levels)) > 0
     assert partial_neighbours(plans.build(pattern, 50, levels, f"block_{levels // 2}")) > 0
