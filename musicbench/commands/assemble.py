@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 import musicbench
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.commands.config import instantiated, plain
-from musicbench.commands.identity import run_folder, run_id
+from musicbench.commands.identity import has_pattern, read_training_id, run_folder, run_id, training_id
 from musicbench.data.stages import Stage, stages
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
@@ -109,21 +109,50 @@ class Assembly:
         return plain(self.config)
 
     @cached_property
+    def family(self) -> Any:
+        """The LightningModule class of the configured generator family."""
+        from hydra.utils import get_class
+
+        try:
+            return get_class(self.config.family._target_)
+        except (ImportError, ValueError) as error:
+            raise UserError(f"family: {error}") from error
+
+    @property
+    def rescorer_folder(self) -> Path | None:
+        """Run folder of the autoregressive model that rescores masked decoding, if there is one."""
+        decode = self.config.decode
+        folder = decode.get("masked", decode).get("rescorer")
+        return None if folder is None else Path(folder)
+
+    @cached_property
     def identity(self) -> str:
         """Run id."""
-        contents = {
+        contents = self._trained_on | {"judge": self.judge.sha256, "reference": self.reference.sha256}
+        if self.clap is not None:
+            contents["clap_mini"] = self.clap.sha256
+        if self.rescorer_folder is not None:
+            contents["rescorer"] = read_training_id(self.rescorer_folder)
+        return run_id(self._precise, contents)
+
+    @cached_property
+    def training_identity(self) -> str:
+        """What runs have in common that differ in nothing but decoding and evaluation."""
+        return training_id(self._precise, self._trained_on)
+
+    @property
+    def _trained_on(self) -> dict[str, str]:
+        return {
             "tokens": self.store.card["codes_sha256"],
             "clips": self.store.card["clips_sha256"],
             "codec": self.codec.sha256,
-            "judge": self.judge.sha256,
-            "reference": self.reference.sha256,
             "text": self.encoder.sha256,
         }
-        if self.clap is not None:
-            contents["clap_mini"] = self.clap.sha256
+
+    @property
+    def _precise(self) -> dict[str, Any]:
         # The precision that "auto" means here changes numbers; where the run is computed does not.
-        config = {**self.plain, "trainer": {**self.plain["trainer"], "precision": self.precision}}
-        return run_id(config, contents)
+        return {**self.plain, "trainer": {**self.plain["trainer"], "precision": self.precision}}
 
     @property
     def folder(self) -> Path:
@@ -158,14 +187,13 @@ class Assembly:
 
     def model(self) -> Any:
         """The LightningModule of the configured family, freshly initialised from the seed."""
-        from hydra.utils import get_class
         from lightning.pytorch import seed_everything
 
         shape = dict(self.plain["model"])
         # Loaded before the seed is set: weights must not depend on what a codec draws while it loads.
         codebooks_KVC = self.codec.codebooks_KVC if shape.pop("from_codebooks") else None
         seed_everything(self.config.seed, verbose=False)
-        family = dict(self.plain["family"])
+        options = dict(self.plain["family"])
         training = self.plain["training"]
         sizes = {
             "levels": self.store.levels,
@@ -173,14 +201,15 @@ class Assembly:
             "text_dim": self.encoder.dim,
         }
         optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm"}
+        options.pop("_target_")
+        if has_pattern(self.plain):
+            options |= {"pattern": self.pattern, "frames": self.frames}
         try:
-            module = get_class(family.pop("_target_"))(
+            module = self.family(
                 model={**sizes, **shape},
-                pattern=self.pattern,
-                frames=self.frames,
                 optimiser={**optimiser, "total_steps": training["steps"]},
                 seed=self.config.seed,
-                **family,
+                **options,
             )
         except (ValueError, TypeError, ImportError) as error:
             raise UserError(str(error)) from error

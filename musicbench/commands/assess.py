@@ -15,12 +15,12 @@ from tqdm import tqdm
 from musicbench.commands.assemble import Assembly, device
 from musicbench.commands.identity import NUMERICS, recorded_config, row_label
 from musicbench.commands.samples import keep_original, keep_sample
-from musicbench.commands.systems import ProbabilisticSystem
 from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.module import crop_codes
 from musicbench.evaluation.evaluate import Judgement, audio_metrics, judge_clips, original_judgements
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.rtf import measure_speed
+from musicbench.evaluation.systems import Generator, LikelihoodModel
 from musicbench.study.environment import environment
 from musicbench.study.records import read_record, write_record
 from musicbench.study.run_record import SCHEMA
@@ -105,13 +105,14 @@ class HeldOut:
         }
 
 
-def assess_system(held: HeldOut, system: ProbabilisticSystem, folder: Path, speed: bool) -> Findings:
-    """Likelihood, audio metrics of one sample per caption, and speed."""
+def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
+    """Likelihood where there is one, audio metrics of one sample per caption, and speed."""
     settings = held.run.config.evaluation
-    bits_N = bits_per_frame(system, held.codes_NKT, held.captions)
-    others = shuffled_captions(held.captions, held.pieces)
-    shuffled_N = bits_per_frame(system, held.codes_NKT, others)
-    found = Findings({"bits_per_frame": _per_clip(bits_N), "bits_per_frame_shuffled": _per_clip(shuffled_N)})
+    found = Findings()
+    if isinstance(system, LikelihoodModel):
+        others = shuffled_captions(held.captions, held.pieces)
+        for name, captions in (("bits_per_frame", held.captions), ("bits_per_frame_shuffled", others)):
+            found.metrics[name] = _per_clip(bits_per_frame(system, held.codes_NKT, captions))
     codes_NKT = _draw(held, system)
     assess_codes(held, codes_NKT, folder, found)
     if speed:
@@ -187,7 +188,7 @@ def _per_clip(values_N: np.ndarray) -> dict[str, Any]:
     return {"value": float(values_N.mean()), "per_clip": values_N.tolist()}
 
 
-def _draw(held: HeldOut, system: ProbabilisticSystem) -> Tensor:
+def _draw(held: HeldOut, system: Generator) -> Tensor:
     """One clip per caption; the seed of a clip is its number, whatever the batch size."""
     size = held.run.config.evaluation.batch_size
     drawn = []

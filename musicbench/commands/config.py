@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 import musicbench
 from musicbench.commands.validate import leaves, validate
 from musicbench.errors import UserError, did_you_mean
+from musicbench.files import atomic_path
 
 
 def shipped_folder(name: str) -> Path:
@@ -80,6 +81,12 @@ def run_configuration(folder: Path) -> DictConfig:
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{folder} is no run folder: {path.name} is missing or damaged") from error
     return amend(config, [])
+
+
+def write_configuration(content: dict[str, Any], folder: Path) -> None:
+    """Keep a run's resolved configuration in its folder."""
+    with atomic_path(folder / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def amend(config: DictConfig, overrides: list[str]) -> DictConfig:

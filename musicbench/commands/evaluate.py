@@ -18,7 +18,8 @@ def main(argv: list[str]) -> int:
 
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.assess import RECORD
-    from musicbench.commands.train import TRAINED, assess_run
+    from musicbench.commands.identity import TRAINED
+    from musicbench.commands.train import assess_run
 
     if config.run is not None:
         set_threads(config)

@@ -8,20 +8,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-import yaml
 from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
-from musicbench.commands.config import instantiated
+from musicbench.commands.config import instantiated, write_configuration
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
-from musicbench.files import atomic_path
 from musicbench.generators.batch import Batch
 from musicbench.generators.guard import NonFiniteGuard
-
-MONITOR = "validation/bits_per_frame"
 
 
 class WallClock(Callback):
@@ -115,8 +111,7 @@ def fit(run: Assembly, folder: Path) -> None:
     if trainer.is_global_zero:
         for rest in folder.glob(".*.ckpt"):
             rest.unlink()
-        with atomic_path(folder / "config.yaml") as temporary:
-            temporary.write_text(yaml.safe_dump(run.plain, sort_keys=False), encoding="utf-8")
+        write_configuration(run.plain, folder)
     last = folder / LAST
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
@@ -143,7 +138,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         ModelCheckpoint(
             folder,
             filename=Path(BEST).stem,
-            monitor=MONITOR,
+            monitor=run.family.monitor,
             mode="min",
             enable_version_counter=False,
             every_n_train_steps=None,

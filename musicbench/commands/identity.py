@@ -6,9 +6,16 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from musicbench.errors import UserError
+
 NUMERICS = 2
 """Raised by hand whenever a change of the code changes results of an unchanged configuration."""
 
+TRAINED = "trained"
+"""File of a run folder whose training is finished; holds the training id."""
+
+MAGNET = "musicbench.generators.masked.MagnetLM"
+_LABELS = {MAGNET: "magnet", "musicbench.generators.hybrid.HybridModel": "hybrid"}
 # Where a run is written, watched and resumed does not change its numbers.
 _NEUTRAL = ("output", "cache", "logger", "run")
 _HASHED_BY_CONTENT = ("codec", "text")
@@ -20,6 +27,24 @@ _NEUTRAL_KEYS = {
 }
 
 
+def training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
+    """Eight hex digits of everything that changes a run's weights; arguments as of ``run_id``."""
+    kept = {key: value for key, value in config.items() if key not in ("decode", "evaluation")}
+    return run_id(kept, contents)
+
+
+def read_training_id(folder: Path) -> str:
+    """The training id that a finished training left in its run folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return (folder / TRAINED).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UserError(f"{folder} is no run folder with a finished training") from error
+
+
 def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
     """Eight hex digits of everything that changes a run's numbers.
 
@@ -28,7 +53,7 @@ def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
         contents: hashes of the data, codec, judges and text encoder.
     """
     kept = recorded_config(config)
-    for key in ("row", *_HASHED_BY_CONTENT):
+    for key in ("row", "label", *_HASHED_BY_CONTENT):
         kept.pop(key, None)
     text = json.dumps([kept, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -40,9 +65,19 @@ def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
     for group, keys in _NEUTRAL_KEYS.items():
         for key in keys:
             kept.get(group, {}).pop(key, None)
-    if "pattern" in kept:  # an option left to its default is as good as one that is not there yet
+    if not has_pattern(kept):
+        kept.pop("pattern", None)
+        kept.pop("schedule", None)
+    else:  # an option left to its default is as good as one that is not there yet
         kept["pattern"] = _set_options(kept["pattern"])
+    for decode in (kept["decode"], kept["decode"].get("masked", {})) if "decode" in kept else ():
+        decode.pop("rescorer", None)
     return kept
+
+
+def has_pattern(config: dict[str, Any]) -> bool:
+    """Whether the configured family decodes by a pattern."""
+    return "pattern" in config and config.get("family", {}).get("_target_") != MAGNET
 
 
 def _set_options(pattern: dict[str, Any]) -> dict[str, Any]:
@@ -50,15 +85,34 @@ def _set_options(pattern: dict[str, Any]) -> dict[str, Any]:
 
 
 def row_label(config: dict[str, Any]) -> str:
-    """Label of the table row: ``row``, or the pattern with its set options and its schedule unless sequential."""
+    """Label of the table row: ``row``, or the family's name, its pattern with set options and schedule, and what
+    ``label`` asks for.
+
+    Raises:
+        UserError: ``label`` names no key.
+    """
     if config["row"]:
         return str(config["row"])
     if config.get("system"):
         return str(config["system"])
-    options, schedule = _set_options(config["pattern"]), config["schedule"]["schedule"]
-    parts = [options.pop("pattern")]
-    parts += [f"{option}={_in_file_name(value)}" for option, value in options.items()]
-    return ".".join(parts if schedule == "sequential" else [*parts, schedule])
+    family = _LABELS.get(config["family"]["_target_"])
+    parts = [family] if family else []
+    if has_pattern(config):
+        options, schedule = _set_options(config["pattern"]), config["schedule"]["schedule"]
+        parts.append(options.pop("pattern"))
+        parts += [f"{option}={_in_file_name(value)}" for option, value in options.items()]
+        parts += [] if schedule == "sequential" else [schedule]
+    parts += [f"{key.rpartition('.')[2]}={_in_file_name(_value(config, key))}" for key in config.get("label", [])]
+    return ".".join(parts)
+
+
+def _value(config: dict[str, Any], key: str) -> Any:
+    node: Any = config
+    for name in key.split("."):
+        if not isinstance(node, dict) or name not in node:
+            raise UserError(f"label names {key}, which is no key of the configuration")
+        node = node[name]
+    return node
 
 
 def _in_file_name(value: Any) -> str:

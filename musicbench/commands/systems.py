@@ -1,16 +1,18 @@
 """Systems that evaluation can ask: a trained model with its captions, and the baselines."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from copy import deepcopy
+from dataclasses import asdict
 from typing import Any, Protocol
 
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from torch import Tensor
 
 from musicbench.commands.assemble import Assembly, device
-from musicbench.commands.checkpoints import BEST, read_checkpoint
+from musicbench.commands.config import shipped_folder
 from musicbench.errors import UserError
 from musicbench.evaluation.systems import Generator, LikelihoodModel, UniformModel, UnigramModel, token_counts
-from musicbench.models.sampling import Sampling
 
 
 class ProbabilisticSystem(LikelihoodModel, Generator, Protocol):
@@ -24,61 +26,82 @@ class CaptionedModel:
         module: a generator family's LightningModule; moved to the evaluation device in fp32.
         states: captions -> padded states and mask.
         sampling: settings of ``generate``.
+        rescorer: a trained autoregressive module with the same text encoder, for masked decoding.
     """
 
-    def __init__(self, module: Any, states: Any, sampling: Sampling) -> None:
+    def __init__(self, module: Any, states: Any, sampling: Any, rescorer: Any = None) -> None:
         self.device = device()
         self.module = module.to(self.device).eval()
         self.states, self.sampling = states, sampling
+        self.rescorer = None if rescorer is None else rescorer.to(self.device).eval()
 
     def _states(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         states_BLE, mask_BL = self.states(list(captions))
         return states_BLE.to(self.device), mask_BL.to(self.device)
 
-    def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
-        log_prob_B: Tensor = self.module.log_prob(codes_BKT.to(self.device), *self._states(captions))
-        return log_prob_B.cpu()
-
     def generate(
         self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None = None
     ) -> Tensor:
-        codes_BKT: Tensor = self.module.generate(
-            *self._states(captions), frames, list(seeds), self.sampling, prompt_BKT
-        )
+        states = self._states(captions)
+        rescore = {} if self.rescorer is None else {"rescore": self.rescorer.rescorer(*states, frames)}
+        codes_BKT: Tensor = self.module.generate(*states, frames, list(seeds), self.sampling, prompt_BKT, **rescore)
         return codes_BKT.cpu()
 
     def stream(
         self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None, every: int
     ) -> Iterator[Tensor]:
-        """The codes of ``generate`` in pieces [B, K, n] of at least ``every`` frames, as they become complete."""
+        """The codes of ``generate`` in pieces [B, K, n] of at least ``every`` frames, as they become complete.
+
+        Raises:
+            UserError: the family completes all frames at once.
+        """
+        if not hasattr(self.module, "stream"):
+            raise UserError("masked decoding completes all frames at its end; there is nothing to stream")
         states = self._states(captions)
         for piece_BKn in self.module.stream(*states, frames, list(seeds), self.sampling, prompt_BKT, every):
             yield piece_BKn.cpu()
 
 
-def sampling(run: Assembly) -> Sampling:
-    """The configured sampling settings."""
-    try:
-        return Sampling(**run.plain["decode"])
-    except (TypeError, ValueError) as error:
-        raise UserError(str(error)) from error
+class CaptionedLikelihoodModel(CaptionedModel):
+    """A trained module of a family that has a likelihood."""
+
+    def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
+        log_prob_B: Tensor = self.module.log_prob(codes_BKT.to(self.device), *self._states(captions))
+        return log_prob_B.cpu()
 
 
-def load_trained(run: Assembly, folder: Path) -> Any:
-    """The module with the averaged weights of the best checkpoint.
+def sampling(run: Assembly) -> Any:
+    """The configured sampling settings.
 
     Raises:
-        UserError: the checkpoint is missing, damaged or of another model.
+        UserError: a setting is out of range, or the settings are those of another family.
     """
-    path = folder / BEST
-    checkpoint = read_checkpoint(path)
-    module = run.model()
     try:
-        module.load_state_dict(checkpoint["state_dict"])
-    except (RuntimeError, KeyError) as error:
-        raise UserError(f"{path} belongs to another model than the configuration's") from error
-    module.best_step = checkpoint["global_step"]
-    return module
+        settings = instantiate(_without_places(run.plain["decode"]), _convert_="all")
+    except InstantiationException as error:
+        raise UserError(str(error.__cause__ or error)) from error
+    wanted = run.family.sampling
+    if type(settings) is not wanted:
+        fitting = [
+            path.stem
+            for path in sorted((shipped_folder("conf") / "decode").glob("*.yaml"))
+            if wanted.__name__ in path.read_text(encoding="utf-8")
+        ]
+        raise UserError(
+            f"this family does not decode by {type(settings).__name__}; choose decode={' or '.join(fitting)}"
+        )
+    return settings
+
+
+def sampling_facts(settings: Any) -> dict[str, Any]:
+    """Sampling settings as a record keeps them."""
+    return {"kind": type(settings).__name__, **asdict(settings)}
+
+
+def _without_places(decode: dict[str, Any]) -> dict[str, Any]:
+    """The settings without folders of other runs."""
+    kept = {key: value for key, value in deepcopy(decode).items() if key != "rescorer"}
+    return {key: _without_places(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 
 def baseline(run: Assembly, name: str) -> ProbabilisticSystem:

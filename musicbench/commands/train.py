@@ -19,7 +19,9 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.assess import RECORD, HeldOut, finished
     from musicbench.commands.checkpoints import BEST, LAST
     from musicbench.commands.fit import fit
+    from musicbench.commands.identity import TRAINED
     from musicbench.commands.systems import sampling
+    from musicbench.commands.trained import adopt, check_rescorer
 
     set_threads(config)
     run = Assembly(config)
@@ -29,6 +31,7 @@ def main(argv: list[str]) -> int:
         return 0
     # A mistake in the evaluation's settings must not wait until training is over.
     sampling(run)
+    check_rescorer(run)
     HeldOut(run)
     print(f"run folder: {folder}")
     if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
@@ -40,8 +43,10 @@ def main(argv: list[str]) -> int:
         if (folder / FAILED).is_file():
             (folder / FAILED).unlink(missing_ok=True)
         if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
-            fit(run, folder)
-            (folder / TRAINED).touch()
+            if not adopt(run, folder):
+                fit(run, folder)
+                with atomic_path(folder / TRAINED) as temporary:
+                    temporary.write_text(f"{run.training_identity}\n", encoding="utf-8")
         if _is_first_process():
             print(f"record: {assess_run(run, folder)}")
     except UserError as error:
@@ -52,27 +57,24 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-TRAINED = "trained"
 FAILED = "failed.txt"
-PLAN_FACTS = ("pattern", "schedule", "frames", "levels", "steps", "positions", "peak_cache")
 
 
 def assess_run(run: Any, folder: Path) -> Path:
     """Evaluate the best checkpoint of a run folder and write its record."""
     from musicbench.commands.assess import Facts, HeldOut, assess_system, record
-    from musicbench.commands.systems import CaptionedModel, load_trained, sampling
+    from musicbench.commands.systems import sampling_facts
+    from musicbench.commands.trained import load_trained, trained_system
 
     module = load_trained(run, folder)
     held = HeldOut(run)
-    settings = sampling(run)
-    system = CaptionedModel(module, run.captions.batch, settings)
-    plan = module.plan_for(held.frames)
+    system = trained_system(run, module, run.captions.batch)
     facts = Facts(
         kind="trained",
         parameters=sum(p.numel() for p in module.parameters()),
-        plan={name: getattr(plan, name) for name in PLAN_FACTS},
+        plan=module.cost(held.frames, system.sampling),
         training=_training_facts(run, module, system, folder),
-        sampling=vars(settings),
+        sampling=sampling_facts(system.sampling),
     )
     return record(held, assess_system(held, system, folder, speed=True), facts, run.identity, folder)
 
@@ -89,8 +91,8 @@ def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[st
     last = read_checkpoint(folder / LAST)
     steps = config.training.steps
     seen = list(clips_seen(run.stages(config.training.batch_size), steps))
-    bits = {}
-    for split in ("train", "validation"):
+    bits: dict[str, float] = {}
+    for split in ("train", "validation") if module.likelihood else ():
         crops = evaluation_crops(run.store, split, config.data.seconds, 1)
         # As many training crops as there are validation crops are enough for the gap.
         crops = crops[:: max(1, math.ceil(len(crops) / len(run.store.split("validation"))))]
@@ -99,11 +101,11 @@ def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[st
     return {
         "steps": steps,
         "frames": sum(clips * frames for frames, clips in seen),
-        "positions": sum(clips * module.plan_for(frames).positions for frames, clips in seen),
+        "positions": sum(clips * module.positions(frames) for frames, clips in seen),
         "wall_seconds": last["callbacks"]["WallClock"]["seconds"],
         "best_step": module.best_step,
-        "train_bits_per_frame": bits["train"],
-        "validation_bits_per_frame": bits["validation"],
+        "train_bits_per_frame": bits.get("train"),
+        "validation_bits_per_frame": bits.get("validation"),
     }
 
 

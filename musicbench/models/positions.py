@@ -36,26 +36,29 @@ def position_tables(plan: Plan, code: PositionCode, dim: int, heads: int) -> Pos
     Raises:
         ValueError: unknown code, or a width that the halves cannot share.
     """
+    if plan.positional == "step":
+        return _tables([torch.from_numpy(plan.step.copy())], code, dim, heads)
+    return _tables([torch.from_numpy(f + 1) for f in (plan.frame_in, plan.frame_out)], code, dim, heads)
+
+
+def frame_tables(frames: int, code: PositionCode, dim: int, heads: int) -> PositionTables:
+    """The tables of a model with one position per frame; arguments and errors as of ``position_tables``."""
+    return _tables([torch.arange(frames)], code, dim, heads)
+
+
+def _tables(coded: list[Tensor], code: PositionCode, dim: int, heads: int) -> PositionTables:
+    """Codes of one or two quantities, each int64 [P], which share the width."""
     if code not in get_args(PositionCode):
         raise ValueError(f"unknown position code {code!r}; choose one of {', '.join(get_args(PositionCode))}")
     if code == "sinusoidal":
         if dim % 4:
             raise ValueError(f"dim must be a multiple of 4 for two halves of cosines and sines; got {dim}")
-        halves = [sinusoidal(positions, width) for positions, width in _coded(plan, dim)]
-        return PositionTables(torch.cat(halves, -1), None)
-    if (dim // heads) % 4:
+        return PositionTables(torch.cat([sinusoidal(c, dim // len(coded)) for c in coded], -1), None)
+    width = dim // heads
+    if width % 4:
         raise ValueError(f"dim / heads must be a multiple of 4 for two halves of turning pairs; got {dim} / {heads}")
-    turns = [_angles(positions, width) for positions, width in _coded(plan, dim // heads)]
-    angle_PF = torch.cat(turns, -1)
+    angle_PF = torch.cat([_angles(c, width // len(coded)) for c in coded], -1)
     return PositionTables(None, torch.stack([angle_PF.cos(), angle_PF.sin()], 1))
-
-
-def _coded(plan: Plan, width: int) -> list[tuple[Tensor, int]]:
-    """What is coded, each int64 [P], with its share of a width."""
-    if plan.positional == "step":
-        return [(torch.from_numpy(plan.step.copy()), width)]
-    frame_in, frame_out = (torch.from_numpy(f + 1) for f in (plan.frame_in, plan.frame_out))
-    return [(frame_in, width // 2), (frame_out, width - width // 2)]
 
 
 def sinusoidal(positions_P: Tensor, dim: int) -> Tensor:

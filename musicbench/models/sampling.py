@@ -40,16 +40,30 @@ def guide(logits: Tensor, cfg: float) -> Tensor:
 
 
 def draw(logits_BnV: Tensor, uniform_Bn: Tensor, sampling: Sampling) -> Tensor:
-    """Tokens [B, n] by inversion of the cumulative distribution at given uniform numbers in [0, 1).
-
-    Uniforms drawn per clip beforehand make a clip independent of its batch, and cost no call per step.
-    """
+    """Tokens [B, n] at given uniform numbers in [0, 1); see ``invert``."""
     logits_BnV = logits_BnV.float()
     if sampling.temperature == 0:
         return logits_BnV.argmax(-1)
+    return invert(logits_BnV / sampling.temperature, uniform_Bn, sampling.top_k)
+
+
+def invert(logits_BnV: Tensor, uniform_Bn: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    """Tokens [B, n] by inversion of the cumulative distribution at given uniform numbers in [0, 1).
+
+    Uniforms drawn per clip beforehand make a clip independent of its batch, and cost no call per step.
+
+    Args:
+        logits_BnV: fp32, temperature included.
+        uniform_Bn: where the distribution is cut.
+        top_k: number of the likeliest tokens kept; 0: all.
+        top_p: the likeliest tokens are kept until their probabilities reach this sum.
+    """
     size = logits_BnV.shape[-1]
-    kept_Bnk, token_Bnk = logits_BnV.topk(min(sampling.top_k or size, size), dim=-1)
-    mass_Bnk = torch.softmax(kept_Bnk / sampling.temperature, dim=-1).cumsum(-1)
+    kept_Bnk, token_Bnk = logits_BnV.topk(min(top_k or size, size), dim=-1)
+    probability_Bnk = torch.softmax(kept_Bnk, dim=-1)
+    mass_Bnk = probability_Bnk.cumsum(-1)
+    if top_p < 1:
+        mass_Bnk = probability_Bnk.masked_fill(mass_Bnk - probability_Bnk >= top_p, 0.0).cumsum(-1)
     # Scaling by the last entry keeps a rounding error in the sum from pointing past the end.
     threshold_Bn1 = (uniform_Bn * mass_Bnk[..., -1])[..., None]
     rank_Bn1 = (mass_Bnk <= threshold_Bn1).sum(-1, keepdim=True).clamp_max(mass_Bnk.shape[-1] - 1)

@@ -1,0 +1,84 @@
+"""Trained runs as systems; runs that differ in decoding alone share one training."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from musicbench.commands.assemble import Assembly
+from musicbench.commands.checkpoints import BEST, LAST, read_checkpoint
+from musicbench.commands.config import run_configuration, write_configuration
+from musicbench.commands.identity import TRAINED, read_training_id
+from musicbench.commands.systems import CaptionedLikelihoodModel, CaptionedModel, sampling
+from musicbench.errors import UserError
+from musicbench.files import atomic_path
+
+
+def adopt(run: Assembly, folder: Path) -> bool:
+    """Take over the checkpoints of a finished run that was trained alike, from beside ``folder``; whether there is one.
+
+    Hard links where the disk has them: a sweep over decoding settings keeps one copy of the weights.
+    """
+    for marker in sorted(folder.parent.glob(f"*/{TRAINED}")):
+        other = marker.parent
+        alike = other != folder and read_training_id(other) == run.training_identity
+        if alike and all((other / name).is_file() for name in (BEST, LAST)):
+            print(f"trained already: weights of {other}")
+            write_configuration(run.plain, folder)
+            for name in (LAST, BEST, TRAINED):
+                with atomic_path(folder / name) as temporary:
+                    temporary.unlink()
+                    _link(other / name, temporary)
+            return True
+    return False
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
+
+
+def load_trained(run: Assembly, folder: Path) -> Any:
+    """The module with the averaged weights of the best checkpoint.
+
+    Raises:
+        UserError: the checkpoint is missing, damaged or of another model.
+    """
+    path = folder / BEST
+    checkpoint = read_checkpoint(path)
+    module = run.model()
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except (RuntimeError, KeyError) as error:
+        raise UserError(f"{path} belongs to another model than the configuration's") from error
+    module.best_step = checkpoint["global_step"]
+    return module
+
+
+def trained_system(run: Assembly, module: Any, states: Any) -> CaptionedModel:
+    """A trained module as a system, with its configured sampling and rescorer."""
+    rescorer = None
+    if run.rescorer_folder is not None:
+        check_rescorer(run)
+        rescorer = load_trained(Assembly(run_configuration(run.rescorer_folder)), run.rescorer_folder)
+    made = CaptionedLikelihoodModel if module.likelihood else CaptionedModel
+    return made(module, states, sampling(run), rescorer)
+
+
+def check_rescorer(run: Assembly) -> None:
+    """Refuse a rescorer that does not fit the run, before anything is trained.
+
+    Raises:
+        UserError: the folder holds no finished training of an autoregressive model with this codec and text encoder.
+    """
+    folder = run.rescorer_folder
+    if folder is None:
+        return
+    read_training_id(folder)
+    other = Assembly(run_configuration(folder))
+    if not hasattr(other.family, "rescorer"):
+        raise UserError(f"rescorer={folder} is no autoregressive run")
+    if other.encoder.sha256 != run.encoder.sha256 or other.store.card["codec"] != run.store.card["codec"]:
+        raise UserError(f"rescorer={folder} was trained with another codec or text encoder")

@@ -1,0 +1,72 @@
+"""What the LightningModules of all families share: optimiser, condition dropout, one random stream per batch."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from musicbench.generators.batch import Batch
+from musicbench.generators.optimiser import OptimiserSettings
+from musicbench.models.token_lm import TokenLM
+
+# Kinds of random choices, apart from each other and from the data's, which follow (seed, number) too.
+CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM = 1, 2, 3, 4
+
+
+class CaptionedLM(pl.LightningModule, ABC):
+    """A token language model that is trained with captions.
+
+    Args:
+        optimiser: keyword arguments of ``OptimiserSettings``.
+        condition_dropout: share of clips trained without caption, drawn per clip (for guidance).
+        seed: of all random choices of training. Each clip's follow (seed, running number), so they depend neither on
+            the rank nor on the batch size. Dropout inside the model follows the number of the batch's first clip.
+
+    Attributes:
+        monitor: logged quantity on which the best checkpoint is chosen; lower is better.
+        sampling: settings that ``generate`` takes.
+        likelihood: whether ``log_prob`` is defined.
+    """
+
+    lm: TokenLM
+    monitor: ClassVar[str]
+    likelihood: ClassVar[bool] = False
+    sampling: ClassVar[type]
+
+    def __init__(self, optimiser: dict[str, Any], condition_dropout: float, seed: int) -> None:
+        super().__init__()
+        self.settings = OptimiserSettings(**optimiser)
+        self.condition_dropout, self.seed = condition_dropout, seed
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """What training minimises; logs it in bits."""
+
+    @abstractmethod
+    def positions(self, frames: int) -> int:
+        """Transformer positions of one training clip of so many frames."""
+
+    @abstractmethod
+    def cost(self, frames: int, sampling: Any) -> dict[str, Any]:
+        """Network calls and positions of generating one clip, as a record's ``plan``."""
+
+    def configure_optimizers(self) -> Any:
+        return self.settings.configure(self)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        # A stream per batch: ranks differ from each other, and a resumed training repeats what it would have drawn.
+        stream = np.random.SeedSequence([self.seed, int(batch.index_B[0])])
+        torch.manual_seed(int(stream.generate_state(1, np.uint64)[0]))
+        return self.loss(batch)
+
+    def streams(self, index_B: Tensor, kind: int) -> list[np.random.Generator]:
+        """A random stream for each clip and kind of choice."""
+        return [np.random.default_rng([self.seed, number, kind]) for number in index_B.tolist()]
+
+    def dropped(self, index_B: Tensor) -> Tensor:
+        """Clips that are trained without their caption, bool [B]."""
+        drawn = [s.random() < self.condition_dropout for s in self.streams(index_B, CONDITION_STREAM)]
+        return torch.tensor(drawn, device=index_B.device)

@@ -1,0 +1,131 @@
+"""Hybrid family: one network for autoregressive and masked decoding (MAGNeT, arXiv 2401.04577, section 3.4)."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from musicbench.generators.batch import Batch
+from musicbench.generators.captioned import MASK_STREAM, MODE_STREAM, CaptionedLM
+from musicbench.generators.objectives import (
+    MEAN_RATE,
+    drawn_level,
+    masked_bits,
+    masked_mean,
+    masked_nats,
+    pattern_bits,
+    pattern_nats,
+    training_masks,
+)
+from musicbench.generators.plan_tables import PlanTables, plan_facts
+from musicbench.models.hybrid_decode import HybridSampling, decode_hybrid
+from musicbench.models.hybrid_lm import HybridLM
+from musicbench.models.masked_decode import Rescore
+
+
+class HybridModel(CaptionedLM):
+    """Trains a ``HybridLM``: each optimiser step has one objective, drawn for all clips and processes alike.
+
+    An autoregressive step is one of ``AutoregressiveLM``. A masked step is one of ``MagnetLM``, but that each clip
+    begins with frames that are given, their number drawn uniformly: what decoding meets after the hand-over. The paper
+    joins both objectives in one sequence with a mask of its own; drawing them in turn trains the same two conditionals
+    and lets any causal plan take the first part.
+
+    Args:
+        model: keyword arguments of ``HybridLM`` but for the context.
+        pattern: keyword arguments of ``plans.build`` without frames and levels.
+        frames: clip length T, checked at once.
+        autoregressive_share: share of the steps with the autoregressive objective, 0 to 1.
+        context, span: as of ``MagnetLM``. optimiser, condition_dropout, seed: as of ``CaptionedLM``.
+
+    Raises:
+        ValueError: sizes or settings do not fit together.
+    """
+
+    monitor = "validation/bits_per_token"
+    sampling = HybridSampling
+
+    def __init__(
+        self,
+        model: dict[str, Any],
+        pattern: dict[str, Any],
+        frames: int,
+        optimiser: dict[str, Any],
+        autoregressive_share: float = 0.5,
+        context: int | None = 5,
+        span: int = 3,
+        condition_dropout: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(optimiser, condition_dropout, seed)
+        self.save_hyperparameters()
+        self.lm: HybridLM = HybridLM(**model, context=context)
+        if span < 1:
+            raise ValueError(f"span must be a number of frames from 1; got {span}")
+        self.span, self.autoregressive_share = span, autoregressive_share
+        self.tables = PlanTables(self.lm, pattern)
+        self.tables.plan(frames)
+        self.autoregressive_bits, self.masked_bits = MeanMetric(), MeanMetric()
+        self.token_bits = MeanMetric()
+
+    def loss(self, batch: Batch) -> Tensor:
+        dropped_B = self.dropped(batch.index_B)
+        if np.random.default_rng([self.seed, self.global_step, MODE_STREAM]).random() < self.autoregressive_share:
+            loss = pattern_nats(self.lm, self.tables, batch, dropped_B).mean()
+            self.log("train/bits_per_frame", loss * self.lm.levels / math.log(2), prog_bar=True)
+            return loss
+        frames = batch.codes_BKT.shape[2]
+        streams = self.streams(batch.index_B, MASK_STREAM)
+        first = [int(stream.integers(frames)) for stream in streams]
+        masked_BT = training_masks(streams, frames, self.span, first).to(self.device)
+        level = drawn_level(self.seed, self.global_step, self.lm.levels)
+        nats_BT = masked_nats(self.lm, batch, level, masked_BT, dropped_B)
+        self.log("train/masked_bits", masked_mean(nats_BT, masked_BT).mean() / math.log(2), prog_bar=True)
+        return nats_BT.sum(1).mean() / ((frames + 1) / 2 * MEAN_RATE)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        bits_B = pattern_bits(self.lm, self.tables, batch)
+        masked_B = masked_bits(self.lm, batch, self.span)
+        self.autoregressive_bits.update(bits_B)
+        self.masked_bits.update(masked_B)
+        self.token_bits.update((bits_B / self.lm.levels + masked_B) / 2)
+        self.log("validation/bits_per_frame", self.autoregressive_bits)
+        self.log("validation/masked_bits", self.masked_bits)
+        self.log(self.monitor, self.token_bits, prog_bar=True)
+
+    def positions(self, frames: int) -> int:
+        share = self.autoregressive_share
+        return round(share * self.tables.plan(frames).positions + (1 - share) * frames)
+
+    def cost(self, frames: int, sampling: HybridSampling) -> dict[str, Any]:
+        own = sampling.frames(frames)
+        calls = sum(sampling.masked.iterations) if own < frames else 0
+        facts = plan_facts(self.tables.plan(own or 1))
+        begun = {name: facts[name] if own else 0 for name in ("steps", "positions", "peak_cache")}
+        return {
+            **facts,
+            "pattern": f"hybrid.{facts['pattern']}",
+            "frames": frames,
+            "steps": begun["steps"] + calls,
+            "positions": begun["positions"] + calls * frames,
+            "peak_cache": begun["peak_cache"],
+        }
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        states_BLE: Tensor,
+        mask_BL: Tensor,
+        frames: int,
+        seeds: list[int],
+        sampling: HybridSampling,
+        prompt_BKT: Tensor | None = None,
+        rescore: Rescore | None = None,
+    ) -> Tensor:
+        """Draw codes [B, K, T] for captions, and after a prompt if there is one; see ``models.hybrid_decode``."""
+        own = sampling.frames(frames)
+        plan = self.tables.plan(own) if own else None
+        return decode_hybrid(self.lm, plan, states_BLE, mask_BL, frames, seeds, sampling, prompt_BKT, rescore)

@@ -1,0 +1,98 @@
+"""Masked family: MAGNeT (arXiv 2401.04577) under Lightning."""
+
+import math
+from typing import Any
+
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from musicbench.generators.batch import Batch
+from musicbench.generators.captioned import MASK_STREAM, CaptionedLM
+from musicbench.generators.objectives import (
+    MEAN_RATE,
+    drawn_level,
+    masked_bits,
+    masked_mean,
+    masked_nats,
+    training_masks,
+)
+from musicbench.models.masked_decode import Rescore, decode_masked
+from musicbench.models.masked_lm import MaskedLM
+from musicbench.models.masked_sampling import MaskedSampling
+
+
+class MagnetLM(CaptionedLM):
+    """Trains a ``MaskedLM`` on masked spans of one level per step (section 3.1).
+
+    The loss is the sum over masked tokens, divided by the number expected of the whole batch: each masked token counts
+    the same, and processes or accumulated batches need not know each other's counts.
+
+    Args:
+        model: keyword arguments of ``MaskedLM`` but for the context.
+        context: frames on each side that levels above 0 see; None: all.
+        span: frames of a masked span.
+        optimiser, condition_dropout, seed: as of ``CaptionedLM``.
+
+    Raises:
+        ValueError: sizes or settings do not fit together.
+    """
+
+    monitor = "validation/masked_bits"
+    sampling = MaskedSampling
+
+    def __init__(
+        self,
+        model: dict[str, Any],
+        optimiser: dict[str, Any],
+        context: int | None = 5,
+        span: int = 3,
+        condition_dropout: float = 0.3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(optimiser, condition_dropout, seed)
+        self.save_hyperparameters()
+        self.lm: MaskedLM = MaskedLM(**model, context=context)
+        if span < 1:
+            raise ValueError(f"span must be a number of frames from 1; got {span}")
+        self.span = span
+        self.validation_bits = MeanMetric()
+
+    def loss(self, batch: Batch) -> Tensor:
+        frames = batch.codes_BKT.shape[2]
+        masked_BT = training_masks(self.streams(batch.index_B, MASK_STREAM), frames, self.span).to(self.device)
+        level = drawn_level(self.seed, self.global_step, self.lm.levels)
+        nats_BT = masked_nats(self.lm, batch, level, masked_BT, self.dropped(batch.index_B))
+        self.log("train/masked_bits", masked_mean(nats_BT, masked_BT).mean() / math.log(2), prog_bar=True)
+        return nats_BT.sum(1).mean() / (frames * MEAN_RATE)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.validation_bits.update(masked_bits(self.lm, batch, self.span))
+        self.log(self.monitor, self.validation_bits, prog_bar=True)
+
+    def positions(self, frames: int) -> int:
+        return frames
+
+    def cost(self, frames: int, sampling: MaskedSampling) -> dict[str, Any]:
+        calls = sum(sampling.iterations)
+        return {
+            "pattern": "magnet",
+            "schedule": None,
+            "frames": frames,
+            "levels": self.lm.levels,
+            "steps": calls,
+            "positions": calls * frames,
+            "peak_cache": 0,
+        }
+
+    def generate(
+        self,
+        states_BLE: Tensor,
+        mask_BL: Tensor,
+        frames: int,
+        seeds: list[int],
+        sampling: MaskedSampling,
+        prompt_BKT: Tensor | None = None,
+        rescore: Rescore | None = None,
+    ) -> Tensor:
+        """Draw codes [B, K, T] for captions, around the tokens of a prompt; see ``models.masked_decode``."""
+        return decode_masked(self.lm, states_BLE, mask_BL, frames, seeds, sampling, prompt_BKT, rescore)

@@ -1,0 +1,90 @@
+"""What training minimises and validation reports: tokens under a plan, and masked tokens of one level."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from musicbench.generators.batch import Batch
+from musicbench.generators.captioned import LEVEL_STREAM
+from musicbench.generators.plan_tables import PlanTables
+from musicbench.models.masked_lm import MaskedLM
+from musicbench.models.pattern_lm import PatternLM
+from musicbench.models.span_masks import draw_mask
+
+MEAN_RATE = 2 / math.pi
+"""Mean of cos(pi/2 U), the share of tokens that training masks."""
+
+
+def pattern_nats(
+    lm: PatternLM, tables: PlanTables, batch: Batch, dropped_B: Tensor, known_BK: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of every token under a plan in fp32 nats, [B, K, T].
+
+    Args:
+        dropped_B: clips that see the null condition.
+        known_BK: levels that are there; the tokens of others are read as absent.
+    """
+    codes_BKT = batch.codes_BKT
+    read_BKT = codes_BKT if known_BK is None else codes_BKT.where(known_BK[:, :, None], lm.codebook_size)
+    logits_BKTV = lm(read_BKT, tables.tensors(codes_BKT.shape[2]), batch.states_BLE, batch.mask_BL, dropped_B)
+    nats = F.cross_entropy(logits_BKTV.float().flatten(0, 2), codes_BKT.flatten(), reduction="none")
+    return nats.view_as(codes_BKT)
+
+
+def pattern_bits(lm: PatternLM, tables: PlanTables, batch: Batch) -> Tensor:
+    """Bits per frame of every clip with its caption, [B]."""
+    nats_BKT = pattern_nats(lm, tables, batch, torch.zeros_like(batch.index_B, dtype=torch.bool))
+    return nats_BKT.sum((1, 2)) / (nats_BKT.shape[2] * math.log(2))
+
+
+def drawn_level(seed: int, step: int, levels: int) -> int:
+    """Level of an optimiser step: the same for all clips and processes."""
+    return int(np.random.default_rng([seed, step, LEVEL_STREAM]).integers(levels))
+
+
+def training_masks(
+    streams: list[np.random.Generator], frames: int, span: int, first: list[int] | None = None
+) -> Tensor:
+    """Masks of clips, bool [B, T], each by its own stream; frames before ``first`` are never masked."""
+    masked_BT = torch.zeros(len(streams), frames, dtype=torch.bool)
+    for b, stream in enumerate(streams):
+        start = first[b] if first else 0
+        masked_BT[b, start:] = torch.from_numpy(draw_mask(frames - start, span, stream))
+    return masked_BT
+
+
+def masked_nats(lm: MaskedLM, batch: Batch, level: int, masked_BT: Tensor, dropped_B: Tensor) -> Tensor:
+    """Cross-entropy in fp32 nats of the masked tokens of one level, 0 elsewhere, [B, T].
+
+    Lower levels are given, higher ones masked throughout.
+    """
+    ids_BKT = batch.codes_BKT.clone()
+    ids_BKT[:, level].masked_fill_(masked_BT, lm.codebook_size)
+    ids_BKT[:, level + 1 :] = lm.codebook_size
+    text_BLD, text_mask = lm.conditioner(batch.states_BLE, batch.mask_BL, dropped_B)
+    hidden_BTD = lm.frame_hidden(ids_BKT, level, lm.transformer.text_keys_values(text_BLD), text_mask)
+    logits_BVT = (hidden_BTD @ lm.heads_KVD[level].T).transpose(1, 2)
+    nats_BT = F.cross_entropy(logits_BVT.float(), batch.codes_BKT[:, level], reduction="none")
+    return nats_BT * masked_BT
+
+
+def masked_mean(nats_BT: Tensor, masked_BT: Tensor) -> Tensor:
+    """Mean over each clip's masked tokens, [B]."""
+    return nats_BT.sum(1) / masked_BT.sum(1).clamp_min(1)
+
+
+def masked_bits(lm: MaskedLM, batch: Batch, span: int) -> Tensor:
+    """Bits per masked token of every clip with its caption, the mean over levels, [B].
+
+    Each clip has a mask of its own for each level, the same at every validation.
+    """
+    nobody_B = torch.zeros_like(batch.index_B, dtype=torch.bool)
+    frames, found = batch.codes_BKT.shape[2], []
+    for level in range(lm.levels):
+        streams = [np.random.default_rng([number, level]) for number in batch.index_B.tolist()]
+        masked_BT = training_masks(streams, frames, span).to(batch.codes_BKT.device)
+        found.append(masked_mean(masked_nats(lm, batch, level, masked_BT, nobody_B), masked_BT))
+    return torch.stack(found).mean(0) / math.log(2)

@@ -1,0 +1,48 @@
+"""A model's plans and their index tables, one for each clip length in use."""
+
+from typing import Any
+
+import torch
+
+from musicbench import plans
+from musicbench.models.pattern_lm import PatternLM
+from musicbench.models.plan_tensors import PlanTensors
+
+
+class PlanTables:
+    """Plans and index tables by clip length.
+
+    Not in the module tree: they follow from the plan, so no checkpoint, average or broadcast needs them.
+
+    Args:
+        lm: whose levels and position codes they are of.
+        pattern: keyword arguments of ``plans.build`` without frames and levels.
+
+    Raises:
+        ValueError: the pattern is unknown, or the model's width cannot hold its position codes.
+    """
+
+    def __init__(self, lm: PatternLM, pattern: dict[str, Any]) -> None:
+        self._lm, self._pattern = [lm], pattern  # in a list, where torch does not look for modules
+        self._plans: dict[int, plans.Plan] = {}
+        self._tables: dict[int, PlanTensors] = {}
+        lm.positions(self.plan(1))
+
+    def plan(self, frames: int) -> plans.Plan:
+        """The plan at some clip length; the same object for the same length."""
+        if frames not in self._plans:
+            self._plans[frames] = plans.build(frames=frames, levels=self._lm[0].levels, **self._pattern)
+        return self._plans[frames]
+
+    def tensors(self, frames: int) -> PlanTensors:
+        """The index tables of ``plan(frames)``, on the model's device."""
+        if frames not in self._tables:
+            with torch.inference_mode(False):  # made by a validation, they serve training as well
+                self._tables[frames] = self._lm[0].tensors(self.plan(frames))
+        return self._tables[frames].to(self._lm[0].embedding.weight.device)
+
+
+def plan_facts(plan: plans.Plan) -> dict[str, Any]:
+    """A plan in the numbers of a record."""
+    names = ("pattern", "schedule", "frames", "levels", "steps", "positions", "peak_cache")
+    return {name: getattr(plan, name) for name in names}

@@ -1,0 +1,56 @@
+"""Attention between frames without an order: all of them, or neighbours only, in time linear in the length."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from musicbench.models.transformer import SelfAttend
+
+_BLOCK = 32  # queries that share one stretch of keys
+
+
+class FullAttention:
+    """Every frame sees every frame."""
+
+    def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q_BHQD, k_BHQD, v_BHQD)
+
+
+class BandAttention:
+    """A frame sees the frames at most ``context`` away (MAGNeT, arXiv 2401.04577, section 3.2).
+
+    Queries go block by block to the stretch of keys that the block can see, so that no score is computed which the
+    band would throw away, but for the margins of the blocks.
+
+    Args:
+        frames: T. context: frames seen on each side, from 0.
+    """
+
+    def __init__(self, frames: int, context: int, device: torch.device | None = None) -> None:
+        self.frames, self.context = frames, context
+        self.blocks = -(-frames // _BLOCK)
+        query_NQ1 = torch.arange(self.blocks * _BLOCK, device=device).view(self.blocks, _BLOCK, 1)
+        first_N11 = torch.arange(self.blocks, device=device).view(-1, 1, 1) * _BLOCK - context
+        key_N1S = first_N11 + torch.arange(_BLOCK + 2 * context, device=device)
+        seen_NQS = ((query_NQ1 - key_N1S).abs() <= context) & (key_N1S >= 0) & (key_N1S < frames)
+        # Padded queries see all: their rows are cut off, but a softmax over nothing would not be a number.
+        self.seen_NQS = seen_NQS | (query_NQ1 >= frames)
+
+    def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
+        b, h, frames, d = q_BHQD.shape
+        padding = self.blocks * _BLOCK - frames
+        q = F.pad(q_BHQD, (0, 0, 0, padding)).reshape(b * h, self.blocks, _BLOCK, d)
+        out = F.scaled_dot_product_attention(
+            q, self._stretches(k_BHQD, padding), self._stretches(v_BHQD, padding), attn_mask=self.seen_NQS
+        )
+        return out.reshape(b, h, -1, d)[:, :, :frames]
+
+    def _stretches(self, x_BHQD: Tensor, padding: int) -> Tensor:
+        """Keys or values that each block can see, [B H, N, S, D]."""
+        padded = F.pad(x_BHQD, (0, 0, self.context, padding + self.context)).flatten(0, 1)
+        return padded.unfold(1, _BLOCK + 2 * self.context, _BLOCK).transpose(2, 3)
+
+
+def frame_attention(frames: int, context: int | None, device: torch.device) -> SelfAttend:
+    """Full attention without a ``context``, else a band."""
+    return FullAttention() if context is None else BandAttention(frames, context, device)

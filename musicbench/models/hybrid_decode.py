@@ -1,0 +1,72 @@
+"""Hybrid decoding: the first seconds autoregressively, the rest by masked decoding (MAGNeT, section 3.4)."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from musicbench.models.decode import sample
+from musicbench.models.hybrid_lm import HybridLM
+from musicbench.models.masked_decode import Rescore, decode_masked
+from musicbench.models.masked_sampling import MaskedSampling
+from musicbench.models.sampling import Sampling
+from musicbench.plans import Plan
+
+
+@dataclass(frozen=True)
+class HybridSampling:
+    """Settings of hybrid decoding.
+
+    Attributes:
+        handover: share of the clip that is drawn autoregressively, 0 (masked alone) to 1 (autoregressive alone).
+        autoregressive, masked: settings of the two parts.
+
+    Raises:
+        ValueError: the share is out of range.
+    """
+
+    handover: float = 0.2
+    autoregressive: Sampling = field(default_factory=Sampling)
+    masked: MaskedSampling = field(default_factory=MaskedSampling)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.handover) and 0 <= self.handover <= 1):
+            raise ValueError(f"handover must be a share of the clip, 0 .. 1; got {self.handover}")
+
+    def frames(self, frames: int) -> int:
+        """Frames drawn autoregressively of a clip of so many."""
+        return round(self.handover * frames)
+
+
+def decode_hybrid(
+    model: HybridLM,
+    plan: Plan | None,
+    states_BLE: Tensor,
+    mask_BL: Tensor,
+    frames: int,
+    seeds: list[int],
+    sampling: HybridSampling,
+    prompt_BKT: Tensor | None = None,
+    rescore: Rescore | None = None,
+) -> Tensor:
+    """Draw codes, int64 [B, K, T].
+
+    Args:
+        plan: of the autoregressive part, ``sampling.frames(frames)`` long; None where there is none.
+        Others as of ``decode_masked``. What a prompt gives within the first part must suit the plan.
+
+    Raises:
+        ValueError: the settings or the prompt do not fit.
+    """
+    begun_BKT = torch.full((len(states_BLE), model.levels, frames), -1, device=states_BLE.device)
+    if prompt_BKT is not None:
+        begun_BKT.copy_(prompt_BKT)
+    if plan is not None:
+        own_BKT = None if prompt_BKT is None else prompt_BKT[:, :, : plan.frames]
+        begun_BKT[:, :, : plan.frames] = sample(
+            model, plan, states_BLE, mask_BL, seeds, sampling.autoregressive, own_BKT
+        )
+    if plan is not None and plan.frames == frames:
+        return begun_BKT
+    return decode_masked(model, states_BLE, mask_BL, frames, seeds, sampling.masked, begun_BKT, rescore)

@@ -1,0 +1,8 @@
+"""One network for both ways of decoding (MAGNeT, arXiv 2401.04577, section 3.4: hybrid)."""
+
+from musicbench.models.masked_lm import MaskedLM
+from musicbench.models.pattern_lm import PatternLM
+
+
+class HybridLM(PatternLM, MaskedLM):
+    """Reads a plan's positions autoregressively, or fills in masked frames; the mode's embedding says which."""

@@ -1,0 +1,144 @@
+"""Iterative decoding of a masked language model, level by level (MAGNeT, arXiv 2401.04577, section 3)."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from musicbench.models.masked_lm import MaskedLM
+from musicbench.models.masked_sampling import Iteration, MaskedSampling
+from musicbench.models.sampling import guide, invert
+from musicbench.models.spans import Units
+from musicbench.models.transformer import KeysValues
+
+
+class Rescore(Protocol):
+    """Another model's probability [B, T] of the tokens of one level, given those of the levels up to it."""
+
+    def __call__(self, codes_BKT: Tensor, level: int) -> Tensor: ...
+
+
+@torch.inference_mode()
+def decode_masked(
+    model: MaskedLM,
+    states_BLE: Tensor,
+    mask_BL: Tensor,
+    frames: int,
+    seeds: list[int],
+    sampling: MaskedSampling,
+    prompt_BKT: Tensor | None = None,
+    rescore: Rescore | None = None,
+) -> Tensor:
+    """Draw codes, int64 [B, K, T]; each clip follows its own seed, whatever else is in the batch.
+
+    Args:
+        model: in eval mode.
+        states_BLE, mask_BL: caption states and mask.
+        frames: T, any number.
+        seeds: one per clip.
+        sampling: with iterations for each of the model's levels.
+        prompt_BKT: codes to keep, -1 where a token is to be drawn: any tokens of any clip.
+        rescore: asked for a second opinion if ``sampling.rescore`` is below 1.
+
+    Raises:
+        ValueError: the settings or the prompt do not fit the model, or there is nobody to rescore.
+    """
+    if len(sampling.iterations) != model.levels:
+        raise ValueError(f"iterations must be given for {model.levels} levels, got {list(sampling.iterations)}")
+    if sampling.rescore < 1 and rescore is None:
+        raise ValueError(f"rescore={sampling.rescore} needs a rescorer")
+    device, batch, absent = states_BLE.device, len(states_BLE), model.codebook_size
+    codes_BKT = torch.full((batch, model.levels, frames), absent, device=device)
+    given_BKT = torch.zeros_like(codes_BKT, dtype=torch.bool)
+    if prompt_BKT is not None:
+        _require_fitting(prompt_BKT, codes_BKT, absent)
+        given_BKT = prompt_BKT.to(device) >= 0
+        codes_BKT = prompt_BKT.to(device).where(given_BKT, absent)
+    uniform_BIT = _uniforms(seeds, sum(sampling.iterations), frames).to(device)
+    network = _Guided(model, states_BLE, mask_BL, sampling.guided)
+    used = 0
+    for level, count in enumerate(sampling.iterations):
+        units = Units(~given_BKT[:, level], sampling.span, sampling.spans, sampling.span_score)
+        if units.most_open:
+            uniform_IBT = uniform_BIT[:, used : used + count].transpose(0, 1)
+            _draw_level(network, codes_BKT, ~given_BKT[:, level], level, units, sampling, uniform_IBT, rescore)
+        used += count
+    return codes_BKT
+
+
+def _draw_level(
+    network: "_Guided",
+    codes_BKT: Tensor,
+    masked_BT: Tensor,
+    level: int,
+    units: Units,
+    sampling: MaskedSampling,
+    uniform_IBT: Tensor,
+    rescore: Rescore | None,
+) -> None:
+    """All iterations of one level, in place; nothing in here waits for the device."""
+    absent = network.model.codebook_size
+    confidence_BT = torch.zeros(masked_BT.shape, device=masked_BT.device)
+    for i, iteration in enumerate(sampling.schedule(level)):
+        bound = units.most_open
+        if i:
+            masked_BT = units.mask_again(iteration.gamma, masked_BT, confidence_BT)
+            bound = min(bound, units.at_most(iteration.gamma))
+        codes_BKT[:, level].masked_fill_(masked_BT, absent)
+        # Masked frames first: rows that no clip needs cost no head, no sorting and no draw.
+        frame_Bn = masked_BT.byte().argsort(dim=-1, descending=True, stable=True)[:, :bound]
+        logits_BnV = network.logits(codes_BKT, level, frame_Bn, iteration)
+        token_Bn, probability_Bn = _drawn(logits_BnV, uniform_IBT[i].gather(-1, frame_Bn), iteration, sampling)
+        rest_BT = codes_BKT[:, level].clone()
+        codes_BKT[:, level] = rest_BT.scatter(-1, frame_Bn, token_Bn).where(masked_BT, rest_BT)
+        confidence_BT = confidence_BT.scatter(-1, frame_Bn, probability_Bn)
+        if rescore is not None and sampling.rescore < 1:
+            other_BT = rescore(codes_BKT, level)
+            confidence_BT = sampling.rescore * confidence_BT + (1 - sampling.rescore) * other_BT
+
+
+def _drawn(
+    logits_BnV: Tensor, uniform_Bn: Tensor, iteration: Iteration, sampling: MaskedSampling
+) -> tuple[Tensor, Tensor]:
+    """Tokens and their probabilities before anything is cut off, both [B, n]."""
+    logits_BnV = logits_BnV / iteration.temperature
+    top_k = 1 if sampling.temperature == 0 else sampling.top_k
+    token_Bn = invert(logits_BnV, uniform_Bn, top_k, sampling.top_p)
+    return token_Bn, torch.softmax(logits_BnV, -1).gather(-1, token_Bn[..., None]).squeeze(-1)
+
+
+class _Guided:
+    """The network with its captions projected once, and the null condition beside them where guidance needs it."""
+
+    def __init__(self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, guided: bool) -> None:
+        self.model, self.batch, self.guided = model, len(states_BLE), guided
+        if guided:
+            states_BLE, mask_BL = states_BLE.repeat(2, 1, 1), mask_BL.repeat(2, 1)
+        dropped = torch.arange(len(states_BLE), device=states_BLE.device) >= self.batch
+        text_BLD, self.text_mask = model.conditioner(states_BLE, mask_BL, dropped)
+        self.text: list[KeysValues] = model.transformer.text_keys_values(text_BLD)
+
+    def logits(self, codes_BKT: Tensor, level: int, frame_Bn: Tensor, iteration: Iteration) -> Tensor:
+        """Guided logits of one level at some frames, fp32 [B, n, V]."""
+        if self.guided:
+            codes_BKT, frame_Bn = codes_BKT.repeat(2, 1, 1), frame_Bn.repeat(2, 1)
+        hidden_BTD = self.model.frame_hidden(codes_BKT, level, self.text, self.text_mask)
+        rows_BnD = hidden_BTD.gather(1, frame_Bn[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
+        logits_BnV = rows_BnD @ self.model.heads_KVD[level].T
+        return guide(logits_BnV, iteration.cfg) if self.guided else logits_BnV.float()
+
+
+def _uniforms(seeds: list[int], iterations: int, frames: int) -> Tensor:
+    """One uniform number per token and iteration, fp32 [B, I, T] on the CPU; a clip's follow from its seed only."""
+    streams = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
+    return torch.from_numpy(np.stack([s.random((iterations, frames), dtype=np.float32) for s in streams]))
+
+
+def _require_fitting(prompt_BKT: Tensor, codes_BKT: Tensor, size: int) -> None:
+    if prompt_BKT.shape != codes_BKT.shape:
+        raise ValueError(
+            f"a prompt must be {list(codes_BKT.shape)} with -1 for what is to be drawn, not {list(prompt_BKT.shape)}"
+        )
+    if int(prompt_BKT.max()) >= size:
+        raise ValueError(f"a prompt's codes must lie in 0 .. {size - 1}, not {int(prompt_BKT.max())}")

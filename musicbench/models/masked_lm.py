@@ -1,0 +1,64 @@
+"""The masked language model of MAGNeT (arXiv 2401.04577): one position per frame, one level predicted at a time."""
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from musicbench.models.frame_attention import frame_attention
+from musicbench.models.positions import frame_tables, rotated
+from musicbench.models.token_lm import TokenLM
+from musicbench.models.transformer import KeysValues, SelfAttend
+
+MASKED_MODE = 0
+
+
+class MaskedLM(TokenLM):
+    """Fills in masked tokens of one level from all lower levels; higher levels count as masked.
+
+    Level 0 attends to the whole clip, the others to ``context`` frames on each side (section 3.2).
+
+    Args:
+        context: frames on each side that levels above 0 see; None: all.
+        Others as of ``TokenLM``.
+
+    Raises:
+        ValueError: sizes do not fit together, or a negative context.
+    """
+
+    def __init__(self, *, context: int | None = 5, **options: Any) -> None:
+        super().__init__(modes=1, **options)
+        if context is not None and context < 0:
+            raise ValueError(f"context must be a number of frames from 0, or null for all; got {context}")
+        self.context = context
+        frame_tables(1, self.position, self.dim, self.transformer.heads)  # refuses a width that codes cannot share
+
+    def frame_hidden(self, ids_BKT: Tensor, level: int, text: list[KeysValues], text_mask_B11L: Tensor) -> Tensor:
+        """Output [B, T, D] of the transformer at every frame, to be read by the head of one level.
+
+        Args:
+            ids_BKT: int64 codes, V where a token is masked.
+            level: whose tokens are predicted; decides who attends to whom.
+            text: of ``transformer.text_keys_values``, computed once per caption.
+            text_mask_B11L: True at real caption tokens.
+        """
+        code_TD, attend = self._frames(ids_BKT.shape[2], level, ids_BKT.device)
+        x_BTD = self.embed(ids_BKT.transpose(1, 2).contiguous(), code_TD, MASKED_MODE)
+        hidden_BTD: Tensor = self.transformer(x_BTD, attend, text, text_mask_B11L)
+        return hidden_BTD
+
+    def _frames(self, frames: int, level: int, device: torch.device) -> tuple[Tensor | None, SelfAttend]:
+        shape = self.position, self.dim, self.transformer.heads
+        return _tables(frames, self.context if level else None, *shape, device)
+
+
+@lru_cache(maxsize=32)
+def _tables(
+    frames: int, context: int | None, position: str, dim: int, heads: int, device: torch.device
+) -> tuple[Tensor | None, SelfAttend]:
+    """Position code of the input and attention, kept for the lengths in use."""
+    with torch.inference_mode(False):  # made by a validation, they serve training as well
+        tables = frame_tables(frames, position, dim, heads).to(device)  # type: ignore[arg-type]
+        attend = frame_attention(frames, context, device)
+    return tables.code_PD, attend if tables.turn_P2F is None else rotated(attend, tables.turn_P2F)

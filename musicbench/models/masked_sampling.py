@@ -1,0 +1,80 @@
+"""Settings of masked decoding, and what each of its iterations does."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+Spans = Literal["nonoverlap", "stride1"]
+SpanScore = Literal["max", "product"]
+
+
+class Iteration(NamedTuple):
+    """One network call: share of units to be masked, guidance scale and temperature."""
+
+    gamma: float
+    cfg: float
+    temperature: float
+
+
+@dataclass(frozen=True)
+class MaskedSampling:
+    """Settings of MAGNeT's iterative decoding (arXiv 2401.04577, sections 3.1 to 3.3 and appendix).
+
+    Attributes:
+        iterations: of each level; the paper has [20, 10, 10, 10] for 10 s and [60, 10, 10, 10] for 30 s.
+        span: frames of a unit that is masked or fixed as one, from 1.
+        spans: ``nonoverlap`` (the grid is cut into units) or ``stride1`` (a unit begins at every frame).
+        span_score: a unit is as sure as its surest token (``max``), or as the ``product`` of all its tokens.
+        cfg, cfg_final: guidance scale while all is masked and at the end; it follows the masked share in between.
+        temperature: of the first iteration. anneal: whether it falls to 0.01 with the last.
+        top_p: share of probability kept, above 0 to 1. top_k: number of tokens kept; 0 keeps all.
+        rescore: weight w of the model's own probability of a token beside a rescorer's, 0 to 1; 1 without one.
+
+    Raises:
+        ValueError: a setting is out of range.
+        TypeError: a setting is no number.
+    """
+
+    iterations: tuple[int, ...] = (20, 10, 10, 10)
+    span: int = 3
+    spans: Spans = "nonoverlap"
+    span_score: SpanScore = "max"
+    cfg: float = 10.0
+    cfg_final: float = 1.0
+    temperature: float = 3.0
+    anneal: bool = True
+    top_p: float = 0.9
+    top_k: int = 0
+    rescore: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "iterations", tuple(self.iterations))
+        if not self.iterations or any(not isinstance(n, int) or n < 1 for n in self.iterations):
+            raise ValueError(f"iterations must be whole numbers from 1, one per level; got {list(self.iterations)}")
+        if not isinstance(self.span, int) or self.span < 1:
+            raise ValueError(f"span must be a whole number of frames from 1; got {self.span}")
+        for name, value, choices in (("spans", self.spans, Spans), ("span_score", self.span_score, SpanScore)):
+            if value not in get_args(choices):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}; got {value!r}")
+        if not all(map(math.isfinite, (self.cfg, self.cfg_final, self.temperature))) or self.temperature < 0:
+            raise ValueError("cfg, cfg_final and temperature must be finite, temperature not negative")
+        if not 0 < self.top_p <= 1 or not 0 <= self.rescore <= 1:
+            raise ValueError("top_p must be above 0 and at most 1, rescore 0 .. 1")
+        if not isinstance(self.top_k, int) or self.top_k < 0:
+            raise ValueError(f"top_k must be a whole number from 0; got {self.top_k}")
+
+    @property
+    def guided(self) -> bool:
+        """Whether the batch is doubled by the null condition."""
+        return (self.cfg, self.cfg_final) != (1.0, 1.0)
+
+    def schedule(self, level: int) -> list[Iteration]:
+        """The iterations of a level: the masked share falls as a cosine from 1 to 0 (a single one masks all)."""
+        count = self.iterations[level]
+        found = []
+        for i in range(count):
+            gamma = math.cos(math.pi / 2 * i / (count - 1)) if count > 1 else 1.0
+            left = (count - 1 - i) / count if self.anneal else 1.0
+            cfg = gamma * self.cfg + (1 - gamma) * self.cfg_final
+            found.append(Iteration(gamma, cfg, max(self.temperature * left, 0.01)))
+        return found
