@@ -104,8 +104,24 @@ def amend(config: DictConfig, overrides: list[str]) -> DictConfig:
         given = plain(config)
     except (OmegaConfBaseException, ValueError) as error:
         raise UserError(_first_lines(error)) from error
-    validate(given, shipped("train"))
+    # Its kinds of values are those of the options that make the same things.
+    targets = {group: given.get(group, {}).get("_target_") for group in ("family", "decode")}
+    choices = [f"{group}={options_of(group, target)[0]}" for group, target in targets.items() if target]
+    validate(given, shipped("train", *choices))
     return config
+
+
+def options_of(group: str, target: str) -> list[str]:
+    """Options of a group of the training configuration that make a ``_target_``.
+
+    Raises:
+        UserError: there is none.
+    """
+    names = sorted(path.stem for path in (shipped_folder("conf") / group).glob("*.yaml"))
+    found = [name for name in names if shipped("train", f"{group}={name}")[group].get("_target_") == target]
+    if not found:
+        raise UserError(f"{group}: no option makes {target}; choose one of {', '.join(names)}")
+    return found
 
 
 def instantiated(part: DictConfig, **options: Any) -> Any:

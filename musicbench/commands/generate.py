@@ -1,9 +1,12 @@
 """Music for captions, by a trained run."""
 
+import math
 import re
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from musicbench.codecs.chunked import ChunkedCodec
+    from musicbench.text.encoder import TextEncoder
 
 STREAM_SECONDS = 0.5  # sound between two writes of a stream
 
@@ -22,11 +26,19 @@ def main(argv: list[str]) -> int:
     """``musicbench generate "a slow waltz" --run runs/delay-1a2b3c4d -- decode.cfg=2``."""
     own, overrides = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
     parser = Parser(prog="musicbench generate", description=__doc__, epilog="Hydra overrides may follow after --")
-    parser.add_argument("captions", nargs="+", metavar="CAPTION", help="one clip per caption")
+    parser.add_argument("captions", nargs="*", metavar="CAPTION", help="one clip per caption; none: one clip without")
     parser.add_argument("--run", type=Path, required=True, help="folder of a trained run")
     parser.add_argument("--seconds", type=float, default=10.0, help="clip length, prompt included (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the first clip; the next takes the next number")
     parser.add_argument("--prompt", type=Path, metavar="AUDIO", help="sound with which every clip begins")
+    parser.add_argument(
+        "--redraw",
+        action="append",
+        type=_span,
+        default=[],
+        metavar="START-END",
+        help="seconds of the prompt to draw anew, e.g. 2.5-4; may be given again",
+    )
     parser.add_argument("--stream", action="store_true", help="write .wav files while they are made")
     parser.add_argument("--output", type=Path, default=Path("runs/generated"), help="folder of the audio")
     arguments = parser.parse_args(own)
@@ -34,6 +46,8 @@ def main(argv: list[str]) -> int:
         raise UserError("--seconds must be above 0 and at most 600, --seed not negative")
     if not all(caption.strip() for caption in arguments.captions):
         raise UserError("a caption is empty; describe the music in a few words")
+    if arguments.redraw and arguments.prompt is None:
+        raise UserError("--redraw needs a --prompt to be redrawn in")
     if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
         raise UserError("a caption is not valid UTF-8; type it again")
 
@@ -41,18 +55,19 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.samples import write_sample
-    from musicbench.commands.systems import CaptionedModel, load_trained, sampling
-    from musicbench.text.table import pad_states
+    from musicbench.commands.trained import load_trained, trained_system
 
     run = Assembly(amend(run_configuration(arguments.run), overrides))
     set_threads(run.config)
     module = load_trained(run, arguments.run)
-    system = CaptionedModel(module, lambda texts: pad_states(run.encoder.encode(texts)), sampling(run))
+    system = trained_system(run, module, partial(_states, run.encoder))
     frames = max(1, round(arguments.seconds * run.store.frame_rate))
-    captions = arguments.captions
+    captions = arguments.captions or [""]
     seeds = [arguments.seed + i for i in range(len(captions))]
     stems = [arguments.output / f"{_words(caption)}-{seed}" for caption, seed in zip(captions, seeds, strict=True)]
-    prompt_BKT = _prompt(arguments.prompt, run.codec, len(captions), frames) if arguments.prompt else None
+    prompt_BKT = None
+    if arguments.prompt is not None:
+        prompt_BKT = _prompt(arguments.prompt, arguments.redraw, run.codec, frames).expand(len(captions), -1, -1)
     try:
         if arguments.stream:
             every = max(1, round(STREAM_SECONDS * run.store.frame_rate))
@@ -73,21 +88,47 @@ def _words(caption: str) -> str:
     return re.sub(r"\W+", "-", caption).strip("-")[:60] or "clip"
 
 
-def _prompt(path: Path, codec: "ChunkedCodec", clips: int, frames: int) -> "Tensor":
-    """Codes [B, K, T] of the audio in front, -1 behind; its last started frame is left to the model."""
+def _span(text: str) -> tuple[float, float]:
+    """Seconds from START-END."""
+    try:
+        start, end = map(float, text.split("-"))
+    except ValueError:
+        start, end = 0.0, 0.0
+    if not 0 <= start < end < math.inf:
+        raise ArgumentTypeError(f"{text!r} is no span of seconds such as 2.5-4")
+    return start, end
+
+
+def _states(encoder: "TextEncoder", captions: list[str]) -> "tuple[Tensor, Tensor]":
+    """Padded states and mask; an empty caption has no states, which stands for none."""
+    import torch
+
+    from musicbench.text.table import pad_states
+
+    found = iter(encoder.encode([caption for caption in captions if caption]))
+    return pad_states([next(found) if caption else torch.zeros(0, encoder.dim) for caption in captions])
+
+
+def _prompt(path: Path, redrawn: Sequence[tuple[float, float]], codec: "ChunkedCodec", frames: int) -> "Tensor":
+    """Codes [K, T] of the audio in front, -1 behind and where it is redrawn; its last started frame is left to the
+    model."""
     import torch
 
     from musicbench.data.tokenise import encode_file
 
     codes_KP = torch.from_numpy(encode_file(path, codec).astype("int64"))[:, :-1]
-    if not 0 < codes_KP.shape[1] < frames:
+    if redrawn:
+        codes_KP = codes_KP[:, :frames]
+    if not 0 < codes_KP.shape[1] < (frames + 1 if redrawn else frames):
         raise UserError(
             f"--prompt {path} lasts {codes_KP.shape[1] / codec.frame_rate:g} s; it must be two frames long at least, "
             f"and shorter than --seconds {frames / codec.frame_rate:g}"
         )
     prompt_KT = torch.full((codec.levels, frames), -1)
     prompt_KT[:, : codes_KP.shape[1]] = codes_KP
-    return prompt_KT.expand(clips, -1, -1)
+    for start, end in redrawn:
+        prompt_KT[:, round(start * codec.frame_rate) : round(end * codec.frame_rate)] = -1
+    return prompt_KT
 
 
 def _write_stream(stems: Sequence[Path], pieces: "Iterator[Tensor]", sample_rate: int) -> None:

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from musicbench.commands.assemble import Assembly, device
-from musicbench.commands.config import shipped_folder
+from musicbench.commands.config import options_of
 from musicbench.errors import UserError
 from musicbench.evaluation.systems import Generator, LikelihoodModel, UniformModel, UnigramModel, token_counts
 
@@ -82,14 +82,15 @@ def sampling(run: Assembly) -> Any:
         raise UserError(str(error.__cause__ or error)) from error
     wanted = run.family.sampling
     if type(settings) is not wanted:
-        fitting = [
-            path.stem
-            for path in sorted((shipped_folder("conf") / "decode").glob("*.yaml"))
-            if wanted.__name__ in path.read_text(encoding="utf-8")
-        ]
+        fitting = options_of("decode", f"{wanted.__module__}.{wanted.__qualname__}")
         raise UserError(
             f"this family does not decode by {type(settings).__name__}; choose decode={' or '.join(fitting)}"
         )
+    if hasattr(settings, "require"):
+        try:
+            settings.require(run.store.levels, run.rescorer_folder is not None)
+        except ValueError as error:
+            raise UserError(f"decode: {error}") from error
     return settings
 
 

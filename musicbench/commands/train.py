@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from musicbench.commands.identity import TRAINED
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 
@@ -19,7 +20,6 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.assess import RECORD, HeldOut, finished
     from musicbench.commands.checkpoints import BEST, LAST
     from musicbench.commands.fit import fit
-    from musicbench.commands.identity import TRAINED
     from musicbench.commands.systems import sampling
     from musicbench.commands.trained import adopt, check_rescorer
 
@@ -42,11 +42,10 @@ def main(argv: list[str]) -> int:
     try:
         if (folder / FAILED).is_file():
             (folder / FAILED).unlink(missing_ok=True)
-        if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
-            if not adopt(run, folder):
-                fit(run, folder)
-                with atomic_path(folder / TRAINED) as temporary:
-                    temporary.write_text(f"{run.training_identity}\n", encoding="utf-8")
+        if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)) and not adopt(run, folder):
+            fit(run, folder)
+            with atomic_path(folder / TRAINED) as temporary:
+                temporary.write_text(f"{run.training_identity}\n", encoding="utf-8")
         if _is_first_process():
             print(f"record: {assess_run(run, folder)}")
     except UserError as error:

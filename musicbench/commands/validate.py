@@ -36,6 +36,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "training.ema_decay": (0, 1),
     "model.dropout": (0, 1),
     "family.condition_dropout": (0, 1),
+    "family.level_dropout": (0, 1),
+    "family.autoregressive_share": (0, 1),
+    "family.span": (1, _MANY),
 }
 ABOVE_ZERO = ("data.seconds", "evaluation.seconds", "optimiser.lr", "corpus.hours")
 
@@ -48,11 +51,13 @@ EXAMPLES: dict[str, Any] = {
     "pattern.stream_0": "full",
     "pattern.same_step": True,
     "run": "runs/delay-1a2b3c4d",
+    "decode.rescorer": "runs/delay-1a2b3c4d",
+    "decode.masked.rescorer": "runs/delay-1a2b3c4d",
     "system": "unigram",
     "manifest": "my/music.jsonl",
 }
 # Null says that there shall be none, although the shipped configuration has one.
-_OPTIONAL = ("evaluation.clap_mini", "logger")
+_OPTIONAL = ("evaluation.clap_mini", "logger", "family.context")
 # Their keys are those of whatever class is chosen there.
 _FREE = ("logger", "codec", "text")
 

@@ -22,9 +22,10 @@ class TextConditioner(nn.Module):
 
         Args:
             states_BLE: encoder states, padded.
-            mask_BL: bool, True at real tokens; every caption has at least one.
+            mask_BL: bool, True at real tokens; a caption without any is the null condition.
             dropped_B: bool, captions replaced by the null condition.
         """
+        dropped_B = dropped_B | ~mask_BL.any(1)
         first_L = torch.arange(mask_BL.shape[1], device=mask_BL.device) == 0
         text_BLD = self.project(states_BLE)
         text_BLD = torch.where(dropped_B[:, None, None], self.null_D.to(text_BLD.dtype), text_BLD)

@@ -34,6 +34,10 @@ class HybridSampling:
         if not (math.isfinite(self.handover) and 0 <= self.handover <= 1):
             raise ValueError(f"handover must be a share of the clip, 0 .. 1; got {self.handover}")
 
+    def require(self, levels: int, rescored: bool) -> None:
+        """See ``MaskedSampling.require``."""
+        self.masked.require(levels, rescored)
+
     def frames(self, frames: int) -> int:
         """Frames drawn autoregressively of a clip of so many."""
         return round(self.handover * frames)

@@ -12,6 +12,9 @@ from musicbench.models.sampling import guide, invert
 from musicbench.models.spans import Units
 from musicbench.models.transformer import KeysValues
 
+TIE = 1e-4
+"""Relative difference of probabilities below which two tokens are equally sure."""
+
 
 class Rescore(Protocol):
     """Another model's probability [B, T] of the tokens of one level, given those of the levels up to it."""
@@ -44,10 +47,7 @@ def decode_masked(
     Raises:
         ValueError: the settings or the prompt do not fit the model, or there is nobody to rescore.
     """
-    if len(sampling.iterations) != model.levels:
-        raise ValueError(f"iterations must be given for {model.levels} levels, got {list(sampling.iterations)}")
-    if sampling.rescore < 1 and rescore is None:
-        raise ValueError(f"rescore={sampling.rescore} needs a rescorer")
+    sampling.require(model.levels, rescore is not None)
     device, batch, absent = states_BLE.device, len(states_BLE), model.codebook_size
     codes_BKT = torch.full((batch, model.levels, frames), absent, device=device)
     given_BKT = torch.zeros_like(codes_BKT, dtype=torch.bool)
@@ -89,7 +89,10 @@ def _draw_level(
         # Masked frames first: rows that no clip needs cost no head, no sorting and no draw.
         frame_Bn = masked_BT.byte().argsort(dim=-1, descending=True, stable=True)[:, :bound]
         logits_BnV = network.logits(codes_BKT, level, frame_Bn, iteration)
-        token_Bn, probability_Bn = _drawn(logits_BnV, uniform_IBT[i].gather(-1, frame_Bn), iteration, sampling)
+        uniform_Bn = uniform_IBT[i].gather(-1, frame_Bn)
+        token_Bn, probability_Bn = _drawn(logits_BnV, uniform_Bn, iteration, sampling)
+        # Ties are the rule while all frames look alike; broken by the clip's own numbers, not by rounding errors.
+        probability_Bn = probability_Bn * (1 - TIE * uniform_Bn)
         rest_BT = codes_BKT[:, level].clone()
         codes_BKT[:, level] = rest_BT.scatter(-1, frame_Bn, token_Bn).where(masked_BT, rest_BT)
         confidence_BT = confidence_BT.scatter(-1, frame_Bn, probability_Bn)

@@ -63,6 +63,17 @@ class MaskedSampling:
         if not isinstance(self.top_k, int) or self.top_k < 0:
             raise ValueError(f"top_k must be a whole number from 0; got {self.top_k}")
 
+    def require(self, levels: int, rescored: bool) -> None:
+        """Check the settings against a model and whether somebody rescores.
+
+        Raises:
+            ValueError: they do not fit.
+        """
+        if len(self.iterations) != levels:
+            raise ValueError(f"iterations must be given for {levels} levels, got {list(self.iterations)}")
+        if self.rescore < 1 and not rescored:
+            raise ValueError(f"rescore={self.rescore} needs a rescorer")
+
     @property
     def guided(self) -> bool:
         """Whether the batch is doubled by the null condition."""

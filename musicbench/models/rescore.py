@@ -24,6 +24,7 @@ class PatternRescorer:
         nobody_B = torch.zeros(len(states_BLE), dtype=torch.bool, device=states_BLE.device)
         self.text_BLD, self.text_mask = model.conditioner(states_BLE, mask_BL, nobody_B)
 
+    @torch.inference_mode()
     def __call__(self, codes_BKT: Tensor, level: int) -> Tensor:
         known_BKT = codes_BKT.clone()
         known_BKT[:, level + 1 :] = self.model.codebook_size

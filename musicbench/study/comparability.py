@@ -7,25 +7,25 @@ from musicbench.errors import UserError
 from musicbench.study.run_record import RunRecord
 
 
-def require_comparable(records: Sequence[RunRecord]) -> None:
+def require_comparable(records: Sequence[RunRecord], varied: Sequence[str] = ()) -> None:
     """Refuse records evaluated in different ways, and seeds of one row that differ in more than the seed.
 
-    Sampling is compared only between records that have it: baselines do not sample.
+    Sampling is compared between records that have the same kind of it: baselines do not sample, and families do it in
+    ways of their own.
+
+    Args:
+        varied: parts of the sampling settings that the table is about, in which rows may differ.
 
     Raises:
         UserError: names the two runs and the first field in which they differ.
     """
     for other in records[1:]:
         _require_equal(_evaluation(records[0]), _evaluation(other), records[0], other)
-    sampling = [record for record in records if record["protocol"]["sampling"] is not None]
-    for other in sampling[1:]:
-        first = sampling[0]
-        _require_equal(
-            _flat({"protocol.sampling": first["protocol"]["sampling"]}),
-            _flat({"protocol.sampling": other["protocol"]["sampling"]}),
-            first,
-            other,
-        )
+    first_of: dict[object, RunRecord] = {}
+    for other in records:
+        if other["protocol"]["sampling"] is not None:
+            first = first_of.setdefault(other["protocol"]["sampling"].get("kind"), other)
+            _require_equal(_sampling(first, varied), _sampling(other, varied), first, other)
     by_row: dict[str, list[RunRecord]] = {}
     for record in records:
         for earlier in by_row.get(record["row"], []):
@@ -62,6 +62,11 @@ def machine_name(record: RunRecord) -> str:
 def _evaluation(record: RunRecord) -> dict[str, Any]:
     protocol = {key: value for key, value in record["protocol"].items() if key != "sampling"}
     return _flat({"protocol": protocol, "numerics": record["numerics"], "clips": record["clips"]})
+
+
+def _sampling(record: RunRecord, varied: Sequence[str]) -> dict[str, Any]:
+    flat = _flat({"protocol.sampling": record["protocol"]["sampling"]})
+    return {key: value for key, value in flat.items() if key.removeprefix("protocol.sampling.") not in varied}
 
 
 def _recipe(record: RunRecord) -> dict[str, Any]:

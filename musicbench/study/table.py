@@ -89,7 +89,7 @@ def build_table(spec: TableSpec, records: Sequence[RunRecord]) -> Table:
     """
     names = [row["row"] for row in spec["rows"]]
     used = [record for record in records if record["row"] in names]
-    require_comparable(used)
+    require_comparable(used, spec.get("varied", []))
     columns = tuple(all_columns(spec))
     by_row = {name: tuple(record for record in used if record["row"] == name) for name in names}
     reference = by_row[spec["reference_row"]]

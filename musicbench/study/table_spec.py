@@ -56,11 +56,15 @@ class PublishedSpec(TypedDict):
 
 
 class TableSpec(TypedDict):
-    """A whole ``table.yaml``; ``columns`` maps the heading of each part of the table to its columns."""
+    """A whole ``table.yaml``; ``columns`` maps the heading of each part of the table to its columns.
+
+    ``varied`` names the sampling settings that the table is about (``span``, ``masked.cfg``): rows may differ in them.
+    """
 
     title: str
     note: NotRequired[str]
     protocol: str
+    varied: NotRequired[list[str]]
     reference_row: str
     rows: list[RowSpec]
     columns: dict[str, list[ColumnSpec]]

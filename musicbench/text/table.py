@@ -45,9 +45,11 @@ class CaptionTable:
 
 
 def pad_states(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Padded states [B, L, E] and their mask bool [B, L] from states [L, E] of each caption."""
+    """Padded states [B, L, E] and their mask bool [B, L] from states [L, E] of each caption; L is at least 1."""
     lengths = torch.tensor([len(row) for row in rows])
     states_BLE = pad_sequence(rows, batch_first=True)
+    if not lengths.any():
+        states_BLE = states_BLE.new_zeros(len(rows), 1, states_BLE.shape[2])
     return states_BLE, torch.arange(states_BLE.shape[1]) < lengths[:, None]
 
 

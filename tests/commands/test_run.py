@@ -19,25 +19,12 @@ from musicbench.data.crops import evaluation_crops
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.study.records import read_record
+from tests.commands.counter import Counter
 
 
 def only_record(output: Path) -> Path:
     (path,) = output.glob("*/record.json")
     return path
-
-
-class Counter:
-    """Counts the batches that training sees."""
-
-    def __init__(self, monkeypatch):
-        self.batches = 0
-        original = WallClock.on_train_batch_end
-
-        def count(*arguments):
-            self.batches += 1
-            original(*arguments)
-
-        monkeypatch.setattr(WallClock, "on_train_batch_end", count)
 
 
 def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, capsys):
@@ -60,7 +47,9 @@ def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, 
     assert 0 < training["wall_seconds"] < 60
     for split in ("train", "validation"):
         assert 0 < training[f"{split}_bits_per_frame"] < 20
-    assert record["protocol"]["sampling"] == {"cfg": 3.0, "top_k": 5, "temperature": 1.0}
+    assert record["protocol"]["sampling"] == {
+        "kind": "Sampling", "cfg": 3.0, "top_k": 5, "temperature": 1.0,
+    }  # fmt: skip
     assert (record["protocol"]["clips"], record["protocol"]["clip_seconds"]) == (2, 4.0)
     assert record["config"]["pattern"] == {"pattern": "stack_delay"}
     assert str(tmp_path) not in json.dumps(record["config"]["model"])

@@ -7,6 +7,8 @@ import torch
 
 from musicbench.generators.autoregressive import AutoregressiveLM
 from musicbench.generators.batch import Batch
+from musicbench.generators.hybrid import HybridModel
+from musicbench.generators.masked import MagnetLM
 
 LEVELS, FRAMES, SIZE, TEXT_DIM = 3, 8, 7, 5
 
@@ -25,6 +27,24 @@ def make_module() -> Callable[..., AutoregressiveLM]:
             "optimiser": {"lr": 1e-2, "total_steps": 10},
         }
         return AutoregressiveLM(**{**arguments, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_masked() -> Callable[..., MagnetLM]:
+    """``make_masked(**changes)`` -> MAGNeT of the same sizes; ``hybrid=True``: the hybrid, with ``delay``."""
+
+    def make(hybrid: bool = False, **changes) -> MagnetLM | HybridModel:
+        torch.manual_seed(0)
+        sizes = {"levels": LEVELS, "codebook_size": SIZE, "text_dim": TEXT_DIM}
+        arguments = {
+            "model": {**sizes, "dim": 16, "layers": 2, "heads": 2},
+            "optimiser": {"lr": 1e-2, "total_steps": 10},
+        }
+        if hybrid:
+            arguments |= {"pattern": {"pattern": "delay"}, "frames": FRAMES}
+        return (HybridModel if hybrid else MagnetLM)(**{**arguments, **changes})
 
     return make
 

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from musicbench.data.crops import TrainingCrops
 from musicbench.data.store import Clip
+from musicbench.generators.objectives import pattern_nats
 from musicbench.models.decode import decode
 from musicbench.models.sampling import Sampling
 from musicbench.plans.build import PATTERNS
@@ -25,7 +26,7 @@ def chain_rule(module, batch) -> torch.Tensor:
         total_B.add_(F.log_softmax(logits_BnV.double(), -1).gather(-1, true_Bn[..., None]).sum((1, 2)))
         return true_Bn
 
-    plan = module.plan_for(batch.codes_BKT.shape[2])
+    plan = module.tables.plan(batch.codes_BKT.shape[2])
     decode(module.lm, plan, batch.states_BLE, batch.mask_BL, choose)
     return total_B
 
@@ -69,7 +70,7 @@ def test_every_token_is_in_the_loss(make_module, make_batch):
     """Also those of a pattern's tail, which MusicGen's own training leaves out."""
     module, batch = make_module("delay", condition_dropout=0.0), make_batch([2])
     states = (batch.states_BLE, batch.mask_BL, torch.tensor([False]))
-    logits_BKTV = module.lm(batch.codes_BKT, module.tables_for(FRAMES), *states)
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), *states)
     total = sum(
         -F.log_softmax(logits_BKTV[0, k, t], -1)[batch.codes_BKT[0, k, t]]
         for k in range(logits_BKTV.shape[1])
@@ -93,18 +94,18 @@ class TestConditionDropout:
     def test_follows_seed_and_running_number_alone(self, make_module):
         module = make_module(condition_dropout=0.5, seed=3)
         numbers = torch.arange(100)
-        dropped = module._dropped(numbers)
+        dropped = module.dropped(numbers)
         torch.rand(17)  # another state of the global stream
-        assert torch.equal(module._dropped(numbers), dropped)
+        assert torch.equal(module.dropped(numbers), dropped)
         turned = torch.randperm(100)
-        assert torch.equal(module._dropped(numbers[turned]), dropped[turned])
-        assert torch.equal(torch.cat([module._dropped(part) for part in numbers.split(7)]), dropped)
+        assert torch.equal(module.dropped(numbers[turned]), dropped[turned])
+        assert torch.equal(torch.cat([module.dropped(part) for part in numbers.split(7)]), dropped)
         other = make_module(condition_dropout=0.5, seed=4)
-        assert not torch.equal(other._dropped(numbers), dropped)
+        assert not torch.equal(other.dropped(numbers), dropped)
 
     @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
     def test_share(self, make_module, share):
-        dropped = make_module(condition_dropout=share)._dropped(torch.arange(4000))
+        dropped = make_module(condition_dropout=share).dropped(torch.arange(4000))
         assert float(dropped.float().mean()) == pytest.approx(share, abs=4 * (share * (1 - share) / 4000) ** 0.5)
 
     @pytest.mark.parametrize("seed", [0, 7])
@@ -112,7 +113,7 @@ class TestConditionDropout:
         """The data draws from (seed, running number) too; with the same stream, one phrasing would be lost."""
         clip = Clip("clip", "piece", "train", 0, 50, ("one", "two", "three", "four"), {}, {})
         crops = TrainingCrops(SimpleNamespace(split=lambda name: (clip,)), frames=FRAMES, seed=seed)
-        dropped = make_module(seed=seed)._dropped(torch.arange(4000)).tolist()
+        dropped = make_module(seed=seed).dropped(torch.arange(4000)).tolist()
         by_phrasing = {caption: [] for caption in clip.captions}
         for number, lost in enumerate(dropped):
             by_phrasing[crops[number].caption].append(lost)
@@ -122,13 +123,41 @@ class TestConditionDropout:
 
     def test_dropped_clips_are_trained_without_caption(self, make_module, make_batch):
         module, batch = make_module(condition_dropout=0.5), make_batch([4] * 12)
-        dropped_B = module._dropped(batch.index_B)
+        dropped_B = module.dropped(batch.index_B)
         assert 0 < dropped_B.sum() < 12
-        nats = module._nats(batch, dropped_B).sum((1, 2))
+        nats = pattern_nats(module.lm, module.tables, batch, dropped_B).sum((1, 2))
         elsewhere = batch._replace(states_BLE=batch.states_BLE.roll(1, 0))
-        change = (module._nats(elsewhere, dropped_B).sum((1, 2)) - nats).abs()
+        change = (pattern_nats(module.lm, module.tables, elsewhere, dropped_B).sum((1, 2)) - nats).abs()
         assert change[dropped_B].max() < 1e-4
         assert change[~dropped_B].min() > 1e-3
+
+
+class TestLevelDropout:
+    def test_upper_levels_are_neither_read_nor_learnt(self, make_module, make_batch):
+        module, batch = make_module(level_dropout=1.0, condition_dropout=0.0), make_batch([3] * 6)
+        known_BK = module.known_levels(batch.index_B)
+        assert set(known_BK.sum(1).tolist()) == {1, 2}, "some level is always there, and never all"
+        loss = float(module.training_step(batch, 0))
+        codes_BKT = batch.codes_BKT.where(known_BK[:, :, None], (batch.codes_BKT + 1) % 7)
+        assert float(module.training_step(batch._replace(codes_BKT=codes_BKT), 0)) == loss
+        absent_BKT = batch.codes_BKT.where(known_BK[:, :, None], 7)
+        logits_BKTV = module.lm(
+            absent_BKT, module.tables.tensors(FRAMES), batch.states_BLE, batch.mask_BL, torch.zeros(6).bool()
+        )
+        nats = [
+            F.cross_entropy(logits_BKTV[b, k], batch.codes_BKT[b, k])
+            for b in range(6)
+            for k in range(3)
+            if known_BK[b, k]
+        ]
+        weights = [1 / int(known_BK[b].sum()) for b in range(6) for k in range(3) if known_BK[b, k]]
+        wanted = sum(n * w for n, w in zip(nats, weights, strict=True)) / 6
+        assert loss == pytest.approx(float(wanted), rel=1e-5)
+
+    def test_share(self, make_module):
+        known_BK = make_module(level_dropout=0.3).known_levels(torch.arange(3000))
+        assert float((known_BK.sum(1) < 3).float().mean()) == pytest.approx(0.3, abs=0.04)
+        assert make_module().known_levels(torch.arange(50)).all()
 
 
 def test_training_lowers_the_loss_of_what_it_sees(make_module, make_batch):

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from musicbench.models.decode import decode
+from musicbench.models.hybrid_lm import HybridLM
 from musicbench.models.pattern_lm import PatternLM
 from musicbench.models.step_tables import DecodeStep
+from musicbench.models.token_lm import TokenLM
 from musicbench.plans import Plan
 
 TEXT_DIM = 6
@@ -20,14 +22,39 @@ def make_lm() -> Callable[..., PatternLM]:
 
     def make(levels: int, size: int = 11, seed: int = 0, position: str = "sinusoidal") -> PatternLM:
         torch.manual_seed(seed)
-        lm = PatternLM(levels, size, TEXT_DIM, dim=32, layers=2, heads=2, position=position).eval()
-        with torch.no_grad():
-            for name, weight in lm.named_parameters():
-                if name.endswith(("qkv.weight", "cross_q.weight", "cross_kv.weight")):
-                    weight.mul_(2)
-        return lm
+        return _lively(PatternLM(levels, size, TEXT_DIM, dim=32, layers=2, heads=2, position=position).eval())
 
     return make
+
+
+@pytest.fixture
+def make_hybrid() -> Callable[..., HybridLM]:
+    """``make_hybrid(levels, context=2)`` -> a model for both ways of decoding, as lively as that of ``make_lm``."""
+
+    def make(levels: int, size: int = 11, position: str = "sinusoidal", context: int | None = 2) -> HybridLM:
+        torch.manual_seed(1)
+        lm = HybridLM(
+            levels=levels,
+            codebook_size=size,
+            text_dim=TEXT_DIM,
+            dim=32,
+            layers=2,
+            heads=2,
+            position=position,
+            context=context,
+        )
+        return _lively(lm.eval())
+
+    return make
+
+
+def _lively(lm: TokenLM) -> TokenLM:
+    """The model with attention far from uniform."""
+    with torch.no_grad():
+        for name, weight in lm.named_parameters():
+            if name.endswith(("qkv.weight", "cross_q.weight", "cross_kv.weight")):
+                weight.mul_(2)
+    return lm
 
 
 @pytest.fixture

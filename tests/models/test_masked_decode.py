@@ -1,0 +1,137 @@
+"""Masked decoding against a slow loop written from its definition, and its invariants."""
+
+import itertools
+
+import pytest
+import torch
+
+from musicbench.models import masked_decode
+from musicbench.models.masked_decode import decode_masked
+from musicbench.models.masked_sampling import MaskedSampling
+from tests.models.masked_reference import slow
+
+LEVELS, SIZE = 3, 11
+LENGTHS = [4, 1, 7]
+ITERATIONS = (5, 1, 3)
+
+
+@pytest.fixture
+def lm(make_hybrid):
+    return make_hybrid(LEVELS, SIZE)
+
+
+@pytest.fixture
+def captions(make_captions):
+    return make_captions(LENGTHS)
+
+
+def alone(captions, i):
+    states_BLE, mask_BL = captions
+    return states_BLE[i : i + 1, : LENGTHS[i]], mask_BL[i : i + 1, : LENGTHS[i]]
+
+
+SETTINGS = [
+    {},
+    {"spans": "stride1"},
+    {"span_score": "product", "cfg": 1.0, "cfg_final": 1.0},
+    {"spans": "stride1", "span_score": "product", "span": 1},
+    {"span": 10, "top_k": 4, "top_p": 1.0},
+    {"anneal": False, "temperature": 1.0, "cfg": 2.0, "cfg_final": 3.0},
+    {"temperature": 0.0},
+]
+
+
+def any_tokens(frames: int) -> torch.Tensor:
+    """In-painting: given tokens anywhere, other ones at every level and in every clip."""
+    random = torch.Generator().manual_seed(frames)
+    codes = torch.randint(0, SIZE, (len(LENGTHS), LEVELS, frames), generator=random)
+    return codes.masked_fill(torch.rand(codes.shape, generator=random) < 0.6, -1)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("frames", [1, 2, 7, 12])
+@pytest.mark.parametrize("prompted", [False, True])
+def test_equals_the_slow_loop(lm, captions, settings, frames, prompted):
+    """Also with T no multiple of the span, a single iteration, and captions of unequal length in one batch."""
+    sampling = MaskedSampling(iterations=ITERATIONS, **settings)
+    prompt = any_tokens(frames) if prompted else None
+    drawn = decode_masked(lm, *captions, frames, [11, 22, 33], sampling, prompt)
+    with torch.inference_mode():
+        for i, seed in enumerate([11, 22, 33]):
+            wanted = slow(lm, *alone(captions, i), frames, seed, sampling, None if prompt is None else prompt[i])
+            assert torch.equal(drawn[i], wanted)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_every_token_is_drawn_and_given_ones_are_kept(lm, captions, settings):
+    prompt = any_tokens(13)
+    prompt[0] = prompt[0].clamp_min(0)  # a clip with nothing to draw
+    drawn = decode_masked(lm, *captions, 13, [1, 2, 3], MaskedSampling(iterations=ITERATIONS, **settings), prompt)
+    assert drawn.min() >= 0
+    assert drawn.max() < SIZE, "no mask is left"
+    assert torch.equal(drawn[prompt >= 0], prompt[prompt >= 0])
+
+
+@pytest.mark.parametrize("spans", ["nonoverlap", "stride1"])
+def test_what_is_fixed_is_never_masked_again(lm, captions, spans, monkeypatch):
+    seen: list[tuple[int, torch.Tensor]] = []
+    original = masked_decode._Guided.logits
+
+    def spy(self, codes_BKT, level, *rest):
+        seen.append((level, codes_BKT[:, level] == SIZE))
+        assert (codes_BKT[:, level + 1 :] == SIZE).all(), "higher levels do not exist yet"
+        assert (codes_BKT[:, :level] < SIZE).all(), "lower levels are complete"
+        return original(self, codes_BKT, level, *rest)
+
+    monkeypatch.setattr(masked_decode._Guided, "logits", spy)
+    decode_masked(lm, *captions, 14, [1, 2, 3], MaskedSampling(iterations=(8, 4, 2), spans=spans))
+    assert [level for level, _ in seen] == [0] * 8 + [1] * 4 + [2] * 2
+    for (level, before), (later, after) in itertools.pairwise(seen):
+        if level == later:
+            assert not (after & ~before).any()
+            assert (after.sum(1) <= before.sum(1)).all()
+        else:
+            assert after.all(), "a level begins with everything masked"
+
+
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
+def test_a_clip_follows_its_seed_alone(make_hybrid, captions, position):
+    """Rotary positions make all frames alike as long as all are masked: units tie."""
+    lm = make_hybrid(LEVELS, SIZE, position=position)
+    sampling = MaskedSampling(iterations=ITERATIONS)
+    together = decode_masked(lm, *captions, 12, [11, 22, 33], sampling)
+    for i, seed in enumerate([11, 22, 33]):
+        assert torch.equal(decode_masked(lm, *alone(captions, i), 12, [seed], sampling)[0], together[i])
+    assert not torch.equal(decode_masked(lm, *captions, 12, [12, 22, 33], sampling)[0], together[0])
+
+
+def test_without_a_caption(lm, captions):
+    """A caption without tokens is the null condition, whatever its padding holds."""
+    states_BLE, mask_BL = captions
+    sampling = MaskedSampling(iterations=ITERATIONS, cfg=1.0, cfg_final=1.0)
+    nothing_BL = mask_BL & torch.tensor([[True], [False], [True]])
+    drawn = decode_masked(lm, states_BLE, nothing_BL, 9, [1, 2, 3], sampling)
+    other = decode_masked(lm, states_BLE.roll(1, 0), nothing_BL, 9, [1, 2, 3], sampling)
+    assert torch.equal(drawn[1], other[1])
+    lone = decode_masked(lm, torch.zeros(1, 1, states_BLE.shape[2]), torch.zeros(1, 1).bool(), 9, [2], sampling)
+    assert torch.equal(lone[0], drawn[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"iterations": (5, 5)}, "iterations must be given for 3 levels"),
+        ({"rescore": 0.5}, "needs a rescorer"),
+    ],
+)
+def test_settings_that_do_not_fit_the_model(lm, captions, change, message):
+    with pytest.raises(ValueError, match=message):
+        decode_masked(lm, *captions, 5, [1, 2, 3], MaskedSampling(**{"iterations": ITERATIONS, **change}))
+
+
+def test_prompts_that_do_not_fit(lm, captions):
+    sampling = MaskedSampling(iterations=ITERATIONS)
+    with pytest.raises(ValueError, match="a prompt must be"):
+        decode_masked(lm, *captions, 5, [1, 2, 3], sampling, torch.zeros(3, LEVELS, 4, dtype=torch.long))
+    with pytest.raises(ValueError, match="codes must lie in"):
+        decode_masked(lm, *captions, 5, [1, 2, 3], sampling, torch.full((3, LEVELS, 5), SIZE))

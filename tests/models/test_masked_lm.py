@@ -1,0 +1,61 @@
+"""What a masked language model sees of a grid."""
+
+import pytest
+import torch
+
+FRAMES, LEVELS, SIZE = 15, 3, 11
+
+
+@pytest.fixture
+def hidden(make_hybrid, make_captions):
+    """``hidden(codes_BKT, level, context=2)`` -> the network's output."""
+
+    def run(codes_BKT, level, context=2, position="rotary"):
+        lm = make_hybrid(LEVELS, SIZE, position=position, context=context)
+        states_BLE, mask_BL = make_captions([3] * len(codes_BKT))
+        text_BLD, text_mask = lm.conditioner(states_BLE, mask_BL, torch.zeros(len(codes_BKT), dtype=torch.bool))
+        with torch.inference_mode():
+            return lm.frame_hidden(codes_BKT, level, lm.transformer.text_keys_values(text_BLD), text_mask)
+
+    return run
+
+
+@pytest.fixture
+def codes():
+    return torch.randint(0, SIZE, (1, LEVELS, FRAMES), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
+@pytest.mark.parametrize(
+    ("level", "context", "reach"), [(0, 2, FRAMES), (1, 2, 4), (2, 2, 4), (1, None, FRAMES), (2, 0, 0)]
+)
+def test_level_0_sees_all_and_others_their_neighbours(hidden, codes, level, context, reach, position):
+    """Two layers reach twice as far as one."""
+    changed = codes.clone()
+    changed[:, :, 7] = (changed[:, :, 7] + 1) % SIZE
+    moved_T = (hidden(codes, level, context, position) - hidden(changed, level, context, position)).abs().amax((0, 2))
+    near_T = (torch.arange(FRAMES) - 7).abs() <= reach
+    assert (moved_T[near_T] > 0).all()
+    assert (moved_T[~near_T] == 0).all()
+
+
+def test_every_level_and_its_mask_are_read(hidden, codes):
+    whole = hidden(codes, 0)
+    for level in range(LEVELS):
+        masked = codes.clone()
+        masked[:, level, 7] = SIZE
+        assert (hidden(masked, 0) - whole)[0, 7].abs().max() > 1e-3
+
+
+def test_frames_are_told_apart(hidden, codes):
+    """The same tokens but for the first frame: the others differ in nothing but how far they are from it."""
+    alike = codes[:, :, 1:2].repeat(1, 1, FRAMES)
+    alike[:, :, 0] = codes[:, :, 0]
+    for position in ("sinusoidal", "rotary"):
+        output = hidden(alike, 0, position=position)
+        assert (output[0, 5] - output[0, 9]).abs().max() > 1e-4, position
+
+
+def test_no_context_of_a_negative_size(make_hybrid):
+    with pytest.raises(ValueError, match="context"):
+        make_hybrid(LEVELS, context=-1)
