@@ -57,7 +57,7 @@ def row_label(config: dict[str, Any]) -> str:
         return str(config["system"])
     options, schedule = _set_options(config["pattern"]), config["schedule"]["schedule"]
     parts = [options.pop("pattern")]
-    parts += [f"{option}={_in_file_name(value)}" for option, value in options.items()]
+    parts += [f"{option}-{_in_file_name(value)}" for option, value in options.items()]
     return ".".join(parts if schedule == "sequential" else [*parts, schedule])
 
 
