@@ -100,9 +100,9 @@ def row_label(config: dict[str, Any]) -> str:
     if has_pattern(config):
         options, schedule = _set_options(config["pattern"]), config["schedule"]["schedule"]
         parts.append(options.pop("pattern"))
-        parts += [f"{option}={_in_file_name(value)}" for option, value in options.items()]
+        parts += [f"{option}-{_in_file_name(value)}" for option, value in options.items()]
         parts += [] if schedule == "sequential" else [schedule]
-    parts += [f"{key.rpartition('.')[2]}={_in_file_name(_value(config, key))}" for key in config.get("label", [])]
+    parts += [f"{key.rpartition('.')[2]}-{_in_file_name(_value(config, key))}" for key in config.get("label", [])]
     return ".".join(parts)
 
 

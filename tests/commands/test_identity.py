@@ -125,7 +125,7 @@ def test_labels():
     ]
     assert labels == ["delay", "delay.block_4", "stack_delay", "stack_delay.block_4"]
     options = ["pattern.delays=[0,2,3,4]", "pattern.positional=frame", "schedule=block_4"]
-    assert row_label(plain(compose("train", options))) == "delay.delays=0-2-3-4.positional=frame.block_4"
+    assert row_label(plain(compose("train", options))) == "delay.delays-0-2-3-4.positional-frame.block_4"
     assert row_label(plain(compose("train", ["row=mine", "schedule=block_4"]))) == "mine"
     assert row_label(plain(compose("evaluate", ["system=uniform"]))) == "uniform"
     folder = run_folder(plain(compose("train", ["output=here"])), "0123abcd")

@@ -51,10 +51,10 @@ def test_decoding_knobs_reuse_one_training(overrides, tmp_path, monkeypatch, cap
     train.main([*overrides, *knobs, "decode.span=1"])
     assert counter.batches == 0
     assert "trained already" in capsys.readouterr().out
-    first, second = record_of(tmp_path, "magnet"), record_of(tmp_path, "magnet.span=1.top_p=0.9")
+    first, second = record_of(tmp_path, "magnet"), record_of(tmp_path, "magnet.span-1.top_p-0.9")
     assert first["id"] != second["id"]
     assert first["training"] == second["training"]
-    one, other = (next(tmp_path.glob(f"{row}-*/{BEST}")) for row in ("magnet", "magnet.span=1.top_p=0.9"))
+    one, other = (next(tmp_path.glob(f"{row}-*/{BEST}")) for row in ("magnet", "magnet.span-1.top_p-0.9"))
     assert one.stat().st_ino == other.stat().st_ino, "one copy of the weights"
     # A run folder stands for itself.
     (other.parent / "record.json").unlink()
