@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,19 @@ class Assembly:
 
     @property
     def rescorer_folder(self) -> Path | None:
-        """Run folder of the autoregressive model that rescores masked decoding, if there is one."""
+        """Run folder of the autoregressive model that rescores masked decoding, if there is one.
+
+        Raises:
+            UserError: the configured pattern, such as ``runs/rescorer-*``, fits several folders.
+        """
         decode = self.config.decode
-        folder = decode.get("masked", decode).get("rescorer")
-        return None if folder is None else Path(folder)
+        pattern = decode.get("masked", decode).get("rescorer")
+        if pattern is None:
+            return None
+        found = sorted(glob(pattern))
+        if len(found) > 1:
+            raise UserError(f"rescorer={pattern} fits {len(found)} folders ({', '.join(found)}); name one")
+        return Path(found[0] if found else pattern)
 
     @cached_property
     def identity(self) -> str:

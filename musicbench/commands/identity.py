@@ -18,6 +18,7 @@ MAGNET = "musicbench.generators.masked.MagnetLM"
 _LABELS = {MAGNET: "magnet", "musicbench.generators.hybrid.HybridModel": "hybrid"}
 # Where a run is written, watched and resumed does not change its numbers.
 _NEUTRAL = ("output", "cache", "logger", "run")
+_TRAINED_ONLY = ("family", "pattern", "schedule", "decode", "model", "training", "optimiser")
 _HASHED_BY_CONTENT = ("codec", "text")
 _NEUTRAL_KEYS = {
     "training": ("save_every", "max_nonfinite"),
@@ -65,6 +66,8 @@ def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
     for group, keys in _NEUTRAL_KEYS.items():
         for key in keys:
             kept.get(group, {}).pop(key, None)
+    if kept.get("system"):  # a baseline is the same one beside whatever is trained
+        return {key: value for key, value in kept.items() if key not in _TRAINED_ONLY}
     if not has_pattern(kept):
         kept.pop("pattern", None)
         kept.pop("schedule", None)

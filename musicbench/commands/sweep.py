@@ -91,7 +91,7 @@ def assess_baselines(overrides: list[str], table: Path) -> list[Path]:
     from musicbench.commands.evaluate import SYSTEMS, assess_baseline
     from musicbench.study.table_spec import read_spec
 
-    trained_only = ("family", "pattern", "schedule", "model", "training", "optimiser", "row", "seed")
+    trained_only = ("row", "label", "seed")
     common = [o for o in overrides if not o.lstrip("+~").startswith(trained_only)]
     folders = []
     for row in read_spec(table / "table.yaml")["rows"]:

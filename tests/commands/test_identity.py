@@ -8,7 +8,7 @@ import pytest
 
 from musicbench.commands import identity
 from musicbench.commands.config import compose, plain
-from musicbench.commands.identity import recorded_config, row_label, run_folder, run_id
+from musicbench.commands.identity import recorded_config, row_label, run_folder, run_id, training_id
 
 CONTENTS = {"tokens": "a", "clips": "b", "codec": "c", "judge": "d", "reference": "e", "text": "f", "clap_mini": "g"}
 
@@ -86,6 +86,22 @@ def test_an_option_left_to_its_default_does_not_change_the_id(config):
     added = {**config, "pattern": {**config["pattern"], "some_option_to_come": None}}
     assert run_id(added, CONTENTS) == run_id(config, CONTENTS)
     assert recorded_config(added)["pattern"] == {"pattern": "delay"}
+
+
+def test_a_baseline_is_the_same_beside_whatever_is_trained():
+    def baseline(*overrides: str) -> str:
+        return run_id(plain(compose("evaluate", ["system=unigram", *overrides])), CONTENTS)
+
+    assert len({baseline(), baseline("family=magnet", "decode=magnet_10s"), baseline("model.dim=64")}) == 1
+    assert len({baseline(), baseline("evaluation.seconds=5"), baseline("seed=1")}) == 3
+
+
+def test_trainings_differ_in_what_changes_weights(config):
+    one = training_id(config, CONTENTS)
+    assert one == training_id(changed(config, "decode.cfg", 2.0), CONTENTS)
+    assert one == training_id(changed(config, "evaluation.seconds", 5.0), CONTENTS)
+    assert one != training_id(changed(config, "training.steps", 3), CONTENTS)
+    assert one != training_id(config, {**CONTENTS, "tokens": "z"})
 
 
 def test_contents_and_numerics_change_the_id(config, monkeypatch):
