@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from musicbench.commands.checkpoints import BEST, LAST
-from musicbench.commands.fit import MONITOR, WallClock, fit
+from musicbench.commands.fit import WallClock, fit
 from musicbench.errors import UserError
 from musicbench.generators.autoregressive import AutoregressiveLM
 
@@ -31,8 +31,8 @@ def validation_curve(folder: Path) -> dict[int, float]:
     for path in sorted(folder.glob("logs/version_*/metrics.csv")):
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
-                if row.get(MONITOR):
-                    curve[int(row["step"]) + 1] = float(row[MONITOR])
+                if row.get("validation/bits_per_frame"):
+                    curve[int(row["step"]) + 1] = float(row["validation/bits_per_frame"])
     return curve
 
 

@@ -84,7 +84,7 @@ def test_bits_in_the_record_are_those_of_the_best_checkpoint(overrides, tmp_path
             nats -= float(logits_BnV.double().log_softmax(-1).gather(-1, true_Bn[..., None]).sum())
             return true_Bn
 
-        decode(module.lm, module.plan_for(40), *run.captions.batch([crop.caption]), choose)
+        decode(module.lm, module.tables.plan(40), *run.captions.batch([crop.caption]), choose)
         assert bits == pytest.approx(nats / math.log(2) / 40, rel=1e-4)
     parameters = sum(p.numel() for p in module.parameters())
     assert record["parameters"] == parameters
