@@ -105,8 +105,8 @@ def amend(config: DictConfig, overrides: list[str]) -> DictConfig:
     except (OmegaConfBaseException, ValueError) as error:
         raise UserError(_first_lines(error)) from error
     # Its kinds of values are those of the options that make the same things.
-    targets = {group: given.get(group, {}).get("_target_") for group in ("family", "decode")}
-    choices = [f"{group}={options_of(group, target)[0]}" for group, target in targets.items() if target]
+    chosen = {group: given[group] for group in ("family", "decode") if isinstance(given.get(group), dict)}
+    choices = [f"{group}={options_of(group, str(part.get('_target_')))[0]}" for group, part in chosen.items()]
     validate(given, shipped("train", *choices))
     return config
 

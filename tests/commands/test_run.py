@@ -65,7 +65,7 @@ def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, 
 def test_bits_in_the_record_are_those_of_the_best_checkpoint(overrides, tmp_path):
     """Recomputed here from the checkpoint, clip by clip, through decoding's chain rule."""
     from musicbench.commands.config import compose
-    from musicbench.commands.systems import load_trained
+    from musicbench.commands.trained import load_trained
     from musicbench.models.decode import decode
 
     train.main([*overrides, "pattern=stack"])

@@ -4,10 +4,12 @@ import itertools
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from musicbench.models import masked_decode
-from musicbench.models.masked_decode import decode_masked
+from musicbench.models.masked_decode import _draw_level, decode_masked
 from musicbench.models.masked_sampling import MaskedSampling
+from musicbench.models.spans import Units
 from tests.models.masked_reference import slow
 
 LEVELS, SIZE = 3, 11
@@ -135,3 +137,20 @@ def test_prompts_that_do_not_fit(lm, captions):
         decode_masked(lm, *captions, 5, [1, 2, 3], sampling, torch.zeros(3, LEVELS, 4, dtype=torch.long))
     with pytest.raises(ValueError, match="codes must lie in"):
         decode_masked(lm, *captions, 5, [1, 2, 3], sampling, torch.full((3, LEVELS, 5), SIZE))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_no_iteration_waits_for_the_device(lm, captions, settings):
+    """Tensors without values: whatever asked for one, as a copy to the host does, would fail."""
+    sampling = MaskedSampling(iterations=ITERATIONS, **settings)
+    open_BT = torch.ones(3, 12, dtype=torch.bool)
+    units = Units(open_BT, sampling.span, sampling.spans, sampling.span_score)
+    network = masked_decode._Guided(lm, *captions, sampling.guided)
+    codes_BKT = torch.full((3, LEVELS, 12), SIZE)
+    uniform_IBT = torch.rand(ITERATIONS[0], 3, 12)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        units.counts_B = mode.from_tensor(units.counts_B)
+        inputs = [mode.from_tensor(x) for x in (codes_BKT, open_BT)]
+        _draw_level(network, *inputs, 0, units, sampling, mode.from_tensor(uniform_IBT), None)
+        with pytest.raises(DataDependentOutputException):
+            int(inputs[0][0, 0, 0])
