@@ -106,8 +106,11 @@ class Assembly:
 
     @cached_property
     def plain(self) -> dict[str, Any]:
-        """The configuration as plain containers."""
-        return plain(self.config)
+        """The configuration as plain containers, with the rescorer's folder by its name."""
+        content = plain(self.config)
+        if self.rescorer_folder is not None:
+            content["decode"].get("masked", content["decode"])["rescorer"] = str(self.rescorer_folder)
+        return content
 
     @cached_property
     def family(self) -> Any:
@@ -128,7 +131,7 @@ class Assembly:
         """
         decode = self.config.decode
         pattern = decode.get("masked", decode).get("rescorer")
-        if pattern is None:
+        if pattern is None or self.config.get("system"):  # baselines do not decode
             return None
         found = sorted(glob(pattern))
         if len(found) > 1:

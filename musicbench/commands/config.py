@@ -106,7 +106,9 @@ def amend(config: DictConfig, overrides: list[str]) -> DictConfig:
         raise UserError(_first_lines(error)) from error
     # Its kinds of values are those of the options that make the same things.
     chosen = {group: given[group] for group in ("family", "decode") if isinstance(given.get(group), dict)}
-    choices = [f"{group}={options_of(group, str(part.get('_target_')))[0]}" for group, part in chosen.items()]
+    if any("_target_" not in part for part in chosen.values()):
+        raise UserError("the run was made by an older version; train it again")
+    choices = [f"{group}={options_of(group, str(part['_target_']))[0]}" for group, part in chosen.items()]
     validate(given, shipped("train", *choices))
     return config
 

@@ -1,22 +1,21 @@
 """Music for captions, by a trained run."""
 
-import math
 import re
 import time
-from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musicbench.commands.arguments import Parser
+from musicbench.commands.prompts import read_prompt, seconds_span
 from musicbench.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from musicbench.codecs.chunked import ChunkedCodec
     from musicbench.text.encoder import TextEncoder
 
 STREAM_SECONDS = 0.5  # sound between two writes of a stream
@@ -34,7 +33,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--redraw",
         action="append",
-        type=_span,
+        type=seconds_span,
         default=[],
         metavar="START-END",
         help="seconds of the prompt to draw anew, e.g. 2.5-4; may be given again",
@@ -56,6 +55,7 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.samples import write_sample
     from musicbench.commands.trained import load_trained, trained_system
+    from musicbench.models.prompt import PromptError
 
     run = Assembly(amend(run_configuration(arguments.run), overrides))
     set_threads(run.config)
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
     stems = [arguments.output / f"{_words(caption)}-{seed}" for caption, seed in zip(captions, seeds, strict=True)]
     prompt_BKT = None
     if arguments.prompt is not None:
-        prompt_BKT = _prompt(arguments.prompt, arguments.redraw, run.codec, frames).expand(len(captions), -1, -1)
+        prompt_BKT = read_prompt(arguments.prompt, arguments.redraw, run.codec, frames).expand(len(captions), -1, -1)
     try:
         if arguments.stream:
             every = max(1, round(STREAM_SECONDS * run.store.frame_rate))
@@ -75,9 +75,7 @@ def main(argv: list[str]) -> int:
             _write_stream(stems, decode_stream(run.codec, codes), run.codec.sample_rate)
             return 0
         audio_BN = run.codec.decode(system.generate(captions, frames, seeds, prompt_BKT))
-    except ValueError as error:
-        if prompt_BKT is None:
-            raise
+    except PromptError as error:
         raise UserError(f"--prompt: {error}") from error
     for caption, stem, audio_N in zip(captions, stems, audio_BN, strict=True):
         print(write_sample(stem, caption, audio_N, run.codec.sample_rate))
@@ -88,47 +86,15 @@ def _words(caption: str) -> str:
     return re.sub(r"\W+", "-", caption).strip("-")[:60] or "clip"
 
 
-def _span(text: str) -> tuple[float, float]:
-    """Seconds from START-END."""
-    try:
-        start, end = map(float, text.split("-"))
-    except ValueError:
-        start, end = 0.0, 0.0
-    if not 0 <= start < end < math.inf:
-        raise ArgumentTypeError(f"{text!r} is no span of seconds such as 2.5-4")
-    return start, end
-
-
 def _states(encoder: "TextEncoder", captions: list[str]) -> "tuple[Tensor, Tensor]":
     """Padded states and mask; an empty caption has no states, which stands for none."""
     import torch
 
     from musicbench.text.table import pad_states
 
-    found = iter(encoder.encode([caption for caption in captions if caption]))
+    told = [caption for caption in captions if caption]
+    found = iter(encoder.encode(told) if told else [])
     return pad_states([next(found) if caption else torch.zeros(0, encoder.dim) for caption in captions])
-
-
-def _prompt(path: Path, redrawn: Sequence[tuple[float, float]], codec: "ChunkedCodec", frames: int) -> "Tensor":
-    """Codes [K, T] of the audio in front, -1 behind and where it is redrawn; its last started frame is left to the
-    model."""
-    import torch
-
-    from musicbench.data.tokenise import encode_file
-
-    codes_KP = torch.from_numpy(encode_file(path, codec).astype("int64"))[:, :-1]
-    if redrawn:
-        codes_KP = codes_KP[:, :frames]
-    if not 0 < codes_KP.shape[1] < (frames + 1 if redrawn else frames):
-        raise UserError(
-            f"--prompt {path} lasts {codes_KP.shape[1] / codec.frame_rate:g} s; it must be two frames long at least, "
-            f"and shorter than --seconds {frames / codec.frame_rate:g}"
-        )
-    prompt_KT = torch.full((codec.levels, frames), -1)
-    prompt_KT[:, : codes_KP.shape[1]] = codes_KP
-    for start, end in redrawn:
-        prompt_KT[:, round(start * codec.frame_rate) : round(end * codec.frame_rate)] = -1
-    return prompt_KT
 
 
 def _write_stream(stems: Sequence[Path], pieces: "Iterator[Tensor]", sample_rate: int) -> None:
@@ -136,13 +102,14 @@ def _write_stream(stems: Sequence[Path], pieces: "Iterator[Tensor]", sample_rate
     import soundfile
 
     started = time.perf_counter()
+    first_BN = next(pieces)  # what cannot be made must not overwrite what was
     with ExitStack() as stack:
         files = []
         for stem in stems:
             stem.parent.mkdir(parents=True, exist_ok=True)
             path = stem.with_name(stem.name + ".wav")
             files.append(stack.enter_context(soundfile.SoundFile(path, "w", sample_rate, 1, "PCM_16")))
-        for number, piece_BN in enumerate(pieces):
+        for number, piece_BN in enumerate(chain([first_BN], pieces)):
             for file, piece_N in zip(files, piece_BN.clamp(-1, 1), strict=True):
                 file.write(piece_N.numpy())
                 file.flush()

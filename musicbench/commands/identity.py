@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,12 @@ def read_training_id(folder: Path) -> str:
         UserError: there is none.
     """
     try:
-        return (folder / TRAINED).read_text(encoding="utf-8").strip()
-    except OSError as error:
+        found = (folder / TRAINED).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{folder} is no run folder with a finished training") from error
+    if not found:
+        raise UserError(f"{folder} was trained by an older version; train it again")
+    return found
 
 
 def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
@@ -105,7 +109,7 @@ def row_label(config: dict[str, Any]) -> str:
         parts.append(options.pop("pattern"))
         parts += [f"{option}-{_in_file_name(value)}" for option, value in options.items()]
         parts += [] if schedule == "sequential" else [schedule]
-    parts += [f"{key.rpartition('.')[2]}-{_in_file_name(_value(config, key))}" for key in config.get("label", [])]
+    parts += [f"{key.partition('.')[2] or key}-{_in_file_name(_value(config, key))}" for key in config.get("label", [])]
     return ".".join(parts)
 
 
@@ -115,11 +119,14 @@ def _value(config: dict[str, Any], key: str) -> Any:
         if not isinstance(node, dict) or name not in node:
             raise UserError(f"label names {key}, which is no key of the configuration")
         node = node[name]
+    if isinstance(node, dict):
+        raise UserError(f"label names {key}, a group of keys; name one of {', '.join(node)}")
     return node
 
 
 def _in_file_name(value: Any) -> str:
-    return "-".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+    text = "-".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+    return re.sub(r"[^\w.+-]+", "_", text)
 
 
 def run_folder(config: dict[str, Any], identity: str) -> Path:

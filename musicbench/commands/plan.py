@@ -23,6 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--schedule", default="sequential", help="sequential, block_S or stride_S")
     parser.add_argument("--delays", metavar="D,D,..", help="delay of each level, for the delay pattern")
     parser.add_argument("--stride", type=int, metavar="R", help="steps from frame to frame, for stack_stride")
+    parser.add_argument("--stream-0", choices=("full", "newest"), help="what stack-delay's stream of level 0 reads")
     parser.add_argument("--hide-same-step", action="store_true", help="positions of one step are blind to each other")
     parser.add_argument("--positional", choices=("step", "frame"), help="what position codes are made of")
     parser.add_argument("--draw", type=Path, metavar="FILE", help="picture, .png or .svg")
@@ -32,6 +33,9 @@ def main(argv: list[str]) -> int:
     if arguments.compare == (arguments.pattern is not None):
         raise UserError("give a pattern, or --compare for all of them")
     if arguments.compare:
+        single = ("delays", "stride", "stream_0", "positional", "draw", "json")
+        if given := [name for name in single if getattr(arguments, name)]:
+            raise UserError(f"--compare takes no --{given[0].replace('_', '-')}; give a pattern instead")
         print(_comparison(arguments))
         return 0
     options: dict[str, Any] = {"same_step": not arguments.hide_same_step}
@@ -40,8 +44,9 @@ def main(argv: list[str]) -> int:
     try:
         if arguments.delays is not None:
             options["delays"] = [int(part) for part in arguments.delays.split(",")]
-        if arguments.stride is not None:
-            options["stride"] = arguments.stride
+        for name in ("stride", "stream_0"):
+            if getattr(arguments, name) is not None:
+                options[name] = getattr(arguments, name)
         plan = plans.build(arguments.pattern, arguments.frames, arguments.levels, arguments.schedule, **options)
     except ValueError as error:
         raise UserError(str(error)) from error

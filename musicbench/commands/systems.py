@@ -58,8 +58,8 @@ class CaptionedModel:
         if not hasattr(self.module, "stream"):
             raise UserError("masked decoding completes all frames at its end; there is nothing to stream")
         states = self._states(captions)
-        for piece_BKn in self.module.stream(*states, frames, list(seeds), self.sampling, prompt_BKT, every):
-            yield piece_BKn.cpu()
+        pieces = self.module.stream(*states, frames, list(seeds), self.sampling, prompt_BKT, every)
+        return (piece_BKn.cpu() for piece_BKn in pieces)
 
 
 class CaptionedLikelihoodModel(CaptionedModel):

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ def adopt(run: Assembly, folder: Path) -> bool:
     Hard links where the disk has them: a sweep over decoding settings keeps one copy of the weights.
     """
     for marker in sorted(folder.parent.glob(f"*/{TRAINED}")):
-        other = marker.parent
-        alike = other != folder and read_training_id(other) == run.training_identity
+        other, alike = marker.parent, False
+        with suppress(UserError):  # of an older version, or being deleted: it lends nothing
+            alike = other != folder and read_training_id(other) == run.training_identity
         if alike and all((other / name).is_file() for name in (BEST, LAST)):
             print(f"trained already: weights of {other}")
             write_configuration(run.plain, folder)
@@ -82,3 +85,9 @@ def check_rescorer(run: Assembly) -> None:
         raise UserError(f"rescorer={folder} is no autoregressive run")
     if other.encoder.sha256 != run.encoder.sha256 or other.store.card["codec"] != run.store.card["codec"]:
         raise UserError(f"rescorer={folder} was trained with another codec or text encoder")
+    if not other.config.family.level_dropout and other.config.pattern.pattern != "coarse_first":
+        print(
+            f"warning: rescorer={folder} never met a clip without its upper levels; train it with "
+            "family.level_dropout=0.5",
+            file=sys.stderr,
+        )

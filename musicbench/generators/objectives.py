@@ -63,7 +63,6 @@ def masked_nats(lm: MaskedLM, batch: Batch, level: int, masked_BT: Tensor, dropp
     """
     ids_BKT = batch.codes_BKT.clone()
     ids_BKT[:, level].masked_fill_(masked_BT, lm.codebook_size)
-    ids_BKT[:, level + 1 :] = lm.codebook_size
     text_BLD, text_mask = lm.conditioner(batch.states_BLE, batch.mask_BL, dropped_B)
     hidden_BTD = lm.frame_hidden(ids_BKT, level, lm.transformer.text_keys_values(text_BLD), text_mask)
     logits_BVT = (hidden_BTD @ lm.heads_KVD[level].T).transpose(1, 2)

@@ -36,10 +36,10 @@ class PlanTables:
 
     def tensors(self, frames: int) -> PlanTensors:
         """The index tables of ``plan(frames)``, on the model's device."""
-        if frames not in self._tables:
-            with torch.inference_mode(False):  # made by a validation, they serve training as well
+        with torch.inference_mode(False):  # made or moved by a validation, they serve training as well
+            if frames not in self._tables:
                 self._tables[frames] = self._lm[0].tensors(self.plan(frames))
-        return self._tables[frames].to(self._lm[0].embedding.weight.device)
+            return self._tables[frames].to(self._lm[0].embedding.weight.device)
 
 
 def plan_facts(plan: plans.Plan) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from musicbench.models.cache import KeyValueCache
 from musicbench.models.pattern_lm import PatternLM
 from musicbench.models.plan_tensors import reads_or_absent
 from musicbench.models.positions import rotated
-from musicbench.models.prompt import Prefill, given_steps, require_visited_first
+from musicbench.models.prompt import Prefill, given_steps, require_grid, require_visited_first
 from musicbench.models.sampling import Sampling, draw, guide, uniforms
 from musicbench.models.step_tables import DecodeStep, decode_steps
 from musicbench.models.transformer import SelfAttend
@@ -56,7 +56,8 @@ class Decoding:
         device, batch = states_BLE.device, len(states_BLE)
         self.model, self.plan, self.cfg, self.prompt_BKT = model, plan, cfg, prompt_BKT
         if prompt_BKT is not None:
-            require_visited_first(plan, prompt_BKT, model.codebook_size)
+            require_grid(prompt_BKT, (batch, plan.levels, plan.frames), model.codebook_size)
+            require_visited_first(plan, prompt_BKT)
             self.prompt_BKT = prompt_BKT.to(device)
         self.guided = cfg != 1.0
         rows = 2 * batch if self.guided else batch
@@ -95,7 +96,7 @@ class Decoding:
         known = 0
         if self.prompt_BKT is not None:
             self.grid_BKT.copy_(self.prompt_BKT.where(self.prompt_BKT >= 0, UNDRAWN))
-            known = given_steps(steps, self.prompt_BKT)
+            known = given_steps(steps, self.plan, self.prompt_BKT)
             if known:
                 prefill = Prefill(self.plan, steps[known - 1].positions.stop, self.cache)
                 self._hidden(slice(0, prefill.count), prefill)
@@ -157,7 +158,8 @@ def sample(
 
 def by_seeds(seeds: list[int], plan: Plan, sampling: Sampling, device: torch.device) -> Choose:
     """Draws by one random stream per clip."""
-    uniform_BKT = uniforms(seeds, plan.levels, plan.frames).to(device)
+    # Frame by frame, so that a longer clip begins with the numbers of a shorter one.
+    uniform_BKT = uniforms(seeds, plan.frames, plan.levels).transpose(1, 2).to(device)
 
     def choose(logits_BnV: Tensor, step: DecodeStep) -> Tensor:
         return draw(logits_BnV, uniform_BKT[:, step.level_n, step.frame_n], sampling)

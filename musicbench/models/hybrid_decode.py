@@ -10,6 +10,7 @@ from musicbench.models.decode import sample
 from musicbench.models.hybrid_lm import HybridLM
 from musicbench.models.masked_decode import Rescore, decode_masked
 from musicbench.models.masked_sampling import MaskedSampling
+from musicbench.models.prompt import require_grid
 from musicbench.models.sampling import Sampling
 from musicbench.plans import Plan
 
@@ -65,6 +66,7 @@ def decode_hybrid(
     """
     begun_BKT = torch.full((len(states_BLE), model.levels, frames), -1, device=states_BLE.device)
     if prompt_BKT is not None:
+        require_grid(prompt_BKT, (len(states_BLE), model.levels, frames), model.codebook_size)
         begun_BKT.copy_(prompt_BKT)
     if plan is not None:
         own_BKT = None if prompt_BKT is None else prompt_BKT[:, :, : plan.frames]

@@ -2,15 +2,18 @@
 
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from musicbench.models.masked_lm import MaskedLM
 from musicbench.models.masked_sampling import Iteration, MaskedSampling
-from musicbench.models.sampling import guide, invert
+from musicbench.models.prompt import require_grid
+from musicbench.models.sampling import guide, invert, uniforms
 from musicbench.models.spans import Units
 from musicbench.models.transformer import KeysValues
+
+MASKED_USE = 1
+"""Keeps these draws apart from those of a hybrid's autoregressive part."""
 
 TIE = 1e-4
 """Relative difference of probabilities below which two tokens are equally sure."""
@@ -52,10 +55,10 @@ def decode_masked(
     codes_BKT = torch.full((batch, model.levels, frames), absent, device=device)
     given_BKT = torch.zeros_like(codes_BKT, dtype=torch.bool)
     if prompt_BKT is not None:
-        _require_fitting(prompt_BKT, codes_BKT, absent)
+        require_grid(prompt_BKT, (batch, model.levels, frames), absent)
         given_BKT = prompt_BKT.to(device) >= 0
         codes_BKT = prompt_BKT.to(device).where(given_BKT, absent)
-    uniform_BIT = _uniforms(seeds, sum(sampling.iterations), frames).to(device)
+    uniform_BIT = uniforms(seeds, sum(sampling.iterations), frames, MASKED_USE).to(device)
     network = _Guided(model, states_BLE, mask_BL, sampling.guided)
     used = 0
     for level, count in enumerate(sampling.iterations):
@@ -130,18 +133,3 @@ class _Guided:
         rows_BnD = hidden_BTD.gather(1, frame_Bn[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
         logits_BnV = rows_BnD @ self.model.heads_KVD[level].T
         return guide(logits_BnV, iteration.cfg) if self.guided else logits_BnV.float()
-
-
-def _uniforms(seeds: list[int], iterations: int, frames: int) -> Tensor:
-    """One uniform number per token and iteration, fp32 [B, I, T] on the CPU; a clip's follow from its seed only."""
-    streams = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
-    return torch.from_numpy(np.stack([s.random((iterations, frames), dtype=np.float32) for s in streams]))
-
-
-def _require_fitting(prompt_BKT: Tensor, codes_BKT: Tensor, size: int) -> None:
-    if prompt_BKT.shape != codes_BKT.shape:
-        raise ValueError(
-            f"a prompt must be {list(codes_BKT.shape)} with -1 for what is to be drawn, not {list(prompt_BKT.shape)}"
-        )
-    if int(prompt_BKT.max()) >= size:
-        raise ValueError(f"a prompt's codes must lie in 0 .. {size - 1}, not {int(prompt_BKT.max())}")

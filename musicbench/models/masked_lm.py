@@ -38,12 +38,14 @@ class MaskedLM(TokenLM):
         """Output [B, T, D] of the transformer at every frame, to be read by the head of one level.
 
         Args:
-            ids_BKT: int64 codes, V where a token is masked.
+            ids_BKT: int64 codes, V where a token is masked; those of higher levels are not looked at.
             level: whose tokens are predicted; decides who attends to whom.
             text: of ``transformer.text_keys_values``, computed once per caption.
             text_mask_B11L: True at real caption tokens.
         """
         code_TD, attend = self._frames(ids_BKT.shape[2], level, ids_BKT.device)
+        unknown_K11 = torch.arange(self.levels, device=ids_BKT.device)[:, None] > level
+        ids_BKT = ids_BKT.masked_fill(unknown_K11, self.codebook_size)
         x_BTD = self.embed(ids_BKT.transpose(1, 2).contiguous(), code_TD, MASKED_MODE)
         hidden_BTD: Tensor = self.transformer(x_BTD, attend, text, text_mask_B11L)
         return hidden_BTD

@@ -12,42 +12,52 @@ from musicbench.models.transformer import MaskedAttention
 from musicbench.plans import Plan, cache_slots
 
 
-def require_visited_first(plan: Plan, prompt_BKT: Tensor, codebook_size: int) -> None:
+class PromptError(ValueError):
+    """A prompt that cannot be continued."""
+
+
+def require_grid(prompt_BKT: Tensor, shape: tuple[int, int, int], codebook_size: int) -> None:
+    """Check a prompt: codes of a whole batch, -1 where a token is to be drawn.
+
+    Raises:
+        PromptError: another shape than [B, K, T], or a code that the codec has not.
+    """
+    if prompt_BKT.shape != shape:
+        raise PromptError(
+            f"a prompt must be {list(shape)} with -1 for what is to be drawn, not {list(prompt_BKT.shape)}"
+        )
+    if prompt_BKT.numel() and int(prompt_BKT.max()) >= codebook_size:
+        raise PromptError(f"a prompt's codes must lie in 0 .. {codebook_size - 1}, not {int(prompt_BKT.max())}")
+
+
+def require_visited_first(plan: Plan, prompt_BKT: Tensor) -> None:
     """Whether the plan can draw the other frames after those of the prompt.
 
     A frame drawn before a given one cannot know it, so what is given must be what the plan begins with: the first
     frames of a sequential schedule, every S-th frame of ``stride_S``, whole blocks of ``block_S``.
 
     Raises:
-        ValueError: the plan begins another frame before a given one, or the prompt is no grid of whole frames.
+        PromptError: the plan begins another frame before a given one, or the prompt is no whole frames.
     """
-    if prompt_BKT.shape[1:] != (plan.levels, plan.frames):
-        raise ValueError(
-            f"a prompt must be [B, {plan.levels}, {plan.frames}] with -1 for what is to be drawn, "
-            f"not {list(prompt_BKT.shape)}"
-        )
     given_BKT = prompt_BKT >= 0
     given_T = given_BKT.flatten(0, 1).any(0)
     if not torch.equal(given_BKT, given_T.expand_as(given_BKT)):
-        raise ValueError("a prompt must give all levels of a frame or none, and the same frames in all clips")
-    if given_BKT.any() and int(prompt_BKT.max()) >= codebook_size:
-        raise ValueError(f"a prompt's codes must lie in 0 .. {codebook_size - 1}, not {int(prompt_BKT.max())}")
+        raise PromptError("a prompt must give all levels of a frame or none, and the same frames in all clips")
     begins_T = plan.step[plan.source].min(0)
     given = given_T.cpu().numpy()
     if given.any() and not given.all() and begins_T[given].max() > begins_T[~given].min():
         early = int(np.flatnonzero(~given & (begins_T < begins_T[given].max()))[0])
-        raise ValueError(
-            f"the {plan.schedule} schedule draws frame {early} before a given frame; give the frames that it visits "
-            "first, or decode with schedule=sequential and a prompt of the first frames"
+        raise PromptError(
+            f"the {plan.schedule} schedule draws frame {early} before a given one; give the frames that it draws first "
+            "(a masked model takes any frames)"
         )
 
 
-def given_steps(steps: Sequence[DecodeStep], prompt_BKT: Tensor) -> int:
+def given_steps(steps: Sequence[DecodeStep], plan: Plan, prompt_BKT: Tensor) -> int:
     """How many steps at the beginning draw nothing that the prompt does not give."""
-    for count, step in enumerate(steps):
-        if bool((prompt_BKT[:, step.level_n, step.frame_n] < 0).any()):
-            return count
-    return len(steps)
+    open_KT = (prompt_BKT < 0).any(0).cpu().numpy()
+    first = plan.source[open_KT].min() if open_KT.any() else plan.positions
+    return sum(step.positions.stop <= first for step in steps)
 
 
 class Prefill:

@@ -70,11 +70,14 @@ def invert(logits_BnV: Tensor, uniform_Bn: Tensor, top_k: int = 0, top_p: float 
     return token_Bnk.gather(-1, rank_Bn1).squeeze(-1)
 
 
-def uniforms(seeds: list[int], levels: int, frames: int) -> Tensor:
-    """One uniform number per token, fp32 [B, K, T] on the CPU; a clip's numbers depend on its seed only.
+def uniforms(seeds: list[int], rows: int, columns: int, use: int = 0) -> Tensor:
+    """Uniform numbers of clips, fp32 [B, rows, columns] on the CPU; a clip's depend on its seed only.
 
-    They come frame by frame, so a longer clip begins with the numbers of a shorter one.
+    They come row by row, so a clip with more rows begins with the numbers of one with fewer.
+
+    Args:
+        use: number of what they are for; other uses get other numbers.
     """
-    streams = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
-    numbers_BTK = np.stack([stream.random((frames, levels), dtype=np.float32) for stream in streams])
-    return torch.from_numpy(numbers_BTK).transpose(1, 2)
+    streams = [np.random.SeedSequence(seed, spawn_key=(use,) if use else ()) for seed in seeds]
+    numbers = [np.random.Generator(np.random.Philox(s)).random((rows, columns), dtype=np.float32) for s in streams]
+    return torch.from_numpy(np.stack(numbers))

@@ -16,7 +16,7 @@ class Costs(NamedTuple):
     Attributes:
         steps: network calls for a clip. positions: rows that they compute.
         peak_cache: positions alive at once. side_by_side: most tokens drawn in one step.
-        lookahead: most frames that are begun before a frame that is played earlier.
+        lookahead: most later frames that are begun before a frame is complete: what a stream waits for.
         unseen: mean and largest number of tokens already drawn that cannot reach a prediction; None for large grids.
     """
 
@@ -31,8 +31,9 @@ class Costs(NamedTuple):
 
 def costs(plan: Plan) -> Costs:
     """What a plan costs, and what it cannot see."""
-    begins_T = plan.step[plan.source].min(0)
-    waits = [int((begins_T[t + 1 :] < begins_T[t]).sum()) for t in range(plan.frames)]
+    drawn_KT = plan.step[plan.source]
+    begins_T, ends_T = drawn_KT.min(0), drawn_KT.max(0)
+    waits = [int((begins_T[t + 1 :] < ends_T[t]).sum()) for t in range(plan.frames)]
     unseen = None
     if plan.levels * plan.frames <= MAX_TOKENS:
         unseen_N = context(plan).unseen
@@ -42,7 +43,7 @@ def costs(plan: Plan) -> Costs:
         plan.steps,
         plan.positions,
         plan.peak_cache,
-        int(np.bincount(plan.step[plan.source].flatten()).max()),
+        int(np.bincount(drawn_KT.flatten()).max()),
         max(waits),
         unseen,
     )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from musicbench.plans.plan import Ints, Plan
 
-MAX_TOKENS = 4096  # the tables have a row and a column for each token
+MAX_TOKENS = 2048  # the tables have a row and a column for each token
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from musicbench.commands import identity
+from musicbench.commands.assemble import Assembly
 from musicbench.commands.config import compose, plain
 from musicbench.commands.identity import recorded_config, row_label, run_folder, run_id, training_id
 
@@ -93,6 +94,8 @@ def test_a_baseline_is_the_same_beside_whatever_is_trained():
         return run_id(plain(compose("evaluate", ["system=unigram", *overrides])), CONTENTS)
 
     assert len({baseline(), baseline("family=magnet", "decode=magnet_10s"), baseline("model.dim=64")}) == 1
+    rescored = compose("evaluate", ["system=unigram", "decode=magnet_10s", "decode.rescorer=/nowhere"])
+    assert Assembly(rescored).rescorer_folder is None
     assert len({baseline(), baseline("evaluation.seconds=5"), baseline("seed=1")}) == 3
 
 
@@ -142,6 +145,10 @@ def test_labels():
     assert labels == ["delay", "delay.block_4", "stack_delay", "stack_delay.block_4"]
     options = ["pattern.delays=[0,2,3,4]", "pattern.positional=frame", "schedule=block_4"]
     assert row_label(plain(compose("train", options))) == "delay.delays-0-2-3-4.positional-frame.block_4"
+    keys = "label=[decode.masked.cfg,decode.autoregressive.cfg,decode.masked.rescorer]"
+    hybrid = ["family=hybrid", "decode=hybrid_10s", "decode.masked.rescorer=runs/de*-1", keys]
+    label = row_label(plain(compose("train", hybrid)))
+    assert label == "hybrid.delay.masked.cfg-10.0.autoregressive.cfg-3.0.masked.rescorer-runs_de_-1"
     assert row_label(plain(compose("train", ["row=mine", "schedule=block_4"]))) == "mine"
     assert row_label(plain(compose("evaluate", ["system=uniform"]))) == "uniform"
     folder = run_folder(plain(compose("train", ["output=here"])), "0123abcd")

@@ -65,9 +65,14 @@ def test_decoding_knobs_reuse_one_training(overrides, tmp_path, monkeypatch, cap
     assert counter.batches == 4
 
 
-def test_half_a_run_lends_nothing(overrides, tmp_path, monkeypatch):
+@pytest.mark.parametrize("damage", ["no weights", "no id", "no text"])
+def test_half_a_run_lends_nothing(overrides, tmp_path, monkeypatch, damage):
     train.main([*overrides, *MAGNET])
-    next(tmp_path.glob(f"magnet-*/{BEST}")).unlink()
+    (folder,) = tmp_path.glob("magnet-*")
+    if damage == "no weights":
+        (folder / BEST).unlink()
+    else:
+        (folder / "trained").write_bytes(b"" if damage == "no id" else b"\xff\xfe")
     counter = Counter(monkeypatch)
     train.main([*overrides, *MAGNET, "decode.span=1"])
     assert counter.batches == 4
@@ -87,6 +92,7 @@ def test_half_a_run_lends_nothing(overrides, tmp_path, monkeypatch):
         ([*MAGNET, "family.span=0"], "family.span=0 must be at least 1"),
         ([*HYBRID, "decode.handover=1.5"], "handover must be a share of the clip"),
         ([*MAGNET, "label=[decode.spam]"], "label names decode.spam"),
+        ([*MAGNET, "label=[decode]"], "label names decode, a group of keys"),
     ],
 )
 def test_mistakes_are_found_before_training(overrides, monkeypatch, family, message):
@@ -113,6 +119,18 @@ class TestRescorer:
         moved = folder.rename(tmp_path / "elsewhere")
         train.main([*overrides, *rescored[:-2], f"decode.rescorer={moved}", "row=rescored"])
         assert len(list(tmp_path.glob("rescored-*"))) == 1
+
+    def test_it_should_know_clips_without_upper_levels(self, overrides, tmp_path, capsys):
+        train.main(overrides)
+        (folder,) = tmp_path.glob("delay-*")
+        train.main([*overrides, *MAGNET, "decode.rescore=0.3", f"decode.rescorer={folder.parent}/del*"])
+        assert "never met a clip without its upper levels" in capsys.readouterr().err
+        (kept,) = tmp_path.glob("magnet-*/config.yaml")
+        assert f"rescorer: {folder}" in kept.read_text(encoding="utf-8"), "found again, whatever comes beside it"
+        folder.rename(tmp_path / "delay-a")
+        (tmp_path / "delay-b").mkdir()
+        with pytest.raises(UserError, match="fits 2 folders"):
+            train.main([*overrides, *MAGNET, f"decode.rescorer={folder.parent}/del*"])
 
     def test_a_masked_run_cannot_rescore(self, overrides, tmp_path):
         train.main([*overrides, *MAGNET])
@@ -152,8 +170,16 @@ class TestGenerate:
         with pytest.raises(UserError, match="is no span of seconds"):
             generate.main(["tune", "--run", "somewhere", "--prompt", "x.wav", f"--redraw={span}"])
 
-    def test_what_cannot_be(self, folder):
+    def test_what_cannot_be(self, folder, tmp_path):
+        prompt = tmp_path / "prompt.wav"
+        soundfile.write(prompt, np.zeros(2000), 1000)
+        nothing = ["tune", "--run", str(folder), "--seconds", "3", "--prompt", str(prompt), "--redraw", "2.5-9"]
+        with pytest.raises(UserError, match=r"--redraw 2\.5-9: no frame of the prompt lies there"):
+            generate.main(nothing)
         with pytest.raises(UserError, match="--redraw needs a --prompt"):
             generate.main(["tune", "--run", str(folder), "--redraw", "1-2"])
+        made = tmp_path / "tune-0.wav"
+        made.write_bytes(b"made before")
         with pytest.raises(UserError, match="nothing to stream"):
-            generate.main(["tune", "--run", str(folder), "--seconds", "2", "--stream"])
+            generate.main(["tune", "--run", str(folder), "--seconds", "2", "--stream", "--output", str(tmp_path)])
+        assert made.read_bytes() == b"made before"

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from musicbench.models.masked_decode import TIE, _uniforms
+from musicbench.models.masked_decode import MASKED_USE, TIE
+from musicbench.models.sampling import uniforms
 
 
 def masked_again(open_T, masked_T, confidence_T, gamma, span, spans, score) -> list[bool]:
@@ -47,14 +48,16 @@ def slow(lm, states_1LE, mask_1L, frames, seed, sampling, prompt_KT=None, rescor
     codes_1KT = torch.full((1, lm.levels, frames), lm.codebook_size)
     if prompt_KT is not None:
         codes_1KT[0] = torch.where(prompt_KT >= 0, prompt_KT, lm.codebook_size)
-    uniforms_IT = _uniforms([seed], sum(sampling.iterations), frames)[0]
+    uniforms_IT = uniforms([seed], sum(sampling.iterations), frames, MASKED_USE)[0]
     text = {
         dropped: (lm.transformer.text_keys_values(projected), mask)
         for dropped in (False, True)
         for projected, mask in [lm.conditioner(states_1LE, mask_1L, torch.tensor([dropped]))]
     }
-    call = 0
+    call, given_1KT = 0, codes_1KT.clone()
     for level, count in enumerate(sampling.iterations):
+        codes_1KT[:, level:] = lm.codebook_size  # upper levels do not exist yet, given or not
+        codes_1KT[:, level] = given_1KT[:, level]
         open_T = [prompt_KT is None or int(prompt_KT[level, t]) < 0 for t in range(frames)]
         masked_T, sure_T = list(open_T), [0.0] * frames
         for i in range(count):

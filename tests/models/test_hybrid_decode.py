@@ -8,6 +8,7 @@ from musicbench.models.decode import sample
 from musicbench.models.hybrid_decode import HybridSampling, decode_hybrid
 from musicbench.models.masked_decode import decode_masked
 from musicbench.models.masked_sampling import MaskedSampling
+from musicbench.models.prompt import PromptError
 from musicbench.models.sampling import Sampling
 
 FRAMES, LEVELS, SIZE = 10, 3, 11
@@ -57,6 +58,12 @@ def test_prompt_in_both_parts(lm, captions):
     assert torch.equal(drawn[prompt >= 0], prompt[prompt >= 0])
     assert drawn.min() >= 0
     assert drawn.max() < SIZE
+
+
+def test_prompts_of_another_shape(lm, captions):
+    for shape in ((1, LEVELS, FRAMES), (2, LEVELS, FRAMES - 1)):
+        with pytest.raises(PromptError, match=r"a prompt must be \[2, 3, 10\]"):
+            hybrid(lm, captions, 0.5, prompt=torch.zeros(shape, dtype=torch.long))
 
 
 @pytest.mark.parametrize("handover", [-0.1, 1.1, float("nan")])

@@ -39,12 +39,14 @@ def test_level_0_sees_all_and_others_their_neighbours(hidden, codes, level, cont
     assert (moved_T[~near_T] == 0).all()
 
 
-def test_every_level_and_its_mask_are_read(hidden, codes):
-    whole = hidden(codes, 0)
+@pytest.mark.parametrize("predicted", range(LEVELS))
+def test_levels_up_to_the_predicted_one_are_read(hidden, codes, predicted):
+    whole = hidden(codes, predicted)
     for level in range(LEVELS):
         masked = codes.clone()
         masked[:, level, 7] = SIZE
-        assert (hidden(masked, 0) - whole)[0, 7].abs().max() > 1e-3
+        moved = float((hidden(masked, predicted) - whole)[0, 7].abs().max())
+        assert moved > 1e-3 if level <= predicted else moved == 0
 
 
 def test_frames_are_told_apart(hidden, codes):

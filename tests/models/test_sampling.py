@@ -86,6 +86,9 @@ def test_uniforms_follow_the_seed_of_their_clip():
     assert torch.equal(numbers[0], numbers[2])
     assert torch.equal(uniforms([8], 4, 50)[0], numbers[1])
     assert abs(np.corrcoef(numbers[0].flatten(), numbers[1].flatten())[0, 1]) < 0.3
+    assert torch.equal(uniforms([8], 2, 50)[0], numbers[1, :2]), "row by row"
+    other = uniforms([7], 4, 50, use=1)[0]
+    assert abs(np.corrcoef(numbers[0].flatten(), other.flatten())[0, 1]) < 0.3, "other uses have other numbers"
     many = uniforms(list(range(50)), 4, 50).flatten().numpy()
     assert many.min() >= 0
     assert many.max() < 1
