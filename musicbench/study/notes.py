@@ -51,11 +51,11 @@ def seed_notes(rows: tuple[Row, ...]) -> list[str]:
     seeds = {row.spec["label"]: len(row.records) for row in rows if row.kind == "trained"}
     if not seeds:
         return []
-    pieces_only = "intervals cover the choice of test pieces, not the luck of training"
+    pieces_only = "intervals and stars cover the choice of test pieces, not the luck of training"
     if set(seeds.values()) == {1}:
         return [f"Each trained row is one training seed; {pieces_only}, which one seed cannot tell."]
     told = ", ".join(f"{label} {count}" for label, count in seeds.items())
-    both = "intervals cover the choice of test pieces and the luck of training"
+    both = "intervals and stars cover the choice of test pieces and the luck of training"
     if 1 not in seeds.values():
         return [f"Training seeds: {told}; {both}."]
     return [
