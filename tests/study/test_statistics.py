@@ -113,6 +113,25 @@ def test_replicate_interval_covers_what_this_many_pieces_give_on_average() -> No
     assert percentile_covered < covered
 
 
+def test_paired_replicates_of_rows_that_do_not_differ_keep_the_level_of_the_test() -> None:
+    generator = np.random.default_rng(14)
+    dimensions, pieces, trials = 10, 40, 400
+    rejected = covered = unpaired = 0
+    for _ in range(trials):
+        shared = generator.normal(0.3, 1, (pieces, dimensions))
+        a, b = (shared + generator.normal(0, 0.3, shared.shape) for _ in range(2))
+        draws = generator.integers(pieces, size=(200, pieces))
+        a_R, b_R = ((points[draws].mean(axis=1) ** 2).sum(axis=1) for points in (a, b))
+        found = paired_replicate_interval(_squared_distance(a), a_R, _squared_distance(b), b_R, pieces)
+        rejected += found.p_value < 0.05
+        covered += found.low <= 0 <= found.high
+        apart = paired_replicate_interval(_squared_distance(a), a_R, _squared_distance(b), np.roll(b_R, 1), pieces)
+        unpaired += apart.p_value < 0.05
+    assert 0.02 <= rejected / trials <= 0.08
+    assert 0.92 <= covered / trials <= 0.98
+    assert unpaired == 0, "without the pairing the test has no power"
+
+
 def test_replicate_interval_is_clipped_at_its_minimum() -> None:
     replicates = np.linspace(0, 4, 101)
     assert replicate_interval(0.5, replicates, 10, minimum=0.0).low == 0.0
