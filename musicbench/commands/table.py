@@ -1,4 +1,4 @@
-"""Render a results table (Markdown, CSV, figure, listening page) from its run records and audio."""
+"""Render a results table (Markdown, CSV, LaTeX, figure, listening page) from its run records and audio."""
 
 from pathlib import Path
 
@@ -21,6 +21,7 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from musicbench.study.delimited import render_csv
+    from musicbench.study.latex import render_latex
     from musicbench.study.listening import fetch_samples, find_prompts, systems
     from musicbench.study.markdown import render_markdown
     from musicbench.study.page import draw_pictures, render_page
@@ -37,7 +38,11 @@ def main(argv: list[str]) -> int:
             raise UserError(
                 f"{arguments.runs} holds no run of this table with audio; name the folder of its run folders"
             )
-    texts = {"table.md": render_markdown(table), "table.csv": render_csv(table)}
+    texts = {
+        "table.md": render_markdown(table),
+        "table.csv": render_csv(table),
+        "table.tex": render_latex(table),
+    }
     rows = systems(table)
     prompts = find_prompts(folder, rows)
     if prompts:

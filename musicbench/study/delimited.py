@@ -1,10 +1,11 @@
-"""Renders a table as CSV: a line a row, unscaled numbers, interval ends in columns of their own."""
+"""Renders a table as CSV: a line a row, unscaled; interval ends and corrected p-values have columns of their own."""
 
 import csv
 import io
 import math
 
-from musicbench.study.table import Cell, Table
+from musicbench.study.cells import Cell
+from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
 
 
@@ -23,17 +24,19 @@ def render_csv(table: Table) -> str:
 
 def _names(column: ColumnSpec) -> list[str]:
     name = column["key"] + ("_difference" if column.get("difference") else "")
-    return [name, f"{name}_low", f"{name}_high"] if _has_ends(column) else [name]
+    ends = [f"{name}_low", f"{name}_high"] if _has_ends(column) else []
+    return [name, *ends, *([f"{name}_p_holm"] if column.get("difference") else [])]
 
 
 def _has_ends(column: ColumnSpec) -> bool:
     # By name and not by content, so that the header does not change when records arrive.
-    return column["key"].startswith("metrics.") or column["key"] == "caption_gain"
+    return column["key"].startswith("metrics.") or column["key"] in ("caption_gain", "clap_mini_gain")
 
 
 def _texts(cell: Cell, column: ColumnSpec) -> list[str]:
     first = {"value": f"{cell.value:.6g}", "absent": ""}.get(cell.state, cell.state)
-    return [first, _end(cell.low), _end(cell.high)] if _has_ends(column) else [first]
+    ends = [_end(cell.low), _end(cell.high)] if _has_ends(column) else []
+    return [first, *ends, *([_end(cell.p_value)] if column.get("difference") else [])]
 
 
 def _end(end: float | None) -> str:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
-from musicbench.study.table import Cell, Row, Table
+from musicbench.study.cells import Cell, Row
+from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
 
 # Families differ in marker as well as in colour; the colours (Okabe and Ito's) also differ in lightness.

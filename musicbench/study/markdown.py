@@ -1,17 +1,7 @@
 """Renders a table as Markdown: one part for each group of columns, protocol above, footnotes below."""
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
-
-from musicbench.study.comparability import machine_name
-from musicbench.study.run_record import RunRecord
-from musicbench.study.table import Cell, Table
-from musicbench.study.table_spec import ColumnSpec
-
-WORDS = {"absent": "–", "failed": "failed", "missing": "missing"}
-ARROWS = {"lower": " ↓", "higher": " ↑"}
-MINUS = "−"
+from musicbench.study.table import Table
+from musicbench.study.wording import CellText, caption, descriptions, parts, reading_notes
 
 
 def render_markdown(table: Table) -> str:
@@ -19,101 +9,24 @@ def render_markdown(table: Table) -> str:
     spec = table.spec
     blocks = [f"# {spec['title']}", *([spec["note"].strip()] if "note" in spec else [])]
     blocks += [spec["protocol"].strip(), caption(table.records)]
-    start = 0
-    for heading, part in spec["columns"].items():
-        blocks += [f"## {heading}", _part(table, range(start, start + len(part)))]
-        start += len(part)
-    if "published" in spec:
-        blocks += ["## Published figures", _published(table)]
-    if any("description" in row.spec for row in table.rows):
-        lines = [f"- {row.spec['label']}: {row.spec['description']}" for row in table.rows if "description" in row.spec]
-        blocks += ["## Rows", "\n".join(lines)]
-    blocks += ["## Notes", "\n".join(f"- {note}" for note in (*reading_notes(table), *table.notes))]
+    for part in parts(table):
+        grid = markdown_grid(part.header, [[format_cell(text) for text in line] for line in part.lines])
+        blocks += [f"## {part.heading}", grid, *([part.remark] if part.remark else [])]
+    if described := descriptions(table):
+        blocks += ["## Rows", "\n".join(f"- {line}" for line in described)]
+    notes = (*reading_notes(table), *table.notes)
+    blocks += ["## Notes", "\n".join(f"- {note}" for note in notes).replace("*", r"\*")]
     return "\n\n".join(blocks) + "\n"
 
 
-def caption(records: Sequence[RunRecord]) -> str:
-    """What the numbers were measured on; all records of a table share the protocol."""
-    if not records:
-        return "There is no record yet."
-    protocol = records[0]["protocol"]
-    judge, reference = protocol["judge"], protocol["reference"]
-    machines = "; ".join(sorted({machine_name(record) for record in records}))
-    return (
-        f"{protocol['clips']} clips of {protocol['clip_seconds']:g} s from {protocol['pieces']} "
-        f"{protocol['split']} pieces; judge {judge['id']} ({judge['sha256'][:8]}; windows of "
-        f"{judge['window_seconds']:g} s every {judge['hop_seconds']:g} s); FAD against "
-        f"{reference['windows']} windows of {reference['id']}; codec {protocol['codec']['id']} "
-        f"({protocol['codec']['sha256'][:8]}); {machines}. Values depend on this judge, codec and corpus "
-        "and do not compare with published ones."
-    )
-
-
-def _part(table: Table, indices: Iterable[int]) -> str:
-    indices = list(indices)
-    header = ["Row", *(heading(table.columns[index]) for index in indices)]
-    lines = [
-        [row.spec["label"], *(format_cell(row.cells[index], table.columns[index]) for index in indices)]
-        for row in table.rows
-    ]
-    return _grid(header, lines)
-
-
-def _published(table: Table) -> str:
-    published = table.spec["published"]
-    indices = [table.column(key) for key in published["beside"]]
-    header = ["Row", *(f"ours: {heading(table.columns[index])}" for index in indices)]
-    header += [f"published: {name}" for name in published["columns"]]
-    lines = []
-    for row in table.rows:
-        figures = published["rows"].get(row.spec["row"])
-        if figures is not None:
-            ours = [format_cell(row.cells[index], table.columns[index]) for index in indices]
-            lines.append([row.spec["label"], *ours, *(f"{figures.get(name, '–')}" for name in published["columns"])])
-    source = f"Published figures: {published['source']}. Compare the order of the rows, not the values."
-    return f"{_grid(header, lines)}\n\n{source}"
-
-
-def heading(column: ColumnSpec) -> str:
-    """A column's heading: label, unit, and an arrow towards the better values."""
-    unit = f" ({column['unit']})" if "unit" in column else ""
-    return f"{column['label']}{unit}{ARROWS[column['better']] if 'better' in column else ''}"
-
-
-class CellText(NamedTuple):
-    """The parts of a cell's text, without markup; ``interval`` is empty where there is none."""
-
-    value: str
-    interval: str = ""
-    starred: bool = False
-
-
-def cell_text(cell: Cell, column: ColumnSpec) -> CellText:
-    """A cell's value, its interval, and whether it is a difference whose interval excludes zero."""
-    if cell.state != "value":
-        return CellText(WORDS[cell.state])
-    difference = column.get("difference", False)
-    interval = ""
-    if cell.low is not None and cell.high is not None:
-        ends = [_number(end, column, signed=difference) for end in (cell.low, cell.high)]
-        interval = f"[{ends[0]}, {ends[1]}]" if math.isfinite(cell.low) else "[one piece]"
-    return CellText(_number(cell.value, column, signed=difference), interval, difference and cell.excludes_zero)
-
-
-def format_cell(cell: Cell, column: ColumnSpec) -> str:
-    """A cell's text: value, interval, bold when best, a star on a difference whose interval excludes zero."""
-    text = cell_text(cell, column)
-    value = f"**{text.value}**" if cell.best else text.value
+def format_cell(text: CellText) -> str:
+    """A cell's text: value, interval, bold when best, a star on a difference told from zero."""
+    value = f"**{text.value}**" if text.best else text.value
     return value + (f" {text.interval}" if text.interval else "") + (r"\*" if text.starred else "")
 
 
-def _number(value: float, column: ColumnSpec, signed: bool) -> str:
-    scaled = value / column.get("divide_by", 1)
-    text = f"{scaled:{'+' if signed else ''}z,.{column.get('decimals', 2)}f}"
-    return text.replace("-", MINUS)
-
-
-def _grid(header: list[str], lines: list[list[str]]) -> str:
+def markdown_grid(header: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table, its first column to the left and the others to the right."""
     cells = [[text.replace("|", "\\|") for text in line] for line in (header, *lines)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(header))]
 
@@ -126,42 +39,3 @@ def _grid(header: list[str], lines: list[list[str]]) -> str:
 
     rule = "|".join("-" * (width + 2) if index == 0 else "-" * (width + 1) + ":" for index, width in enumerate(widths))
     return "\n".join([row(cells[0]), f"|{rule}|", *(row(line) for line in cells[1:])])
-
-
-def reading_notes(table: Table) -> list[str]:
-    """How to read the table, as Markdown lines."""
-    label = next(row.spec["label"] for row in table.rows if row.spec["row"] == table.spec["reference_row"])
-    notes = ["Brackets: 95 % intervals by resampling pieces; – means that the number does not apply to the row."]
-    if any(column.get("difference") for column in table.columns):
-        notes.append(
-            f"Differences are to {label} on the same clips; \\* marks an interval without zero, "
-            "one row at a time (no correction for the number of rows)."
-        )
-    states = {cell.state for row in table.rows for cell in row.cells}
-    if "missing" in states:
-        notes.append("missing: the row has no run record yet.")
-    if "failed" in states:
-        notes.append("failed: the run has a record without this number; the reason is below.")
-    if any(cell.best for row in table.rows for cell in row.cells):
-        notes.append("Bold: best value among the trained rows, whether or not the difference is certain.")
-    if any(column["key"] == "metrics.fad" for column in table.columns):
-        notes.append("FAD of so few clips is biased upward, alike in all rows; read it against the reference rows.")
-    if any("clap_mini" in column["key"] for column in table.columns):
-        notes.append(_clap_note(table.records))
-    return notes
-
-
-def _clap_note(records: Sequence[RunRecord]) -> str:
-    """What clap_mini is, and how well it retrieves; the records of a table share the protocol."""
-    note = (
-        "FAD, KLD and clap_mini share one network: clap_mini, a small text-audio judge trained by musicbench, hears "
-        "through the embeddings that FAD compares. It is not CLAP; its cosines compare rows of one table only"
-    )
-    clap = records[0]["protocol"].get("clap_mini") if records else None
-    if clap is None:
-        return f"{note}."
-    retrieval = "; ".join(
-        f"{name.replace('_', ' ')} R@1 {recall['1']:.0%}, R@10 {recall['10']:.0%}"
-        for name, recall in {**clap["recall"], "chance": clap["chance"]}.items()
-    )
-    return f"{note}. Its retrieval among {clap['pieces']} held-out pieces ({clap['sha256'][:8]}): {retrieval}."

@@ -5,10 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from musicbench.errors import UserError
 from musicbench.study.run_record import Metric, RunRecord
-from musicbench.study.statistics import Estimate, Floats, interval, paired_interval, replicate_interval
+from musicbench.study.statistics import (
+    Estimate,
+    Floats,
+    interval,
+    paired_interval,
+    paired_replicate_interval,
+    replicate_interval,
+    welch_interval,
+)
 
 # Metrics that are distances: an interval of their value does not reach below zero.
 DISTANCES = ("metrics.fad",)
@@ -18,17 +27,30 @@ DERIVED = ("caption_gain", "clap_mini_gain", "train_validation_gap")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of one row, averaged over ``seeds`` records, with what its interval is computed from.
+    """A number of one row, one value for each of S training seeds, with what its interval is computed from.
 
-    ``clips`` [N] holds values per clip (NaN where a clip has none), ``replicates`` [R] bootstrap replicates;
-    None where the metric has no such values. Seeds are averaged clip by clip and replicate by replicate; the
-    interval then tells the luck of the pieces, not of training.
+    ``clips`` [S, N] holds values per clip (NaN where a clip has none), ``replicates`` [S, R] bootstrap replicates;
+    None where the metric has no such values.
     """
 
-    value: float
-    seeds: int
+    values: Floats
     clips: Floats | None = None
     replicates: Floats | None = None
+
+    @property
+    def value(self) -> float:
+        """Mean over seeds."""
+        return float(self.values.mean())
+
+    @property
+    def seeds(self) -> int:
+        """How many records hold the number."""
+        return len(self.values)
+
+    def times(self, factor: float) -> "Quantity":
+        """The quantity in another unit, or a multiple of it that another row is compared with."""
+        clips, replicates = (None if part is None else factor * part for part in (self.clips, self.replicates))
+        return Quantity(factor * self.values, clips, replicates)
 
 
 def quantity(records: Sequence[RunRecord], key: str) -> Quantity | None:
@@ -40,43 +62,64 @@ def quantity(records: Sequence[RunRecord], key: str) -> Quantity | None:
     found = [single for record in records if (single := _of_record(record, key)) is not None]
     if not found:
         return None
-    clips = [single.clips for single in found if single.clips is not None]
-    replicates = [single.replicates for single in found if single.replicates is not None]
-    complete = len({len(values) for values in replicates}) == 1 and len(replicates) == len(found)
     return Quantity(
-        value=float(np.mean([single.value for single in found])),
-        seeds=len(found),
-        clips=np.mean(clips, axis=0) if len(clips) == len(found) else None,
-        replicates=np.mean(replicates, axis=0) if complete else None,
+        values=np.concatenate([single.values for single in found]),
+        clips=_stack([single.clips for single in found]),
+        replicates=_stack([single.replicates for single in found]),
     )
 
 
 def clips_without_value(row: Quantity) -> int:
-    """How many clips have no value and are left out of the row's mean."""
-    return 0 if row.clips is None else int(np.isnan(row.clips).sum())
+    """How many clips have no value in some seed and are left out of the row's mean."""
+    return 0 if row.clips is None else int((~_complete(row.clips)).sum())
 
 
 def estimate(row: Quantity, key: str, pieces_N: Sequence[str]) -> Estimate | None:
     """The row's value with its interval; None when the quantity has none (a count, a time)."""
     if row.clips is not None:
-        kept = np.isfinite(row.clips)
-        return interval(row.clips[kept], _keep(pieces_N, kept)) if kept.any() else None
+        kept = _complete(row.clips)
+        return interval(row.clips[:, kept], _keep(pieces_N, kept)) if kept.any() else None
     if row.replicates is not None:
         minimum = 0.0 if key in DISTANCES else -np.inf
-        return replicate_interval(row.value, row.replicates, len(set(pieces_N)), minimum=minimum)
+        return replicate_interval(row.values, row.replicates, len(set(pieces_N)), minimum=minimum)
     return None
 
 
 def paired_difference(row: Quantity, reference: Quantity, pieces_N: Sequence[str]) -> Estimate | None:
     """Row minus reference row, over the clips both have or by replicates; None without either."""
     if row.clips is not None and reference.clips is not None:
-        kept = np.isfinite(row.clips) & np.isfinite(reference.clips)
+        kept = _complete(row.clips) & _complete(reference.clips)
         if not kept.any():
             return None
-        return paired_interval(row.clips[kept], reference.clips[kept], _keep(pieces_N, kept))
-    if row.replicates is None or reference.replicates is None or len(row.replicates) != len(reference.replicates):
+        return paired_interval(row.clips[:, kept], reference.clips[:, kept], _keep(pieces_N, kept))
+    if row.replicates is None or reference.replicates is None:
         return None
-    return replicate_interval(row.value - reference.value, row.replicates - reference.replicates, len(set(pieces_N)))
+    if row.replicates.shape[1] != reference.replicates.shape[1]:
+        return None
+    return paired_replicate_interval(
+        row.values, row.replicates, reference.values, reference.replicates, len(set(pieces_N))
+    )
+
+
+def time_ratio(row: Sequence[RunRecord], other: Sequence[RunRecord], key: str) -> Estimate | None:
+    """Logarithm of one row's real-time factor over another's, with Welch's interval from the timed repeats.
+
+    None where the key is no ``speed.<batch>.rtf`` or a row has fewer than two repeats.
+    """
+    ours, theirs = quantity(row, key), quantity(other, key)
+    logs_R, other_R = _repeats(row, key), _repeats(other, key)
+    if ours is None or theirs is None or min(len(logs_R), len(other_R)) < 2:
+        return None
+    return welch_interval(float(np.log(ours.value / theirs.value)), logs_R, other_R)
+
+
+def _repeats(records: Sequence[RunRecord], key: str) -> Floats:
+    """Logarithms of the seconds of every timed round of all records."""
+    match key.split("."):
+        case ["speed", batch, "rtf"]:
+            speeds = [record["speed"][batch] for record in records if record["speed"] and batch in record["speed"]]
+            return np.log([repeat["generate_seconds"] for speed in speeds for repeat in speed["repeats"]])
+    return np.empty(0)
 
 
 def _of_record(record: RunRecord, key: str) -> Quantity | None:
@@ -90,7 +133,7 @@ def _of_record(record: RunRecord, key: str) -> Quantity | None:
         if training is None:
             return None
         ends = training["validation_bits_per_frame"], training["train_bits_per_frame"]
-        return None if ends[0] is None or ends[1] is None else Quantity(ends[0] - ends[1], seeds=1)
+        return None if ends[0] is None or ends[1] is None else _single(ends[0] - ends[1])
     node: Any = record
     for name in key.split("."):
         node = node.get(name) if isinstance(node, dict) else None
@@ -98,7 +141,7 @@ def _of_record(record: RunRecord, key: str) -> Quantity | None:
         return _of_metric(node)  # type: ignore[arg-type]
     if node is not None and (isinstance(node, bool) or not isinstance(node, int | float)):
         raise UserError(f"column {key} leads to {type(node).__name__}, not to a number; name a field below it")
-    return None if node is None else Quantity(float(node), seeds=1)
+    return None if node is None else _single(node)
 
 
 def _of_metric(metric: Metric) -> Quantity | None:
@@ -108,12 +151,7 @@ def _of_metric(metric: Metric) -> Quantity | None:
     # A failed replicate would break the pairing of replicates between rows, so that such a list is not used
     # at all.
     whole = replicates is not None and len(replicates) > 0 and None not in replicates
-    return Quantity(
-        value=metric["value"],
-        seeds=1,
-        clips=None if clips is None else np.array(clips, dtype=np.float64),
-        replicates=np.array(replicates, dtype=np.float64) if whole else None,
-    )
+    return _single(metric["value"], clips, replicates if whole else None)
 
 
 def _difference(record: RunRecord, more: str, less: str) -> Quantity | None:
@@ -121,8 +159,29 @@ def _difference(record: RunRecord, more: str, less: str) -> Quantity | None:
     one, other = _of_record(record, f"metrics.{more}"), _of_record(record, f"metrics.{less}")
     if one is None or other is None or one.clips is None or other.clips is None:
         return None
-    return Quantity(one.value - other.value, seeds=1, clips=one.clips - other.clips)
+    return Quantity(one.values - other.values, clips=one.clips - other.clips)
 
 
 def _keep(pieces_N: Sequence[str], kept: Any) -> list[str]:
     return [piece for piece, keep in zip(pieces_N, kept, strict=True) if keep]
+
+
+def _single(
+    value: float, clips: Sequence[float | None] | None = None, replicates: Sequence[float | None] | None = None
+) -> Quantity:
+    """The quantity of one seed."""
+    parts = (None if part is None else np.array([part], dtype=np.float64) for part in (clips, replicates))
+    return Quantity(np.array([value], dtype=np.float64), *parts)
+
+
+def _stack(parts: Sequence[Floats | None]) -> Floats | None:
+    """One array [S, ...] of the seeds' [1, ...]; None unless all have one, of one length."""
+    present = [part for part in parts if part is not None]
+    if len(present) < len(parts) or len({part.shape for part in present}) != 1:
+        return None
+    return np.concatenate(present)
+
+
+def _complete(clips_SN: Floats) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.isfinite(clips_SN).all(axis=0)
+    return found

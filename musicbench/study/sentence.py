@@ -42,7 +42,7 @@ def trust_sentence(records: Sequence[RunRecord]) -> str:
         lacking += [f"{ENOUGH_PIECES} pieces"] if protocol["pieces"] < ENOUGH_PIECES else []
         verdict = f"take the order of rows as a hint at most, and repeat it with at least {' and '.join(lacking)}"
     else:
-        verdict = "believe differences whose paired interval excludes zero, for models and data of this size only"
+        verdict = "believe differences with a star, for models and data of this size only"
     doubt = f"leave {name} of {row} uncertain by ±{share:.0%} (the widest 95 % interval)"
     return f"{measured} {doubt}, so {verdict}."
 

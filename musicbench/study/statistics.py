@@ -1,6 +1,13 @@
-"""Confidence intervals by resampling pieces, because clips of one piece are not independent.
+"""Confidence intervals, tests and power by resampling pieces, because clips of one piece are not independent.
 
-Shape suffixes: N clips, P pieces, R bootstrap replicates.
+Two kinds of luck enter a number: which pieces are in the test set, and how training went. Pieces are resampled with
+all their clips. Drawing clips again within each drawn piece would count their scatter twice: the mean of a piece
+already varies with the clips it holds (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section
+3.8). Training seeds are too few to resample, since three of them have no tails; their share is a t interval of the
+seeds' means, and the margins of both add as the root of their squares (Zou and Donner 2008, "MOVER"). One seed says
+nothing of the luck of training, and the interval then leaves it out.
+
+Shape suffixes: S training seeds, N clips, P pieces, R bootstrap replicates.
 """
 
 import math
@@ -8,70 +15,87 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
+LEVEL = 0.95
+POWER = 0.8
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and the ends of its interval; infinite when a single piece says nothing of the spread."""
+    """A value and the ends of its interval; infinite when a single piece says nothing of the spread.
+
+    ``error`` is the standard error, with ``freedom`` degrees of freedom, that tests and power follow from.
+    """
 
     value: float
     low: float
     high: float
+    error: float
+    freedom: float
 
     @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval."""
-        return self.low > 0 or self.high < 0
+    def p_value(self) -> float:
+        """Two-sided p of Student's t for the value being zero; 1 where the spread is unknown."""
+        if self.error == 0:
+            return float(self.value == 0)
+        return float(2 * stdtr(self.freedom, -abs(self.value) / self.error))
+
+    def detectable(self, level: float, power: float = POWER) -> float:
+        """The smallest true value that a two-sided test at ``level`` finds with this power.
+
+        (t[1 - level / 2] + t[power]) times the standard error (Bloom 1995, "Minimum detectable effects",
+        Evaluation Review 19).
+        """
+        return float((stdtrit(self.freedom, 1 - level / 2) + stdtrit(self.freedom, power)) * self.error)
 
 
 def interval(
-    values_N: Floats, pieces_N: Sequence[str], level: float = 0.95, replicates: int = 2000, seed: int = 0
+    values_SN: ArrayLike, pieces_N: Sequence[str], level: float = LEVEL, replicates: int = 2000, seed: int = 0
 ) -> Estimate:
-    """Mean over clips, with a bootstrap percentile interval that resamples whole pieces.
+    """Mean over clips (and seeds), with a bootstrap percentile interval that resamples whole pieces.
 
     The plain percentile interval is too narrow for few pieces; its tails are widened to what Student's t
     would use with P - 1 degrees of freedom (Hesterberg's expanded percentile interval). The seed fixes which
     pieces each replicate holds, so equal calls give equal intervals.
 
+    Args:
+        values_SN: [S, N], or [N] of a single training seed.
+
     Raises:
         ValueError: no values, another number of pieces than of values, or a value that is not finite.
     """
-    values_N = np.asarray(values_N, dtype=np.float64)
-    if values_N.ndim != 1 or not len(values_N) or len(values_N) != len(pieces_N):
-        raise ValueError(f"an interval needs one piece for each value: {values_N.shape} values, {len(pieces_N)} pieces")
-    if not np.isfinite(values_N).all():
-        raise ValueError("an interval needs finite values; leave the failed clips out")
-    _, piece_N = np.unique(np.asarray(pieces_N), return_inverse=True)
-    sums_P, clips_P = np.bincount(piece_N, weights=values_N), np.bincount(piece_N)
-    count = len(clips_P)
-    drawn_RP = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
-    means_R = (drawn_RP @ sums_P) / (drawn_RP @ clips_P)
-    low, high = _quantiles(means_R, count, level)
-    return Estimate(float(values_N.mean()), low, high)
+    values_SN = np.atleast_2d(np.asarray(values_SN, dtype=np.float64))
+    _require_values(values_SN, pieces_N)
+    found = _by_pieces(values_SN.mean(axis=0), pieces_N, level, replicates, seed)
+    return _with_luck(found, [values_SN.mean(axis=1)], level)
 
 
 def paired_interval(
-    values_a_N: Floats, values_b_N: Floats, pieces_N: Sequence[str], level: float = 0.95, seed: int = 0
+    values_a_SN: ArrayLike, values_b_SN: ArrayLike, pieces_N: Sequence[str], level: float = LEVEL, seed: int = 0
 ) -> Estimate:
     """Mean of a - b over the same clips, with its interval; what both rows find hard or easy cancels.
+
+    Seeds of the two rows are not paired: equal numbers do not make two trainings lucky together.
 
     Raises:
         ValueError: as ``interval``, or the two rows have different numbers of clips.
     """
-    if len(values_a_N) != len(values_b_N):
-        raise ValueError(f"rows of {len(values_a_N)} and {len(values_b_N)} clips cannot be paired")
-    differences_N = np.asarray(values_a_N, dtype=np.float64) - np.asarray(values_b_N, dtype=np.float64)
-    return interval(differences_N, pieces_N, level=level, seed=seed)
+    a_SN, b_SN = (np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in (values_a_SN, values_b_SN))
+    if a_SN.shape[-1] != b_SN.shape[-1]:
+        raise ValueError(f"rows of {a_SN.shape[-1]} and {b_SN.shape[-1]} clips cannot be paired")
+    for values_SN in (a_SN, b_SN):
+        _require_values(values_SN, pieces_N)
+    found = _by_pieces(a_SN.mean(axis=0) - b_SN.mean(axis=0), pieces_N, level, 2000, seed)
+    return _with_luck(found, [a_SN.mean(axis=1), b_SN.mean(axis=1)], level)
 
 
 def replicate_interval(
-    value: float, replicates_R: Floats, pieces: int, level: float = 0.95, minimum: float = -math.inf
+    values_S: ArrayLike, replicates_SR: ArrayLike, pieces: int, level: float = LEVEL, minimum: float = -math.inf
 ) -> Estimate:
-    """Interval of a statistic of the whole set (FAD), or of a difference, from bootstrap replicates.
+    """Interval of a statistic of the whole set (FAD) from bootstrap replicates over pieces.
 
     FAD is biased upward by about c/N, and a replicate, whose repeated pieces carry no new information, is
     biased by as much again. The percentile interval of the replicates is therefore too high and may miss the
@@ -84,19 +108,113 @@ def replicate_interval(
     Raises:
         ValueError: no replicates, or a value that is not finite.
     """
-    replicates_R = np.asarray(replicates_R, dtype=np.float64)
-    if not len(replicates_R) or not math.isfinite(value) or not np.isfinite(replicates_R).all():
-        raise ValueError("an interval from replicates needs at least one, all finite")
-    low, high = _quantiles(replicates_R - replicates_R.mean() + value, pieces, level)
-    if math.isfinite(low):
-        low, high = max(low, minimum), max(high, minimum)
-    return Estimate(value, low, high)
+    values_S, replicates_SR = _require_replicates(values_S, replicates_SR)
+    found = _by_replicates(float(values_S.mean()), replicates_SR.mean(axis=0), pieces, level)
+    found = _with_luck(found, [values_S], level)
+    if math.isinf(found.low):
+        return found
+    return Estimate(found.value, max(found.low, minimum), max(found.high, minimum), found.error, found.freedom)
 
 
-def _quantiles(replicates_R: Floats, pieces: int, level: float) -> tuple[float, float]:
+def paired_replicate_interval(
+    values_a_S: ArrayLike,
+    replicates_a_SR: ArrayLike,
+    values_b_S: ArrayLike,
+    replicates_b_SR: ArrayLike,
+    pieces: int,
+    level: float = LEVEL,
+) -> Estimate:
+    """Difference a - b of such statistics; replicate b of both rows holds the same pieces.
+
+    Raises:
+        ValueError: as ``replicate_interval``, or the two rows have different numbers of replicates.
+    """
+    a_S, a_SR = _require_replicates(values_a_S, replicates_a_SR)
+    b_S, b_SR = _require_replicates(values_b_S, replicates_b_SR)
+    if a_SR.shape[1] != b_SR.shape[1]:
+        raise ValueError(f"rows of {a_SR.shape[1]} and {b_SR.shape[1]} replicates cannot be paired")
+    value = float(a_S.mean() - b_S.mean())
+    found = _by_replicates(value, a_SR.mean(axis=0) - b_SR.mean(axis=0), pieces, level)
+    return _with_luck(found, [a_S, b_S], level)
+
+
+def welch_interval(value: float, a_R: ArrayLike, b_R: ArrayLike, level: float = LEVEL) -> Estimate:
+    """Interval about ``value``, a difference of repeated measurements a - b, by Welch's t.
+
+    Raises:
+        ValueError: fewer than two measurements on one side.
+    """
+    sides = [np.asarray(side, dtype=np.float64) for side in (a_R, b_R)]
+    if min(len(side) for side in sides) < 2:
+        raise ValueError("Welch's interval needs two measurements of each side")
+    return _with_luck(Estimate(value, value, value, 0.0, math.inf), sides, level)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected by Holm's step-down method: below 5 %, the chance of any false one is below 5 %."""
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values)[order]), 1)
+    return [float(p) for p in corrected]
+
+
+def _by_pieces(values_N: Floats, pieces_N: Sequence[str], level: float, replicates: int, seed: int) -> Estimate:
+    _, piece_N = np.unique(np.asarray(pieces_N), return_inverse=True)
+    sums_P, clips_P = np.bincount(piece_N, weights=values_N), np.bincount(piece_N)
+    count = len(clips_P)
+    drawn_RP = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
+    means_R = (drawn_RP @ sums_P) / (drawn_RP @ clips_P)
+    return _estimate(float(values_N.mean()), means_R, count, level)
+
+
+def _by_replicates(value: float, replicates_R: Floats, pieces: int, level: float) -> Estimate:
+    return _estimate(value, replicates_R - replicates_R.mean() + value, pieces, level)
+
+
+def _estimate(value: float, replicates_R: Floats, pieces: int, level: float) -> Estimate:
     if pieces < 2:
-        return -math.inf, math.inf
-    quantile = stdtrit(pieces - 1, (1 + level) / 2) * math.sqrt(pieces / (pieces - 1))
-    tail = float(ndtr(-quantile))
+        return Estimate(value, -math.inf, math.inf, math.inf, 1)
+    # A bootstrap's variance is that of pieces about their own mean, too small by (P - 1) / P.
+    widening = math.sqrt(pieces / (pieces - 1))
+    tail = float(ndtr(-stdtrit(pieces - 1, (1 + level) / 2) * widening))
     low, high = np.quantile(replicates_R, [tail, 1 - tail])
-    return float(low), float(high)
+    return Estimate(value, float(low), float(high), float(replicates_R.std()) * widening, pieces - 1)
+
+
+def _with_luck(found: Estimate, sides: Sequence[Floats], level: float) -> Estimate:
+    """Widen by the scatter of the seeds of each side (Welch's sum of variances); as it was if one has a single seed."""
+    if min(len(side_S) for side_S in sides) < 2:
+        return found
+    error, freedom = _sum_of_errors([(float(side.std(ddof=1)) / math.sqrt(len(side)), len(side) - 1) for side in sides])
+    if error == 0:
+        return found
+    margin = float(stdtrit(freedom, (1 + level) / 2)) * error
+    low = found.value - math.hypot(max(found.value - found.low, 0), margin)
+    high = found.value + math.hypot(max(found.high - found.value, 0), margin)
+    return Estimate(found.value, low, high, *_sum_of_errors([(found.error, found.freedom), (error, freedom)]))
+
+
+def _sum_of_errors(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Error of a sum of independent parts (error, degrees of freedom), with Satterthwaite's degrees of freedom."""
+    total = math.hypot(*(error for error, _ in parts))
+    if total == 0 or math.isinf(total):
+        return total, 1.0
+    return total, 1 / sum((error / total) ** 4 / freedom for error, freedom in parts if error > 0)
+
+
+def _require_values(values_SN: Floats, pieces_N: Sequence[str]) -> None:
+    if values_SN.ndim != 2 or not values_SN.size or values_SN.shape[1] != len(pieces_N):
+        raise ValueError(
+            f"an interval needs one piece for each value: {values_SN.shape} values, {len(pieces_N)} pieces"
+        )
+    if not np.isfinite(values_SN).all():
+        raise ValueError("an interval needs finite values; leave the failed clips out")
+
+
+def _require_replicates(values_S: ArrayLike, replicates_SR: ArrayLike) -> tuple[Floats, Floats]:
+    one_S = np.atleast_1d(np.asarray(values_S, dtype=np.float64))
+    many_SR = np.atleast_2d(np.asarray(replicates_SR, dtype=np.float64))
+    if not many_SR.size or not np.isfinite(one_S).all() or not np.isfinite(many_SR).all():
+        raise ValueError("an interval from replicates needs at least one, all finite")
+    return one_S, many_SR

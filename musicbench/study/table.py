@@ -1,54 +1,17 @@
 """A table: cells computed from run records alone, by the rows and columns that ``table.yaml`` names."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
+from musicbench.study.cells import Cell, Row
 from musicbench.study.comparability import provenance_notes, require_comparable
+from musicbench.study.notes import cell_notes, power_notes, seed_notes
 from musicbench.study.quantities import clips_without_value, estimate, paired_difference, quantity
 from musicbench.study.records import read_records
-from musicbench.study.run_record import Kind, RunRecord
-from musicbench.study.table_spec import ColumnSpec, RowSpec, TableSpec, all_columns, read_spec
-
-State = Literal["value", "absent", "failed", "missing"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell; ``low`` and ``high`` are None where no interval applies and infinite where it cannot be told.
-
-    ``seeds`` records went into it, fewer than the row has if some lack the number; ``left_out`` clips have no
-    value.
-    """
-
-    state: State
-    value: float = math.nan
-    low: float | None = None
-    high: float | None = None
-    seeds: int = 0
-    left_out: int = 0
-    best: bool = False
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether there is an interval and zero lies outside it."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row with its records (one a training seed) and one cell for each column."""
-
-    spec: RowSpec
-    records: tuple[RunRecord, ...]
-    cells: tuple[Cell, ...]
-
-    @property
-    def kind(self) -> Kind | None:
-        """Kind of the row's runs; None while there is none."""
-        return self.records[0]["kind"] if self.records else None
+from musicbench.study.run_record import RunRecord
+from musicbench.study.statistics import holm
+from musicbench.study.table_spec import ColumnSpec, TableSpec, all_columns, read_spec
 
 
 @dataclass(frozen=True)
@@ -97,10 +60,16 @@ def build_table(spec: TableSpec, records: Sequence[RunRecord]) -> Table:
         Row(row, by_row[row["row"]], tuple(_cell(by_row[row["row"]], column, reference) for column in columns))
         for row in spec["rows"]
     )
-    rows = _mark_best(rows, columns)
+    rows = _correct(_mark_best(rows, columns))
     others = sorted({record["row"] for record in records} - set(names))
     unlisted = [f"Records of rows that this table does not name: {', '.join(others)}."] if others else []
-    notes = (*_cell_notes(rows, columns), *_seed_notes(rows), *provenance_notes(used), *unlisted)
+    notes = (
+        *power_notes(rows, columns),
+        *cell_notes(rows, columns),
+        *seed_notes(rows),
+        *provenance_notes(used),
+        *unlisted,
+    )
     return Table(spec, columns, rows, notes)
 
 
@@ -119,7 +88,9 @@ def _cell(records: tuple[RunRecord, ...], column: ColumnSpec, reference: tuple[R
         return Cell("value", found.value, found.low, found.high, own.seeds, clips_without_value(own))
     other = None if records is reference else quantity(reference, key)
     found = None if other is None else paired_difference(own, other, pieces_N)
-    return Cell("absent") if found is None else Cell("value", found.value, found.low, found.high, own.seeds)
+    if found is None:
+        return Cell("absent")
+    return Cell("value", found.value, found.low, found.high, own.seeds, difference=found)
 
 
 def _failed(records: tuple[RunRecord, ...], key: str) -> bool:
@@ -143,34 +114,16 @@ def _mark_best(rows: tuple[Row, ...], columns: tuple[ColumnSpec, ...]) -> tuple[
     return tuple(replace(row, cells=tuple(cells[n])) for n, row in enumerate(rows))
 
 
-def _cell_notes(rows: tuple[Row, ...], columns: tuple[ColumnSpec, ...]) -> list[str]:
-    notes = []
-    present = [row for row in rows if row.records]
-    for index, column in enumerate(columns):
-        if column.get("difference"):
-            continue
-        if present and all(row.cells[index].state == "absent" for row in present):
-            notes.append(f"No record holds {column['key']}.")
-        for row in present:
-            cell = row.cells[index]
-            where, runs = f"{row.spec['label']}, {column['label']}", len(row.records)
-            if cell.state == "value" and cell.seeds < runs:
-                notes.append(f"{where}: {cell.seeds} of {runs} seeds.")
-            if cell.left_out:
-                verb = "clip has" if cell.left_out == 1 else "clips have"
-                notes.append(f"{where}: {cell.left_out} {verb} no value; the mean is over the others.")
-    return notes
-
-
-def _seed_notes(rows: tuple[Row, ...]) -> list[str]:
-    seeds = {row.spec["label"]: len(row.records) for row in rows if row.kind == "trained"}
-    if not seeds:
-        return []
-    if set(seeds.values()) == {1}:
-        told = "Each trained row is one training seed"
-    else:
-        told = "Training seeds: " + ", ".join(f"{label} {count}" for label, count in seeds.items())
-    return [
-        f"{told}; intervals cover the choice of test pieces, not the luck of training"
-        + ("." if max(seeds.values()) == 1 else " (values of several seeds are averaged clip by clip).")
-    ]
+def _correct(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Correct the p-values of all differences together: a reader scans the whole table for stars."""
+    differences = [cell.difference for row in rows for cell in row.cells if cell.difference is not None]
+    corrected = iter(holm([found.p_value for found in differences]))
+    return tuple(
+        replace(
+            row,
+            cells=tuple(
+                cell if cell.difference is None else replace(cell, p_value=next(corrected)) for cell in row.cells
+            ),
+        )
+        for row in rows
+    )

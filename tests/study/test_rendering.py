@@ -12,12 +12,14 @@ import pytest
 from matplotlib.image import imread
 
 from musicbench.errors import UserError
+from musicbench.study.cells import Cell
 from musicbench.study.delimited import render_csv
 from musicbench.study.figure import draw_figure
 from musicbench.study.markdown import format_cell, render_markdown
 from musicbench.study.run_record import RunRecord
 from musicbench.study.sentence import trust_sentence
-from musicbench.study.table import Cell, build_table, load_table
+from musicbench.study.table import build_table, load_table
+from musicbench.study.wording import cell_text
 
 Make = Callable[..., RunRecord]
 BITS: Any = {"key": "metrics.bits_per_frame", "label": "Bits/frame", "decimals": 2}
@@ -29,8 +31,8 @@ DIFFERENCE: Any = {**BITS, "difference": True}
     [
         (Cell("value", 12.345, 11.0, 13.5), BITS, "12.35 [11.00, 13.50]"),
         (Cell("value", 12.345, 11.0, 13.5, best=True), BITS, "**12.35** [11.00, 13.50]"),
-        (Cell("value", -0.5, -0.9, -0.1), DIFFERENCE, "−0.50 [−0.90, −0.10]\\*"),
-        (Cell("value", 0.5, -0.1, 0.9), DIFFERENCE, "+0.50 [−0.10, +0.90]"),
+        (Cell("value", -0.5, -0.9, -0.1, p_value=0.01), DIFFERENCE, "−0.50 [−0.90, −0.10]\\*"),
+        (Cell("value", 0.5, 0.1, 0.9, p_value=0.06), DIFFERENCE, "+0.50 [+0.10, +0.90]"),
         (Cell("value", 1.0, -np.inf, np.inf), BITS, "1.00 [one piece]"),
         (Cell("value", 9_400_000), {**BITS, "decimals": 1, "divide_by": 1e6}, "9.4"),
         (Cell("value", 12345), {**BITS, "decimals": 0}, "12,345"),
@@ -40,7 +42,7 @@ DIFFERENCE: Any = {**BITS, "difference": True}
     ],
 )
 def test_cells(cell: Cell, column: Any, text: str) -> None:
-    assert format_cell(cell, column) == text
+    assert format_cell(cell_text(cell, column)) == text
 
 
 def test_markdown_is_a_grid_with_a_caption_that_tells_the_protocol(spec: Any, records: list[RunRecord]) -> None:
@@ -130,7 +132,7 @@ def test_sentence_takes_its_numbers_from_the_records(records: list[RunRecord]) -
 
 def test_sentence_of_a_larger_study(make_record: Make) -> None:
     records = [make_record(row, seed=seed, pieces=40) for row in ("delay", "flat") for seed in range(3)]
-    assert "believe differences whose paired interval excludes zero" in trust_sentence(records)
+    assert "believe differences with a star" in trust_sentence(records)
 
 
 def test_sentence_without_intervals_or_runs(make_record: Make) -> None:

@@ -1,17 +1,21 @@
 """Cells, refusals and notes of a table built from synthetic records."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from musicbench.errors import UserError
+from musicbench.study.cells import Cell
 from musicbench.study.run_record import RunRecord
-from musicbench.study.statistics import interval, paired_interval
-from musicbench.study.table import Cell, Table, build_table, load_table
+from musicbench.study.statistics import Estimate, holm, interval, paired_interval, replicate_interval
+from musicbench.study.table import Table, build_table, load_table
 
+PIECES = 12
 Make = Callable[..., RunRecord]
 Change = Callable[[Any, str, Any], None]
 
@@ -37,7 +41,7 @@ def test_values_and_intervals_are_those_of_the_records(spec: Any, records: list[
     assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
     found, expected = cell(table, "flat", "Δ bits/frame"), paired_interval(bits, reference, pieces)
     assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
-    assert found.excludes_zero and found.value == pytest.approx(-1, abs=0.2)
+    assert found.significant and found.value == pytest.approx(-1, abs=0.2)
     shuffled = per_clip(records, "flat", "bits_per_frame_shuffled")
     assert cell(table, "flat", "Caption gain").value == pytest.approx((shuffled - bits).mean())
     assert cell(table, "flat", "Gap").value == pytest.approx(1.5)
@@ -96,15 +100,71 @@ def test_best_is_marked_among_trained_rows_only(spec: Any, records: list[RunReco
     assert best["Δ FAD"] == best["Steps"] == []
 
 
-def test_seeds_are_averaged_clip_by_clip(spec: Any, make_record: Make) -> None:
+def test_the_interval_of_several_seeds_covers_the_luck_of_training(spec: Any, make_record: Make) -> None:
     seeds = [make_record("delay", seed=seed, bits=20 + seed, fad=4.0 + seed) for seed in range(3)]
     table = build_table(spec, [*seeds, make_record("flat")])
     pieces = [clip["piece"] for clip in seeds[0]["clips"]]
-    mean = np.mean([record["metrics"]["bits_per_frame"]["per_clip"] for record in seeds], axis=0)
-    found, expected = cell(table, "delay", "Bits/frame"), interval(mean, pieces)
-    assert (found.value, found.low, found.seeds) == (expected.value, expected.low, 3)
+    bits = np.array([record["metrics"]["bits_per_frame"]["per_clip"] for record in seeds])
+    found, alone = cell(table, "delay", "Bits/frame"), interval(bits.mean(axis=0), pieces)
+    assert (found.value, found.seeds) == (pytest.approx(alone.value), 3)
+    # By hand: a t interval of three means, one bit apart, beside that of the pieces.
+    luck = stats.t.ppf(0.975, 2) * bits.mean(axis=1).std(ddof=1) / np.sqrt(3)
+    assert found.low == pytest.approx(alone.value - np.hypot(alone.value - alone.low, luck))
+    assert found.high == pytest.approx(alone.value + np.hypot(alone.high - alone.value, luck))
     assert cell(table, "delay", "FAD").value == pytest.approx(5.0)
-    assert any("Flattening 1, Delay 3" in note for note in table.notes)
+    fad = 5.0 - np.hypot(5.0 - alone_fad(seeds).low, stats.t.ppf(0.975, 2) / np.sqrt(3))
+    assert cell(table, "delay", "FAD").low == pytest.approx(fad)
+    # The reference has one seed, so the difference cannot cover it.
+    difference = cell(table, "flat", "Δ bits/frame")
+    flat = per_clip([make_record("flat")], "flat", "bits_per_frame")
+    assert difference.low == pytest.approx(paired_interval(flat, bits.mean(axis=0), pieces).low)
+    assert any("Flattening 1, Delay 3" in note and "One seed cannot tell" in note for note in table.notes)
+
+
+def alone_fad(records: list[RunRecord]) -> Estimate:
+    replicates = np.array([record["metrics"]["fad"]["replicates"] for record in records])
+    value = np.mean([record["metrics"]["fad"]["value"] for record in records])
+    return replicate_interval(value, replicates.mean(axis=0), PIECES)
+
+
+def test_what_the_notes_say_of_seeds(spec: Any, make_record: Make) -> None:
+    both = [make_record(row, seed=seed) for row in ("delay", "flat") for seed in range(2)]
+    assert any("and the luck of training." in note for note in build_table(spec, both).notes)
+    one = build_table(spec, both[::2])
+    assert any("one training seed" in note and "one seed cannot tell" in note for note in one.notes)
+
+
+def test_stars_follow_holm_over_all_differences_of_the_table(spec: Any, make_record: Make) -> None:
+    # Differences of random size: many are near the limit of 5 %.
+    names = [f"row{n}" for n in range(12)]
+    spec["rows"] = [{"row": name, "label": name} for name in ("delay", *names)]
+    for part in ("figure", "published"):
+        del spec[part]
+    shifts = np.random.default_rng(0).normal(0, 0.2, len(names))
+    records = [make_record("delay"), *(make_record(name, bits=20 + x) for name, x in zip(names, shifts, strict=True))]
+    table = build_table(spec, records)
+    cells = [one for row in table.rows for one in row.cells if one.difference is not None]
+    assert len(cells) == 2 * len(names)
+    plain = [one.difference.p_value for one in cells]
+    assert [one.p_value for one in cells] == holm(plain)
+    assert sum(p < 0.05 for p in plain) > sum(one.significant for one in cells) > 0
+    assert all(one.p_value is None and not one.significant for one in table.rows[0].cells)
+
+
+def test_the_detectable_difference_is_told_for_each_column(spec: Any, records: list[RunRecord]) -> None:
+    notes = build_table(spec, records).notes
+    # Flat and parallel for bits; original, codec, flat and parallel for FAD: six tests.
+    (bits,) = [note for note in notes if note.startswith("Δ bits/frame")]
+    assert "80 % power at the corrected level (5 % / 6)" in bits
+    delay = per_clip(records, "delay", "bits_per_frame")
+    sizes = []
+    for row in ("flat", "parallel"):
+        means = (per_clip(records, row, "bits_per_frame") - delay).reshape(PIECES, 2).mean(axis=1)
+        quantiles = stats.t.ppf(1 - 0.05 / 12, PIECES - 1) + stats.t.ppf(0.8, PIECES - 1)
+        sizes.append(quantiles * stats.sem(means))
+    low, high = (float(text) for text in re.findall(r"\d\.\d\d", bits)[:2])
+    assert (low, high) == pytest.approx((min(sizes), max(sizes)), rel=0.06)
+    assert any(note.startswith("Δ FAD") for note in notes)
 
 
 def test_a_seed_without_a_number_is_told(spec: Any, make_record: Make) -> None:

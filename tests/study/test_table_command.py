@@ -14,7 +14,7 @@ from musicbench.errors import UserError
 def test_writes_beside_the_table_and_prints_the_markdown(table_folder: Path, capsys: Any) -> None:
     assert main([str(table_folder)]) == 0
     assert capsys.readouterr().out == (table_folder / "table.md").read_text()
-    assert {"table.md", "table.csv", "figure.png"} < {path.name for path in table_folder.iterdir()}
+    assert {"table.md", "table.csv", "table.tex", "figure.png"} < {path.name for path in table_folder.iterdir()}
 
 
 def test_a_name_means_a_folder_under_results(table_folder: Path, monkeypatch: Any, capsys: Any) -> None:
@@ -30,7 +30,7 @@ def test_a_name_means_a_folder_under_results(table_folder: Path, monkeypatch: An
 
 def test_check_tells_what_is_stale_and_writes_nothing(table_folder: Path, capsys: Any) -> None:
     assert main([str(table_folder), "--check"]) == 1
-    assert "table.md and table.csv" in capsys.readouterr().out
+    assert "table.md and table.csv and table.tex" in capsys.readouterr().out
     main([str(table_folder)])
     capsys.readouterr()
     assert main([str(table_folder), "--check"]) == 0

@@ -9,11 +9,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from musicbench.study.cells import Row
 from musicbench.study.listening import SAMPLES, Clip, Prompt
-from musicbench.study.markdown import caption, cell_text, heading, reading_notes
 from musicbench.study.sentence import trust_sentence
 from musicbench.study.spectrogram import COLOURS, HIGHEST, LOWEST, RANGE, draw_spectrograms, height_of
-from musicbench.study.table import Row, Table
+from musicbench.study.table import Table
+from musicbench.study.wording import caption, cell_text, heading, reading_notes
 
 PICTURES = "spectrograms"
 TICKS = {100: "100", 1000: "1k", 10000: "10k"}
@@ -44,8 +45,7 @@ def render_page(table: Table, rows: Sequence[Row], prompts: Sequence[Prompt], fo
         measured=caption(table.records),
         trust=trust_sentence(table.records) if trained else "",
         parts=_parts(table),
-        # These notes are Markdown, in which a star is escaped.
-        notes=[note.replace(r"\*", "*") for note in (*reading_notes(table), *table.notes)],
+        notes=[*reading_notes(table), *table.notes],
         rows=rows,
         prompts=prompts,
         ticks=[(name, f"{100 * height_of(frequency):.1f}") for frequency, name in TICKS.items()],

@@ -1,0 +1,51 @@
+"""The cells and rows of a table."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from musicbench.study.run_record import Kind, RunRecord
+from musicbench.study.statistics import Estimate
+from musicbench.study.table_spec import RowSpec
+
+SIGNIFICANT = 0.05
+
+State = Literal["value", "absent", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; ``low`` and ``high`` are None where no interval applies and infinite where it cannot be told.
+
+    ``seeds`` records went into it, fewer than the row has if some lack the number; ``left_out`` clips have no
+    value. A difference keeps its ``difference`` and has ``p_value``, two-sided, after Holm's correction.
+    """
+
+    state: State
+    value: float = math.nan
+    low: float | None = None
+    high: float | None = None
+    seeds: int = 0
+    left_out: int = 0
+    best: bool = False
+    difference: Estimate | None = None
+    p_value: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is told from zero at 5 %, corrected for all differences of the table."""
+        return self.p_value is not None and self.p_value < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row with its records (one a training seed) and one cell for each column."""
+
+    spec: RowSpec
+    records: tuple[RunRecord, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def kind(self) -> Kind | None:
+        """Kind of the row's runs; None while there is none."""
+        return self.records[0]["kind"] if self.records else None

@@ -1,0 +1,151 @@
+"""The texts of a table, without markup: what every rendering says alike."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from musicbench.study.cells import Cell
+from musicbench.study.comparability import machine_name
+from musicbench.study.run_record import RunRecord
+from musicbench.study.table import Table
+from musicbench.study.table_spec import ColumnSpec
+
+WORDS = {"absent": "–", "failed": "failed", "missing": "missing"}
+ARROWS = {"lower": " ↓", "higher": " ↑"}
+MINUS = "−"
+
+
+def caption(records: Sequence[RunRecord]) -> str:
+    """What the numbers were measured on; all records of a table share the protocol."""
+    if not records:
+        return "There is no record yet."
+    protocol = records[0]["protocol"]
+    judge, reference = protocol["judge"], protocol["reference"]
+    machines = "; ".join(sorted({machine_name(record) for record in records}))
+    return (
+        f"{protocol['clips']} clips of {protocol['clip_seconds']:g} s from {protocol['pieces']} "
+        f"{protocol['split']} pieces; judge {judge['id']} ({judge['sha256'][:8]}; windows of "
+        f"{judge['window_seconds']:g} s every {judge['hop_seconds']:g} s); FAD against "
+        f"{reference['windows']} windows of {reference['id']}; codec {protocol['codec']['id']} "
+        f"({protocol['codec']['sha256'][:8]}); {machines}. Values depend on this judge, codec and corpus "
+        "and do not compare with published ones."
+    )
+
+
+def heading(column: ColumnSpec) -> str:
+    """A column's heading: label, unit, and an arrow towards the better values."""
+    unit = f" ({column['unit']})" if "unit" in column else ""
+    return f"{column['label']}{unit}{ARROWS[column['better']] if 'better' in column else ''}"
+
+
+class CellText(NamedTuple):
+    """The parts of a cell's text, without markup; ``interval`` is empty where there is none."""
+
+    value: str
+    interval: str = ""
+    starred: bool = False
+    best: bool = False
+
+
+def cell_text(cell: Cell, column: ColumnSpec) -> CellText:
+    """A cell's value, its interval, and whether it is a difference told from zero."""
+    if cell.state != "value":
+        return CellText(WORDS[cell.state])
+    difference = column.get("difference", False)
+    interval = ""
+    if cell.low is not None and cell.high is not None:
+        ends = [_number(end, column, signed=difference) for end in (cell.low, cell.high)]
+        interval = f"[{ends[0]}, {ends[1]}]" if math.isfinite(cell.low) else "[one piece]"
+    return CellText(_number(cell.value, column, signed=difference), interval, cell.significant, cell.best)
+
+
+class Part(NamedTuple):
+    """One grid of a table: a heading, the columns' headings, a line a row (its label first), and a remark."""
+
+    heading: str
+    header: list[str]
+    lines: list[list[CellText]]
+    remark: str = ""
+
+
+def parts(table: Table) -> list[Part]:
+    """The grids of a table: one for each group of columns, then the published figures."""
+    found, start = [], 0
+    for name, columns in table.spec["columns"].items():
+        shown = range(start, start + len(columns))
+        header = ["Row", *(heading(table.columns[index]) for index in shown)]
+        lines = [
+            [CellText(row.spec["label"]), *(cell_text(row.cells[index], table.columns[index]) for index in shown)]
+            for row in table.rows
+        ]
+        found.append(Part(name, header, lines))
+        start += len(columns)
+    return [*found, _published(table)] if "published" in table.spec else found
+
+
+def _published(table: Table) -> Part:
+    published = table.spec["published"]
+    indices = [table.column(key) for key in published["beside"]]
+    header = ["Row", *(f"ours: {heading(table.columns[index])}" for index in indices)]
+    header += [f"published: {name}" for name in published["columns"]]
+    lines = []
+    for row in table.rows:
+        figures = published["rows"].get(row.spec["row"])
+        if figures is not None:
+            ours = [cell_text(row.cells[index], table.columns[index]) for index in indices]
+            theirs = [CellText(f"{figures.get(name, '–')}") for name in published["columns"]]
+            lines.append([CellText(row.spec["label"]), *ours, *theirs])
+    remark = f"Published figures: {published['source']}. Compare the order of the rows, not the values."
+    return Part("Published figures", header, lines, remark)
+
+
+def descriptions(table: Table) -> list[str]:
+    """What the rows are, where table.yaml says it."""
+    return [f"{row.spec['label']}: {row.spec['description']}" for row in table.rows if "description" in row.spec]
+
+
+def _number(value: float, column: ColumnSpec, signed: bool) -> str:
+    scaled = value / column.get("divide_by", 1)
+    text = f"{scaled:{'+' if signed else ''}z,.{column.get('decimals', 2)}f}"
+    return text.replace("-", MINUS)
+
+
+def reading_notes(table: Table) -> list[str]:
+    """How to read the table, one line each."""
+    label = next(row.spec["label"] for row in table.rows if row.spec["row"] == table.spec["reference_row"])
+    notes = ["Brackets: 95 % intervals by resampling pieces; – means that the number does not apply to the row."]
+    if any(column.get("difference") for column in table.columns):
+        count = sum(cell.difference is not None for row in table.rows for cell in row.cells)
+        notes.append(
+            f"Differences are to {label} on the same clips; * marks one told from zero at 5 %, two-sided (t test with "
+            f"the standard error of the paired bootstrap), after Holm's correction for all {count} differences of "
+            "this table. Their intervals are one at a time."
+        )
+    states = {cell.state for row in table.rows for cell in row.cells}
+    if "missing" in states:
+        notes.append("missing: the row has no run record yet.")
+    if "failed" in states:
+        notes.append("failed: the run has a record without this number; the reason is below.")
+    if any(cell.best for row in table.rows for cell in row.cells):
+        notes.append("Bold: best value among the trained rows, whether or not the difference is certain.")
+    if any(column["key"] == "metrics.fad" for column in table.columns):
+        notes.append("FAD of so few clips is biased upward, alike in all rows; read it against the reference rows.")
+    if any("clap_mini" in column["key"] for column in table.columns):
+        notes.append(_clap_note(table.records))
+    return notes
+
+
+def _clap_note(records: Sequence[RunRecord]) -> str:
+    """What clap_mini is, and how well it retrieves; the records of a table share the protocol."""
+    note = (
+        "FAD, KLD and clap_mini share one network: clap_mini, a small text-audio judge trained by musicbench, hears "
+        "through the embeddings that FAD compares. It is not CLAP; its cosines compare rows of one table only"
+    )
+    clap = records[0]["protocol"].get("clap_mini") if records else None
+    if clap is None:
+        return f"{note}."
+    retrieval = "; ".join(
+        f"{name.replace('_', ' ')} R@1 {recall['1']:.0%}, R@10 {recall['10']:.0%}"
+        for name, recall in {**clap["recall"], "chance": clap["chance"]}.items()
+    )
+    return f"{note}. Its retrieval among {clap['pieces']} held-out pieces ({clap['sha256'][:8]}): {retrieval}."
