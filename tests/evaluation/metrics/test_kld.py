@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from musicbench.evaluation.kld import clip_probabilities, kl_divergence
+from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 
 
 def test_equals_torch_kl_div():
@@ -23,6 +23,6 @@ def test_direction_and_epsilon():
     assert kl_divergence(torn, torn)[0] == pytest.approx(0, abs=1e-5)
 
 
-def test_clip_probabilities_average_windows_after_softmax():
+def test_class_probabilities_average_windows_after_softmax():
     logits_WC = np.array([[1000.0, 0.0, 0.0], [0.0, 0.0, 0.0]], np.float32)  # would overflow a naive exp
-    np.testing.assert_allclose(clip_probabilities(logits_WC), [(1 + 1 / 3) / 2, 1 / 6, 1 / 6], atol=1e-12)
+    np.testing.assert_allclose(class_probabilities(logits_WC), [(1 + 1 / 3) / 2, 1 / 6, 1 / 6], atol=1e-12)

@@ -8,7 +8,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicbench.evaluation.frechet import frechet_audio_distance, frechet_distance, mean_and_covariance
+from musicbench.evaluation.metrics.frechet import frechet_audio_distance, frechet_distance, mean_and_covariance
 
 
 def samples(seed: int, count: int, dimension: int, spread: float = 1.0) -> np.ndarray:
