@@ -21,8 +21,9 @@ class PerClipMetric(Metric):
     """Rows keyed by (item id, number of the row in the item), gathered from all processes.
 
     Samplers pad evaluation, so that an item may come twice, on different processes: sums cannot take it out
-    again, so they are made in `compute`, from each item once. They are made in the order of ids: the result is the
-    same to the bit for any batching and any number of processes, of which some may have no item.
+    again, so they are made in `compute`, from each item once and in the order of ids. The result depends neither on
+    the batches nor on the number of processes, of which some may have no item. Of rows with one key, the first
+    counts; they should be equal.
     """
 
     full_state_update = False
@@ -62,7 +63,8 @@ class PerClipMetric(Metric):
             UserError: there are none.
         """
         keys, rows = getattr(self, f"{side}_keys"), getattr(self, f"{side}_rows")
-        if len(keys) == 0:
+        # No part at all, or empty ones of `sync`.
+        if sum(len(part) for part in keys) == 0:
             raise UserError(f"{type(self).__name__} has seen no {side}: call update before compute")
         _, first = np.unique(dim_zero_cat(keys).cpu().numpy(), axis=0, return_index=True)
         return array(dim_zero_cat(rows))[first]
