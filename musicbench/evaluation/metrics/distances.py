@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from musicbench.errors import UserError
 from musicbench.evaluation.metrics.frechet import (
     frechet_audio_distance,
     frechet_distance,
@@ -49,6 +50,16 @@ class FrechetAudioDistance(_Distance):
     def __init__(self, dimension: int, statistics: tuple[Tensor, Tensor] | None = None, **kwargs: Any) -> None:
         super().__init__(width=dimension, **kwargs)
         self.statistics = statistics
+
+    def update(self, embeddings_BWD: Tensor, ids: Tensor | Sequence[int], reference: bool = False) -> None:
+        """As for every distance.
+
+        Raises:
+            UserError: clips of the reference, where it is fixed.
+        """
+        if reference and self.statistics is not None:
+            raise UserError("FrechetAudioDistance has a fixed reference: leave out `statistics` to update it")
+        super().update(embeddings_BWD, ids, reference)
 
     def compute(self) -> Tensor:
         """The distance, a float64 scalar."""

@@ -23,7 +23,8 @@ class PerClipMetric(Metric):
     Samplers pad evaluation, so that an item may come twice, on different processes: sums cannot take it out
     again, so they are made in `compute`, from each item once and in the order of ids. The result depends neither on
     the batches nor on the number of processes, of which some may have no item. Of rows with one key, the first
-    counts; they should be equal.
+    counts; they should be equal. As with all of torchmetrics, a process that was not updated since it computed
+    answers from its cache: reset all processes, or update all of them, before they compute again.
     """
 
     full_state_update = False

@@ -46,7 +46,7 @@ def share_and_compute(rank: int, folder: Path) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     sys.path.insert(0, sys.argv[1])
-    # Imported before the processes part, which takes most of the time.
+    # Before the processes part: importing takes most of the time.
     import conftest  # noqa: F401
 
     torch.multiprocessing.start_processes(share_and_compute, (Path(sys.argv[2]),), nprocs=WORLD, start_method="fork")

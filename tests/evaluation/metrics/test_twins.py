@@ -132,6 +132,8 @@ def test_says_what_is_wrong():
     fad.update(torch.zeros(2, 5, 4), [0, 1])
     with pytest.raises(UserError, match="has seen no reference"):
         fad.compute()
+    with pytest.raises(UserError, match="fixed reference"):
+        FrechetAudioDistance(4, (torch.zeros(4), torch.eye(4))).update(torch.zeros(2, 5, 4), [0, 1], reference=True)
     with pytest.raises(UserError, match="with 1 ids"):
         KLDivergence().update(torch.ones(2, 3) / 3, torch.ones(2, 3) / 3, [0])
     codec = FrechetCodecDistance(2)
