@@ -72,13 +72,13 @@ def _train_codec(config: Any, command: str) -> None:
 def _listener() -> tuple[dict[str, Any], "Divergence"]:
     """The bundled judge, for a card, and how differently it hears an original and its reconstruction."""
     from musicbench.evaluation.judges import MusiCNN
-    from musicbench.evaluation.kld import clip_probabilities, kl_divergence
+    from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 
     judge = MusiCNN()
 
     def divergence(original_1N: "Tensor", made_1N: "Tensor", sample_rate: int) -> float:
         heard = [judge(audio_1N, sample_rate).logits_BWC[0].numpy() for audio_1N in (original_1N, made_1N)]
-        original_1C, made_1C = (clip_probabilities(logits_WC)[None] for logits_WC in heard)
+        original_1C, made_1C = (class_probabilities(logits_WC)[None] for logits_WC in heard)
         return float(kl_divergence(original_1C, made_1C)[0])
 
     formula = (

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from musicbench.errors import UserError
 from musicbench.evaluation.fad import bootstrapped_fad
 from musicbench.evaluation.judges import Judge
-from musicbench.evaluation.kld import clip_probabilities, kl_divergence
+from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 from musicbench.evaluation.reference import Reference
 
 
@@ -94,8 +94,8 @@ def audio_metrics(
         )
     originals = original_judgements(reference, crops, frame_rate)
     kld_N = kl_divergence(
-        np.stack([clip_probabilities(original.logits_WC) for original in originals]),
-        np.stack([clip_probabilities(judgement.logits_WC) for judgement in judgements]),
+        np.stack([class_probabilities(original.logits_WC) for original in originals]),
+        np.stack([class_probabilities(judgement.logits_WC) for judgement in judgements]),
     )
     fad = bootstrapped_fad(
         reference.mean,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicbench.evaluation.frechet import (
+from musicbench.evaluation.metrics.frechet import (
     Array,
     covariance_factor,
     frechet_distance,

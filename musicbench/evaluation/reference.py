@@ -12,35 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from musicbench.errors import UserError
-from musicbench.evaluation.frechet import Array
 from musicbench.evaluation.judges import Judge
+from musicbench.evaluation.metrics.moments import Array, RunningMoments
 from musicbench.files import atomic_path, sha256_file
-
-
-class RunningMoments:
-    """Mean and unbiased covariance of rows that arrive in batches, float64, merged without cancellation."""
-
-    def __init__(self, dimension: int) -> None:
-        self.count = 0
-        self.mean_D: Array = np.zeros(dimension)
-        self._scatter_DD: Array = np.zeros((dimension, dimension))
-
-    def add(self, x_ND: np.ndarray) -> None:
-        """Take in the rows of x [N, D]."""
-        x_ND = x_ND.astype(np.float64)
-        batch_mean_D = x_ND.mean(axis=0)
-        centred_ND = x_ND - batch_mean_D
-        shift_D = batch_mean_D - self.mean_D
-        total = self.count + len(x_ND)
-        self._scatter_DD += centred_ND.T @ centred_ND
-        self._scatter_DD += np.outer(shift_D, shift_D) * (self.count * len(x_ND) / total)
-        self.mean_D = self.mean_D + shift_D * (len(x_ND) / total)
-        self.count = total
-
-    @property
-    def covariance(self) -> Array:
-        """Unbiased covariance of all rows so far; at least two are needed."""
-        return self._scatter_DD / (self.count - 1)
 
 
 def build_reference(

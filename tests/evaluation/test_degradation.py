@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from musicbench.evaluation.frechet import frechet_audio_distance
-from musicbench.evaluation.kld import clip_probabilities, kl_divergence
+from musicbench.evaluation.metrics.frechet import frechet_audio_distance
+from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 
 
 @pytest.mark.filterwarnings("ignore:FAD from")
@@ -18,7 +18,7 @@ def test_fad_and_kld_rise_with_noise(musicnn, melody):
         output = musicnn(clean + level * noise, 16000)
         fad.append(frechet_audio_distance(original.embeddings_BWD[:, 0], output.embeddings_BWD[:, 0]))
         probabilities = [
-            np.stack([clip_probabilities(logits_WC.numpy()) for logits_WC in part.logits_BWC])
+            np.stack([class_probabilities(logits_WC.numpy()) for logits_WC in part.logits_BWC])
             for part in (original, output)
         ]
         kld.append(kl_divergence(*probabilities).mean())

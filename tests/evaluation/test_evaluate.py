@@ -10,7 +10,7 @@ import torch
 from musicbench.errors import UserError
 from musicbench.evaluation.evaluate import audio_metrics, judge_clips, original_judgements
 from musicbench.evaluation.fad import bootstrapped_fad
-from musicbench.evaluation.kld import clip_probabilities, kl_divergence
+from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 from musicbench.evaluation.reference import Reference, build_reference
 
 
@@ -53,7 +53,7 @@ def test_metrics_have_the_shape_of_a_record(stub_judge, reference):
     # Clip 5 is the crop of clip2 from second 4 on, by hand.
     original = stub_judge(CLIPS["clip2"][None, 4 * RATE : 9 * RATE], RATE).logits_BWC[0].numpy()
     made = stub_judge(generated[5][None], RATE).logits_BWC[0].numpy()
-    expected = kl_divergence(clip_probabilities(original)[None], clip_probabilities(made)[None])[0]
+    expected = kl_divergence(class_probabilities(original)[None], class_probabilities(made)[None])[0]
     assert metrics["kld"]["per_clip"][5] == pytest.approx(expected, rel=1e-9)
     embeddings = [stub_judge(a[None], RATE).embeddings_BWD[0].numpy() for a in generated]
     fad = bootstrapped_fad(reference.mean, reference.cov, embeddings, [c.piece for c in CROPS], 7)

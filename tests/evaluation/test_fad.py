@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from musicbench.evaluation.fad import bootstrap_counts, bootstrapped_fad
-from musicbench.evaluation.frechet import (
+from musicbench.evaluation.metrics.frechet import (
     covariance_factor,
     frechet_distance,
     frechet_from_factors,

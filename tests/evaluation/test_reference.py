@@ -1,13 +1,11 @@
-"""The file of the originals' outputs: streaming moments, resuming, and rows of a crop."""
+"""The file of the originals' outputs: resuming, and rows of a crop."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from musicbench.errors import UserError
-from musicbench.evaluation.reference import Reference, RunningMoments, build_reference
+from musicbench.evaluation.reference import Reference, build_reference
 
 RATE = 100
 
@@ -19,19 +17,6 @@ def corpus(seed: int = 0) -> list[tuple[str, str, torch.Tensor, int]]:
         (f"clip{number}", split, torch.rand(RATE * (6 + number), generator=generator), RATE)
         for number, split in enumerate(splits)
     ]
-
-
-@given(sizes=st.lists(st.integers(1, 20), min_size=1, max_size=6), shift=st.sampled_from([0.0, 1e5]))
-@settings(deadline=None, max_examples=40)
-def test_running_moments_equal_one_pass(sizes, shift):
-    sizes = [2, *sizes]
-    x_ND = np.random.default_rng(sum(sizes)).normal(size=(sum(sizes), 4)) + shift
-    moments = RunningMoments(4)
-    for part in np.split(x_ND, np.cumsum(sizes)[:-1]):
-        moments.add(part)
-    assert moments.count == len(x_ND)
-    np.testing.assert_allclose(moments.mean_D, x_ND.mean(0), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(moments.covariance, np.cov(x_ND, rowvar=False), rtol=1e-7, atol=1e-9)
 
 
 def test_holds_train_moments_and_test_rows(stub_judge, tmp_path):

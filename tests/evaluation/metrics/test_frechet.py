@@ -2,13 +2,20 @@
 
 import warnings
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicbench.evaluation.frechet import frechet_audio_distance, frechet_distance, mean_and_covariance
+from musicbench.errors import UserError
+from musicbench.evaluation.metrics.frechet import (
+    frechet_audio_distance,
+    frechet_codec_distance,
+    frechet_distance,
+    mean_and_covariance,
+)
 
 
 def samples(seed: int, count: int, dimension: int, spread: float = 1.0) -> np.ndarray:
@@ -37,7 +44,6 @@ def test_commuting_covariances():
 def test_equals_matrix_root(seed, dimension):
     x, y = samples(seed, 60, dimension), samples(seed + 1, 80, dimension, 2.0)
     (mu1, cov1), (mu2, cov2) = mean_and_covariance(x), mean_and_covariance(y)
-    cov1, cov2 = np.atleast_2d(cov1), np.atleast_2d(cov2)
     root = scipy.linalg.sqrtm(cov1 @ cov2)
     slow = ((mu1 - mu2) ** 2).sum() + np.trace(cov1 + cov2 - 2 * np.real(root))
     distance = frechet_distance(mu1, cov1, mu2, cov2)
@@ -79,3 +85,71 @@ def test_warns_when_singular():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         frechet_audio_distance(samples(0, 8, 8), samples(1, 50, 8))
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(40, 60, 5), (6, 50, 9), (7, 5, 12)])
+@pytest.mark.filterwarnings("ignore:FAD from")
+def test_equals_fifty_digits(n, m, d):
+    """The roots of the eigenvalues of cov1 cov2, also with fewer samples than dimensions."""
+    x, y = samples(1, n, d), samples(2, m, d)
+    with mpmath.workdps(50):
+
+        def moments(rows):
+            count = len(rows)
+            mean = [sum(mpmath.mpf(row[k]) for row in rows) / count for k in range(d)]
+            return mean, mpmath.matrix(
+                [
+                    [sum((row[i] - mean[i]) * (row[j] - mean[j]) for row in rows) / (count - 1) for j in range(d)]
+                    for i in range(d)
+                ]
+            )
+
+        (mu1, cov1), (mu2, cov2) = moments(x), moments(y)
+        eigenvalues = mpmath.eig(cov1 * cov2, left=False, right=False)
+        shift = sum((a - b) ** 2 for a, b in zip(mu1, mu2, strict=True))
+        traces = sum(cov1[k, k] + cov2[k, k] for k in range(d))
+        exact = shift + traces - 2 * sum(mpmath.sqrt(abs(mpmath.re(value))) for value in eigenvalues)
+    assert frechet_audio_distance(x, y) == pytest.approx(float(exact), rel=1e-9)
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+@pytest.mark.filterwarnings("ignore:FAD from")
+def test_order_of_rows_and_of_sides_does_not_matter(seed):
+    rng = np.random.default_rng(seed)
+    x, y = samples(seed, 12, 7), samples(seed + 1, 5, 7)
+    value = frechet_audio_distance(x, y)
+    assert frechet_audio_distance(y, x) == pytest.approx(value, rel=1e-9)
+    assert frechet_audio_distance(rng.permutation(x), rng.permutation(y)) == pytest.approx(value, rel=1e-9)
+
+
+def test_one_dimension_from_samples():
+    x, y = samples(0, 30, 1), samples(1, 20, 1)
+    expected = (x.mean() - y.mean()) ** 2 + (x.std(ddof=1) - y.std(ddof=1)) ** 2
+    assert frechet_audio_distance(x, y) == pytest.approx(expected, rel=1e-9)
+
+
+def test_nan_is_not_a_perfect_score():
+    x, y = samples(0, 30, 4), samples(1, 30, 4)
+    for bad in (np.nan, np.inf):
+        spoilt = x.copy()
+        spoilt[3, 2] = bad
+        with pytest.raises(UserError, match="NaN or infinity"), np.errstate(invalid="ignore"):
+            frechet_audio_distance(spoilt, y)
+        with pytest.raises(UserError, match="NaN or infinity"):
+            frechet_distance(np.full(4, bad), np.eye(4), np.zeros(4), np.eye(4))
+
+
+@pytest.mark.filterwarnings("ignore:FAD from")
+def test_one_window_is_refused():
+    with pytest.raises(UserError, match="at least two windows on each side, got 1"):
+        frechet_audio_distance(samples(0, 30, 4), samples(1, 1, 4))
+
+
+def test_codec_distance_is_over_all_frames():
+    x, y = samples(0, 60, 5), samples(1, 80, 5)
+    value = frechet_codec_distance(x.reshape(3, 20, 5), y.reshape(2, 2, 20, 5))
+    assert value == pytest.approx(frechet_audio_distance(x, y), rel=1e-12)
+    with pytest.warns(UserWarning, match="Frechet codec distance from 4 frames of 5") as caught:
+        frechet_codec_distance(x[:4].reshape(2, 2, 5), y)
+    assert len(caught) == 1

@@ -1,0 +1,81 @@
+"""KLD: how differently a classifier hears a generated clip and the original with the same caption."""
+
+from typing import Literal
+
+import numpy as np
+from scipy.special import expit, softmax, xlogy
+
+from musicbench.errors import UserError
+
+Kind = Literal["softmax", "sigmoid"]
+"""Softmax: one of many classes is right. Sigmoid: each class is right or not, by itself (tags)."""
+
+EPSILON = 1e-6
+"""Audiocraft's: added to the second distribution only, without renormalising."""
+
+
+def class_probabilities(logits_WC: np.ndarray, kind: Kind = "softmax") -> np.ndarray:
+    """Class probabilities of a clip from its windows' logits: taken by window, then averaged (float64).
+
+    Args: logits [..., W, C] of clips; the result is [..., C].
+
+    >>> class_probabilities(np.array([[0.0, 0.0], [0.0, np.log(3)]])).round(3).tolist()
+    [0.375, 0.625]
+    """
+    logits_WC = np.asarray(logits_WC, np.float64)
+    probs_WC = softmax(logits_WC, axis=-1) if kind == "softmax" else expit(logits_WC)
+    return probs_WC.mean(axis=-2)
+
+
+def kl_divergence(
+    reference_probs_NC: np.ndarray,
+    generated_probs_NC: np.ndarray,
+    epsilon: float = EPSILON,
+    kind: Kind = "softmax",
+) -> np.ndarray:
+    """KL(reference || generated) in nats per item, float64 [N]: audiocraft's direction, with its epsilon.
+
+    - softmax: sum_c p_c log(p_c / (q_c + epsilon)), p the reference and q the generated probabilities;
+    - sigmoid: the sum over classes of the divergences between two coins,
+      p_c log(p_c / (q_c + epsilon)) + (1 - p_c) log((1 - p_c) / (1 - q_c + epsilon)).
+
+    Range: from 0 up, but for the epsilon: equal inputs give a value slightly below zero (at most epsilon for
+    each class, twice that for sigmoid). Infinite where epsilon is 0 and q excludes what p allows.
+
+    Source: Kreuk et al., AudioGen (arXiv 2209.15352), and Copet et al., MusicGen (arXiv 2306.05284), the
+    sections on evaluation metrics; the epsilon is that of the audiocraft code.
+
+    Raises:
+        UserError: the shapes differ.
+
+    >>> round(float(kl_divergence(np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]]))[0]), 4)
+    0.6931
+    """
+    reference = np.asarray(reference_probs_NC, np.float64)
+    generated = np.asarray(generated_probs_NC, np.float64)
+    if reference.shape != generated.shape:
+        raise UserError(
+            f"KLD of probabilities of shapes {reference.shape} and {generated.shape}; give one generated row "
+            "for each reference row, from the same judge"
+        )
+    divergence = xlogy(reference, reference) - xlogy(reference, generated + epsilon)
+    if kind == "sigmoid":
+        other = 1 - reference
+        divergence += xlogy(other, other) - xlogy(other, 1 - generated + epsilon)
+    return divergence.sum(axis=-1)
+
+
+def kl_divergences(
+    reference_probs_NC: np.ndarray,
+    generated_probs_NC: np.ndarray,
+    epsilon: float = EPSILON,
+    kind: Kind = "softmax",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both directions per item: KL(reference || generated) [N] and KL(generated || reference) [N].
+
+    The epsilon goes to the second of each; audiocraft's `kld_both` is the sum of the two.
+    """
+    return (
+        kl_divergence(reference_probs_NC, generated_probs_NC, epsilon, kind),
+        kl_divergence(generated_probs_NC, reference_probs_NC, epsilon, kind),
+    )
