@@ -15,13 +15,16 @@ ENOUGH_PIECES = 40
 ENOUGH_SEEDS = 3
 
 
-def trust_sentence(records: Sequence[RunRecord]) -> str:
+def trust_sentence(records: Sequence[RunRecord], varied: Sequence[str] = ()) -> str:
     """How much was measured and trained, the widest relative interval, and what may be concluded.
+
+    Args:
+        varied: sampling settings in which the records may differ.
 
     Raises:
         UserError: no trained run among the records, or they do not compare.
     """
-    require_comparable(records)
+    require_comparable(records, varied)
     trained = [record for record in records if record["kind"] == "trained"]
     if not trained:
         raise UserError("no trained run among the records; train and evaluate one first")

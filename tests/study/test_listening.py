@@ -119,6 +119,16 @@ def test_every_system_and_prompt_has_a_player(table: Path) -> None:
     assert empty == 3 * ["no audio of this system was kept", "not run yet"]
 
 
+def test_a_table_about_sampling_settings(tmp_path: Path, make_record: Any, write_table: Any, spec: Any) -> None:
+    del spec["figure"]
+    records = [make_record(row) for row in ("delay", "flat")]
+    records[1]["protocol"]["sampling"]["top_k"] = 50
+    folder = write_table(tmp_path / "table", records, {**spec, "varied": ["top_k"]})
+    keep(folder, {"clip0": "a"})
+    main([str(folder)])
+    assert "How far to trust this" in (folder / "listen.html").read_text(encoding="utf-8")
+
+
 def test_baselines_are_heard_last(tmp_path: Path, make_record: Any, write_table: Any, spec: Any) -> None:
     del spec["figure"]
     spec["rows"].insert(0, {"row": "unigram", "label": "Unigram"})

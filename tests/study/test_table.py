@@ -12,6 +12,7 @@ from scipy import stats
 from musicbench.errors import UserError
 from musicbench.study.cells import Cell
 from musicbench.study.run_record import RunRecord
+from musicbench.study.sentence import trust_sentence
 from musicbench.study.statistics import Estimate, holm, interval, paired_interval, replicate_interval
 from musicbench.study.table import Table, build_table, load_table
 
@@ -208,6 +209,20 @@ def test_other_protocols_are_refused(spec: Any, make_record: Make, change: Chang
         build_table(spec, [make_record("delay"), make_record("codec", kind="reference"), other])
     assert "flat seed 0" in str(caught.value) and "delay seed 0" in str(caught.value)
     assert str(value) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_sampling_settings_that_a_table_is_about_may_differ(spec: Any, make_record: Make, change: Change) -> None:
+    one, other = make_record("delay"), make_record("flat")
+    change(other, "protocol.sampling.top_k", 50)
+    spec["varied"] = ["top_k"]
+    build_table(spec, [one, other])
+    assert trust_sentence([one, other], ["top_k"])
+    change(other, "protocol.sampling.cfg", 1.0)
+    with pytest.raises(UserError, match=r"protocol\.sampling\.cfg \(3\.0 against 1\.0\)"):
+        build_table(spec, [one, other])
+    # Another family samples in a way of its own.
+    change(other, "protocol.sampling.kind", "MaskedSampling")
+    build_table(spec, [one, other])
 
 
 def test_other_clips_are_refused(spec: Any, make_record: Make) -> None:

@@ -43,7 +43,7 @@ def render_page(table: Table, rows: Sequence[Row], prompts: Sequence[Prompt], fo
     return environment.get_template("page.html").render(
         spec=table.spec,
         measured=caption(table.records),
-        trust=trust_sentence(table.records) if trained else "",
+        trust=trust_sentence(table.records, table.spec.get("varied", [])) if trained else "",
         parts=_parts(table),
         notes=[*reading_notes(table), *table.notes],
         rows=rows,
