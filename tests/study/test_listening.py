@@ -125,6 +125,9 @@ def test_a_table_about_sampling_settings(tmp_path: Path, make_record: Any, write
     records[1]["protocol"]["sampling"]["top_k"] = 50
     folder = write_table(tmp_path / "table", records, {**spec, "varied": ["top_k"]})
     keep(folder, {"clip0": "a"})
+    (folder / "samples").rename(folder / "delay-seed0")
+    (folder / "samples").mkdir()
+    (folder / "delay-seed0").rename(folder / "samples" / "delay-seed0")
     main([str(folder)])
     assert "How far to trust this" in (folder / "listen.html").read_text(encoding="utf-8")
 
