@@ -15,11 +15,11 @@ from tqdm import tqdm
 from musicbench.commands.assemble import Assembly, device
 from musicbench.commands.identity import NUMERICS, recorded_config, row_label
 from musicbench.commands.samples import keep_original, keep_sample
+from musicbench.commands.timing import time_system
 from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.module import crop_codes
 from musicbench.evaluation.evaluate import Judgement, audio_metrics, judge_clips, original_judgements
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
-from musicbench.evaluation.rtf import measure_speed
 from musicbench.evaluation.systems import Generator, LikelihoodModel
 from musicbench.study.environment import environment
 from musicbench.study.records import read_record, write_record
@@ -46,6 +46,7 @@ class Findings:
 
     metrics: dict[str, Any] = field(default_factory=dict)
     speed: dict[str, Any] | None = None
+    failures: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -107,7 +108,6 @@ class HeldOut:
 
 def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
     """Likelihood where there is one, audio metrics of one sample per caption, and speed."""
-    settings = held.run.config.evaluation
     found = Findings()
     if isinstance(system, LikelihoodModel):
         others = shuffled_captions(held.captions, held.pieces)
@@ -116,14 +116,9 @@ def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -
     codes_NKT = _draw(held, system)
     assess_codes(held, codes_NKT, folder, found)
     if speed:
-        found.speed = measure_speed(
-            system,
-            held.run.codec,
-            held.captions,
-            held.frames,
-            tuple(settings.speed_batches),
-            settings.speed_repeats,
-        )
+        speeds = time_system(held.run, system, held.captions, held.frames)
+        found.speed = speeds.batches
+        found.failures += speeds.failures
     return found
 
 
@@ -177,7 +172,7 @@ def record(held: HeldOut, found: Findings, facts: Facts, identity: str, folder: 
         "clips": [{"id": crop.id, "piece": crop.piece} for crop in held.crops],
         "metrics": found.metrics,
         "speed": found.speed,
-        "failures": [],
+        "failures": found.failures,
     }
     path = folder / RECORD
     write_record(path, content)  # type: ignore[arg-type]

@@ -47,6 +47,11 @@ class CaptionedModel:
         codes_BKT: Tensor = self.module.generate(*states, frames, list(seeds), self.sampling, prompt_BKT, **rescore)
         return codes_BKT.cpu()
 
+    @property
+    def streams(self) -> bool:
+        """Whether the family completes frames one after the other."""
+        return hasattr(self.module, "stream")
+
     def stream(
         self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None, every: int
     ) -> Iterator[Tensor]:
@@ -55,7 +60,7 @@ class CaptionedModel:
         Raises:
             UserError: the family completes all frames at once.
         """
-        if not hasattr(self.module, "stream"):
+        if not self.streams:
             raise UserError("masked decoding completes all frames at its end; there is nothing to stream")
         states = self._states(captions)
         pieces = self.module.stream(*states, frames, list(seeds), self.sampling, prompt_BKT, every)

@@ -1,91 +1,78 @@
-"""Speed: the time to generate tokens and to decode them, as real-time factors."""
+"""Speed: text encoding, token generation and codec decoding apart, as seconds and as real-time factors."""
 
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-import torch
-from torch import Tensor
+from musicbench.evaluation.clocks import Clock
+from musicbench.evaluation.memory import PeakMemory
+from musicbench.evaluation.timed import PartError, Round, Timed, time_round
 
-from musicbench.evaluation.systems import Generator
-
-T = TypeVar("T")
+WARMUP = 1  # rounds of each batch size that compile and fill caches, and are not counted
 
 
-class Decoder(Protocol):
-    """The half of a codec that speed needs."""
+@dataclass
+class Speeds:
+    """The record's ``speed``, by str(batch), and a line for each batch size that failed."""
 
-    frame_rate: float
-
-    def decode(self, codes_BKT: Tensor) -> Tensor:
-        """Codes -> audio [B, N]."""
-        ...
+    batches: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
 
 def measure_speed(
-    system: Generator,
-    codec: Decoder,
+    timed: Timed,
     captions: Sequence[str],
     frames: int,
-    batch_sizes: Sequence[int] = (1, 4),
+    clock: Clock,
+    memory: PeakMemory,
+    batch_sizes: Sequence[int] = (1, 4, 16),
     repeats: int = 3,
-    warmup: int = 1,
-) -> dict[str, dict[str, Any]]:
-    """Time token generation and codec decoding apart, for each batch size.
+) -> Speeds:
+    """Time the parts of a system for each batch size; captions repeat to fill a batch.
 
-    The real-time factor is wall seconds / (batch x clip seconds): seconds of computing per second of audio
-    out, below 1 when faster than real time. `rtf` counts token generation only, `codec_rtf` decoding only;
-    the whole system's is their sum. The times are medians over `repeats`, each of which is also listed. The
-    first `warmup` rounds, which compile and fill caches, are not counted. Captions repeat to fill a batch.
+    The real-time factor is wall seconds / (batch x clip seconds): seconds of computing per second of audio out, below
+    1 when faster than real time. `rtf` counts token generation only, `codec_rtf` decoding only. Times are medians over
+    `repeats` rounds, after a warm-up round of each batch size. A batch size that fails, for want of memory say, costs
+    no other one.
 
     Returns:
-        By str(batch): "batch", "seconds_audio" (batch x clip seconds), "generate_seconds", "codec_seconds",
-        "rtf", "codec_rtf" and "repeats", a list of {"generate_seconds", "codec_seconds"}.
+        For each batch size the fields of ``study.run_record.Speed``.
     """
-    return {str(batch): _measure(system, codec, captions, frames, batch, repeats, warmup) for batch in batch_sizes}
+    speeds = Speeds()
+    for batch in batch_sizes:
+        filled = [captions[number % len(captions)] for number in range(batch)]
+        memory.restart()
+        try:
+            rounds = []
+            for number in range(WARMUP + repeats):
+                seeds = [number * batch + clip for clip in range(batch)]
+                rounds.append(time_round(timed, filled, frames, seeds, clock))
+        except PartError as error:
+            speeds.failures.append(f"speed, batch {batch}: {error}")
+            continue
+        speeds.batches[str(batch)] = _summary(rounds[WARMUP:], batch, frames / timed.codec.frame_rate) | memory.peak()
+    return speeds
 
 
-def _measure(
-    system: Generator,
-    codec: Decoder,
-    captions: Sequence[str],
-    frames: int,
-    batch: int,
-    repeats: int,
-    warmup: int,
-) -> dict[str, Any]:
-    filled = [captions[number % len(captions)] for number in range(batch)]
-    rounds = []
-    for number in range(warmup + repeats):
-        seeds = [number * batch + clip for clip in range(batch)]
-        codes_BKT, generate_seconds = _timed(partial(system.generate, filled, frames, seeds))
-        _, codec_seconds = _timed(partial(codec.decode, codes_BKT))
-        if number >= warmup:
-            rounds.append({"generate_seconds": generate_seconds, "codec_seconds": codec_seconds})
-    seconds_audio = batch * frames / codec.frame_rate
-    generate_seconds = statistics.median(part["generate_seconds"] for part in rounds)
-    codec_seconds = statistics.median(part["codec_seconds"] for part in rounds)
+def _summary(rounds: list[Round], batch: int, clip_seconds: float) -> dict[str, Any]:
+    """Medians, real-time factors and, of more than one round, interquartile ranges."""
+    parts = {name: [part.seconds[name] for part in rounds] for name in rounds[0].seconds}
+    medians = {name: statistics.median(values) for name, values in parts.items()}
+    seconds_audio = batch * clip_seconds
+    spread = {} if len(rounds) == 1 else {"spread": {name: _interquartile(values) for name, values in parts.items()}}
     return {
         "batch": batch,
         "seconds_audio": seconds_audio,
-        "generate_seconds": generate_seconds,
-        "codec_seconds": codec_seconds,
-        "rtf": generate_seconds / seconds_audio,
-        "codec_rtf": codec_seconds / seconds_audio,
-        "repeats": rounds,
+        **medians,
+        "first_audio_length": clip_seconds * statistics.median(part.first_share for part in rounds),
+        "rtf": medians["generate_seconds"] / seconds_audio,
+        "codec_rtf": medians["codec_seconds"] / seconds_audio,
+        **spread,
+        "repeats": [part.seconds for part in rounds],
     }
 
 
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    _finish_device_work()
-    start = time.perf_counter()
-    result = work()
-    _finish_device_work()
-    return result, time.perf_counter() - start
-
-
-def _finish_device_work() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def _interquartile(values: list[float]) -> float:
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return high - low

@@ -124,23 +124,45 @@ class Metric(TypedDict):
     replicates: NotRequired[list[float | None]]
 
 
-class SpeedRepeat(TypedDict):
-    """One timed round of a batch, in seconds."""
+class SpeedTimes(TypedDict):
+    """Seconds of the parts of one timed round of a batch, or spreads of these; the parts are those of `Speed`."""
 
     generate_seconds: float
     codec_seconds: float
+    text_seconds: NotRequired[float]
+    first_audio_seconds: NotRequired[float]
 
 
 class Speed(TypedDict):
-    """Seconds to generate ``seconds_audio`` of each clip of a batch; real-time factors, the codec's apart."""
+    """How fast a batch of clips is made; times are medians of the ``repeats``. Fields may be absent in old records.
+
+    ``seconds_audio`` is that of all clips of the batch together; ``rtf`` and ``codec_rtf`` are the seconds of token
+    generation and of codec decoding over it.
+    ``text_seconds``: the text encoder on all captions of the batch, nothing cached, on the device it is configured for
+    (CPU by default); absent for systems without one. ``generate_seconds`` does not contain it.
+    ``first_audio_seconds``: from the captions, text encoder included, to the first decoded sound of every clip; that
+    sound lasts ``first_audio_length`` seconds. A system that does not stream has none before all of it is there: then
+    this is the whole time, text, tokens and codec, and the length is that of the clip.
+    ``spread``: interquartile ranges over the repeats, absent with a single one.
+    ``gpu_peak_bytes``: most memory that tensors on the GPU held, weights included, without the allocator's reserve.
+    ``resident_growth_bytes`` (on CPU, where the system tells it): most resident memory of the process, less what it was
+    before the first batch size, so without weights; a lower bound, for memory that the process had kept from earlier
+    work is used again.
+    """
 
     batch: int
     seconds_audio: float
     generate_seconds: float
     codec_seconds: float
+    text_seconds: NotRequired[float]
+    first_audio_seconds: NotRequired[float]
+    first_audio_length: NotRequired[float]
     rtf: float
     codec_rtf: float
-    repeats: list[SpeedRepeat]
+    spread: NotRequired[SpeedTimes]
+    gpu_peak_bytes: NotRequired[int]
+    resident_growth_bytes: NotRequired[int]
+    repeats: list[SpeedTimes]
 
 
 class RunRecord(TypedDict):

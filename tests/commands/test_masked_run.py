@@ -33,7 +33,11 @@ def test_magnet_writes_a_record_without_a_likelihood(overrides, tmp_path):
     assert record["training"]["train_bits_per_frame"] is None
     sampling = record["protocol"]["sampling"]
     assert (sampling["kind"], sampling["iterations"], sampling["span"]) == ("MaskedSampling", [3, 2], 3)
-    assert record["speed"]["1"]["generate_seconds"] > 0
+    speed = record["speed"]["1"]
+    assert speed["generate_seconds"] > 0
+    assert speed["first_audio_length"] == 4, "there is no sound before all of it is there"
+    parts = (speed["text_seconds"], speed["generate_seconds"], speed["codec_seconds"])
+    assert speed["first_audio_seconds"] == pytest.approx(sum(parts))
 
 
 def test_hybrid_writes_a_record(overrides, tmp_path):

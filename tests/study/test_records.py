@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from musicbench.errors import UserError
+from musicbench.study.quantities import quantity
 from musicbench.study.records import read_record, read_records, write_record
 from musicbench.study.run_record import RunRecord
 
@@ -136,3 +137,22 @@ def test_a_copied_record_is_not_a_second_seed(tmp_path: Path, make_record: Make)
         write_record(tmp_path / f"{name}.json", make_record("delay"))
     with pytest.raises(UserError, match="are the same run"):
         read_records(tmp_path)
+
+
+def test_speed_of_old_records_is_read_and_that_of_new_ones_has_columns(tmp_path: Path, make_record: Make) -> None:
+    record = make_record("delay")
+    write_record(tmp_path / "old.json", record)
+    assert quantity([read_record(tmp_path / "old.json")], "speed.1.first_audio_seconds") is None
+    assert record["speed"]
+    record["speed"]["1"] |= {
+        "text_seconds": 0.25,
+        "first_audio_seconds": 0.5,
+        "first_audio_length": 1.5,
+        "spread": {"generate_seconds": 0.125, "codec_seconds": 0.0, "text_seconds": 0.0, "first_audio_seconds": 0.0},
+        "resident_growth_bytes": 2**20,
+    }
+    write_record(tmp_path / "new.json", record)
+    found = read_record(tmp_path / "new.json")
+    fields = ("text_seconds", "first_audio_length", "spread.generate_seconds", "resident_growth_bytes")
+    quantities = [quantity([found], f"speed.1.{field}") for field in fields]
+    assert [one and one.value for one in quantities] == [0.25, 1.5, 0.125, 2**20]

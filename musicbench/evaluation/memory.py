@@ -1,0 +1,70 @@
+"""Peak memory of some work: of a GPU's tensors, or of the process."""
+
+import re
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+PROCESS = Path("/proc/self")
+_RESET_PEAK = "5"  # to clear_refs: the resident size's high-water mark starts anew
+
+
+class PeakMemory(Protocol):
+    """Says how much memory the work since ``restart`` held at most."""
+
+    def restart(self) -> None:
+        """Forget earlier peaks."""
+        ...
+
+    def peak(self) -> dict[str, int]:
+        """Bytes, under a name that says of what; empty where the system cannot tell."""
+        ...
+
+
+class GpuMemory:
+    """Tensors on the current GPU: all that live there, weights included, without the allocator's reserve."""
+
+    def restart(self) -> None:
+        """See `PeakMemory`."""
+        torch.cuda.reset_peak_memory_stats()
+
+    def peak(self) -> dict[str, int]:
+        """See `PeakMemory`: ``gpu_peak_bytes``."""
+        return {"gpu_peak_bytes": torch.cuda.max_memory_allocated()}
+
+
+class ResidentMemory:
+    """What the process's resident memory grew by, from this object's making to the peak.
+
+    A lower bound of what the work needs: pages that the process kept from earlier work are used again unseen. Only
+    Linux lets a process reset its peak; elsewhere nothing is said, for an older and higher peak would be told.
+    """
+
+    def __init__(self, process: Path = PROCESS) -> None:
+        self.process = process
+        self.before = self._bytes("VmRSS")
+        self.fresh = False
+
+    def restart(self) -> None:
+        """See `PeakMemory`."""
+        try:
+            (self.process / "clear_refs").write_text(_RESET_PEAK, encoding="ascii")
+            self.fresh = True
+        except OSError:
+            self.fresh = False
+
+    def peak(self) -> dict[str, int]:
+        """See `PeakMemory`: ``resident_growth_bytes``, at least 0."""
+        highest = self._bytes("VmHWM")
+        if not self.fresh or self.before is None or highest is None:
+            return {}
+        return {"resident_growth_bytes": max(0, highest - self.before)}
+
+    def _bytes(self, field: str) -> int | None:
+        try:
+            status = (self.process / "status").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return None
+        found = re.search(rf"^{field}:\s*(\d+) kB", status, re.MULTILINE)
+        return None if found is None else 1024 * int(found[1])

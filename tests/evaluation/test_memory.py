@@ -1,0 +1,70 @@
+"""Peak memory, from a process folder made up for the test and from this process."""
+
+import numpy as np
+import pytest
+import torch
+
+from musicbench.evaluation.memory import PROCESS, GpuMemory, ResidentMemory
+
+MEBIBYTE = 2**20
+
+
+def write_status(folder, resident, peak):
+    (folder / "status").write_text(f"Name:\tpython\nVmHWM:\t{peak:8d} kB\nVmRSS:\t{resident:8d} kB\n", encoding="ascii")
+
+
+def test_growth_is_counted_from_where_it_was_made(tmp_path):
+    write_status(tmp_path, resident=300, peak=900)
+    memory = ResidentMemory(tmp_path)
+    write_status(tmp_path, resident=350, peak=900)
+    memory.restart()
+    assert (tmp_path / "clear_refs").read_text(encoding="ascii") == "5"
+    write_status(tmp_path, resident=310, peak=420)
+    assert memory.peak() == {"resident_growth_bytes": 120 * 1024}
+    write_status(tmp_path, resident=200, peak=250)
+    assert memory.peak() == {"resident_growth_bytes": 0}
+
+
+def test_nothing_is_said_where_the_peak_cannot_be_reset(tmp_path):
+    write_status(tmp_path, resident=300, peak=900)
+    memory = ResidentMemory(tmp_path)
+    (tmp_path / "clear_refs").mkdir()
+    memory.restart()
+    assert memory.peak() == {}
+
+
+@pytest.mark.parametrize("status", [None, "Name:\tpython\n"])
+def test_nothing_is_said_where_the_system_does_not_tell(tmp_path, status):
+    if status is not None:
+        (tmp_path / "status").write_text(status, encoding="ascii")
+    memory = ResidentMemory(tmp_path)
+    memory.restart()
+    assert memory.peak() == {}
+
+
+def test_other_systems_have_no_such_folder(tmp_path):
+    memory = ResidentMemory(tmp_path / "proc")
+    memory.restart()
+    assert memory.peak() == {}
+
+
+@pytest.mark.skipif(not (PROCESS / "clear_refs").exists(), reason="the system does not let a process reset its peak")
+def test_peaks_of_this_process():
+    memory = ResidentMemory()
+    memory.restart()
+    held = np.ones(64 * MEBIBYTE, np.uint8)
+    del held
+    growth = memory.peak()["resident_growth_bytes"]
+    assert 60 * MEBIBYTE < growth < 128 * MEBIBYTE
+    memory.restart()
+    assert memory.peak()["resident_growth_bytes"] < growth - 32 * MEBIBYTE, "an earlier peak is forgotten"
+
+
+def test_gpu_peaks_are_torchs(monkeypatch):
+    state = {"peak": 700}
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: state.update(peak=500))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: state["peak"])
+    memory = GpuMemory()
+    assert memory.peak() == {"gpu_peak_bytes": 700}
+    memory.restart()
+    assert memory.peak() == {"gpu_peak_bytes": 500}
