@@ -63,5 +63,5 @@ def test_stack_delay_knows_all_drawn_tokens_only_if_a_step_sees_itself():
 
 
 def test_large_grids_are_refused():
-    with pytest.raises(ValueError, match="at most 4096 tokens"):
+    with pytest.raises(ValueError, match="at most 2048 tokens"):
         context(plans.build("delay", 2000, 4))
