@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 from pathlib import Path
 from typing import ClassVar
 
@@ -57,7 +58,9 @@ class PaSST(WindowedJudge):
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         mel_B1MT = self.log_mel(window_BN)[:, None]
-        with contextlib.redirect_stdout(io.StringIO()):  # and every shape of its first batch
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            # It prints every shape of its first batch, and warns that 10 s are 1000 frames, not 998.
+            warnings.simplefilter("ignore")
             logits_BC, embeddings_BD = self.network(mel_B1MT)
         return embeddings_BD, logits_BC
 

@@ -18,10 +18,10 @@ CAPTIONS = ["a slow chorale", "a fast fiddle tune", "drums"]
 
 def write_tokenizer(folder, size=1200):
     """A byte-level vocabulary without merges, filled up to a size."""
-    from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
+    from tokenizers.pre_tokenizers import ByteLevel
 
     folder.mkdir(parents=True, exist_ok=True)
-    tokens = ["<s>", "<pad>", "</s>", "<unk>", *bytes_to_unicode().values(), "<mask>"]
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *sorted(ByteLevel.alphabet()), "<mask>"]
     tokens += [f"filler{number}" for number in range(size - len(tokens))]
     (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
@@ -33,7 +33,7 @@ def spread(module: torch.nn.Module) -> None:
     torch.manual_seed(1)
     for name, parameter in module.named_parameters():
         if "norm" not in name.lower() and parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=1.5 * parameter[0].numel() ** -0.5)
+            torch.nn.init.normal_(parameter, std=6 * parameter[0].numel() ** -0.5)
         if "embeddings.weight" in name:
             torch.nn.init.normal_(parameter, std=1.0)
 
