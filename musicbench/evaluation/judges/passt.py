@@ -23,6 +23,7 @@ CLASSES = 527
 class PaSST(WindowedJudge):
     """768-d embeddings and the logits of AudioSet's 527 classes, of 10 s every 10 s, as audiocraft cuts clips.
 
+    A rest shorter than 10 s is not heard; audiocraft judges it as a segment of its own.
     KLD takes their softmax (`class_probabilities`), although AudioSet's labels do not exclude each other. The
     labels are the classes' numbers: the checkpoint holds no names.
     """

@@ -44,12 +44,12 @@ def check_judge() -> Callable[..., None]:
 
 
 def _check_text_audio(clap: TextAudioJudge, audio: torch.Tensor) -> None:
-    """Clips of 20 s are averaged, where the libraries take 10 s at random; captions do not see each other."""
+    """Clips of 15 s are averaged, where the libraries take 10 s at random; captions do not see each other."""
     rate = clap.sample_rate
     embeddings_WD = clap(audio[None], rate).embeddings_BWD[0]
-    parts = [clap(audio[None, s * rate : (s + 10) * rate], rate).embeddings_BWD[0, 0] for s in (0, 5, 10)]
+    parts = [clap(audio[None, s * rate : (s + 10) * rate], rate).embeddings_BWD[0, 0] for s in (0, 5)]
     torch.testing.assert_close(embeddings_WD, torch.stack(parts), rtol=0, atol=1e-5)
-    mean = sum(part.double() for part in parts) / 3
+    mean = sum(part.double() for part in parts) / 2
     torch.testing.assert_close(
         clip_embeddings(embeddings_WD[None])[0].double(), mean / mean.square().sum().sqrt(), rtol=0, atol=1e-5
     )
