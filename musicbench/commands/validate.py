@@ -59,7 +59,7 @@ EXAMPLES: dict[str, Any] = {
 # Null says that there shall be none, although the shipped configuration has one.
 _OPTIONAL = ("evaluation.clap_mini", "logger", "family.context")
 # Their keys are those of whatever class is chosen there.
-_FREE = ("logger", "codec", "text")
+_FREE = ("logger", "codec", "text", "judges")
 
 
 def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from musicbench.errors import UserError
-from musicbench.evaluation.musicnn import MusiCNNNetwork
+from musicbench.evaluation.judges.musicnn_network import MusiCNNNetwork
 from musicbench.evaluation.tf_checkpoint import read_tf_checkpoint
 from musicbench.files import atomic_path, sha256_file
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from musicbench.errors import UserError
 from musicbench.evaluation.fad import bootstrapped_fad
-from musicbench.evaluation.judges import Judge
+from musicbench.evaluation.judges.base import Judge, require_classes
 from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 from musicbench.evaluation.reference import Reference
 
@@ -85,8 +85,9 @@ def audio_metrics(
     its crop. `fad.replicates` resample pieces in the same way for every system on the same crops.
 
     Raises:
-        UserError: the reference was made by another judge, or a crop has no stored original.
+        UserError: the reference was made by another judge, a crop has no stored original, or the judge no classes.
     """
+    require_classes(judge)
     if reference.judge_sha256 != judge.sha256:
         raise UserError(
             f"the reference was judged by {reference.judge_id} ({reference.judge_sha256[:12]}), this is "

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from musicbench.errors import UserError
-from musicbench.evaluation.judges import Judge
+from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
 from musicbench.files import atomic_path, sha256_file
 

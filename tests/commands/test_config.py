@@ -10,6 +10,7 @@ from musicbench.errors import UserError
 from musicbench.launch.sweep_file import expand
 
 CONF = shipped_folder("conf")
+NAMES = ("train", "prepare", "doctor")
 
 
 def choices(name: str) -> list[tuple[str, str]]:
@@ -20,12 +21,12 @@ def choices(name: str) -> list[tuple[str, str]]:
 
 
 def test_no_group_is_forgotten():
-    used = {group for name in ("train", "prepare") for group, _ in choices(name)}
+    used = {group for name in NAMES for group, _ in choices(name)}
     assert used == {path.parent.name for path in CONF.glob("*/*.yaml")}
     assert not list(CONF.glob("*/*/*.yaml"))
 
 
-@pytest.mark.parametrize(("name", "group", "choice"), [(n, *pair) for n in ("train", "prepare") for pair in choices(n)])
+@pytest.mark.parametrize(("name", "group", "choice"), [(n, *pair) for n in NAMES for pair in choices(n)])
 def test_every_choice_composes(name, group, choice):
     config = plain(compose(name, [f"{group}={choice}"]))
     content = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from musicbench.evaluation.musicnn import WINDOW_FRAMES, LogMel, MusiCNNNetwork, _Conv
+from musicbench.evaluation.judges.musicnn_network import WINDOW_FRAMES, LogMel, MusiCNNNetwork, _Conv
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from musicbench.errors import UserError
-from musicbench.evaluation.judges import Judge
+from musicbench.evaluation.judges.base import Judge
 from musicbench.files import atomic_path, sha256_file
 
 

@@ -10,8 +10,8 @@ import torch
 import torchaudio
 
 from musicbench.errors import UserError
-from musicbench.evaluation import judges
 from musicbench.evaluation.judges import MusiCNN
+from musicbench.evaluation.judges import musicnn as bundled
 
 
 @pytest.mark.parametrize(("seconds", "windows"), [(3.0, 1), (3.99, 1), (4.0, 2), (5.0, 3), (10.0, 8)])
@@ -103,7 +103,7 @@ def test_says_what_is_wrong(musicnn, tmp_path):
         musicnn(torch.full((1, 48000), torch.nan), 16000)
     with pytest.raises(UserError, match="incomplete"):
         MusiCNN(tmp_path / "absent")
-    shutil.copytree(judges._MUSICNN_FOLDER, tmp_path / "judge")
+    shutil.copytree(bundled.BUNDLED, tmp_path / "judge")
     card = json.loads((tmp_path / "judge" / "card.json").read_text())
     (tmp_path / "judge" / "card.json").write_text(json.dumps(card | {"sha256": "0"}))
     with pytest.raises(UserError, match="sha256"):

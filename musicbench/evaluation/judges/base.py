@@ -1,0 +1,130 @@
+"""What every judge is: fixed windows of audio in, embeddings and class logits of each window out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+import torchaudio
+from torch import Tensor
+
+from musicbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class JudgeOutput:
+    """What a judge says of a batch of clips, window by window: `embeddings_BWD` and `logits_BWC`, float32.
+
+    C is 0 for a judge that only embeds.
+    """
+
+    embeddings_BWD: Tensor
+    logits_BWC: Tensor
+
+
+class Judge(Protocol):
+    """An embedder, and where it has `labels` a classifier, of fixed windows that start every `hop_seconds`."""
+
+    id: str
+    sha256: str
+    sample_rate: int
+    window_seconds: float
+    hop_seconds: float
+    labels: tuple[str, ...]
+
+    def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
+        """Audio [B, N] in [-1, 1] -> outputs of the W windows that lie wholly within the audio."""
+        ...
+
+
+class TextAudioJudge(Judge, Protocol):
+    """A judge that embeds captions into the space of its audio embeddings."""
+
+    def text(self, captions: Sequence[str]) -> Tensor:
+        """Unit vectors [N, D] of captions, float32 on the CPU."""
+        ...
+
+
+class WindowedJudge:
+    """A `Judge` without its network: windows, checks and precision; subclasses fill in what raises here.
+
+    Windows are cut before resampling and padding, so that each depends on its own samples only.
+    """
+
+    id: str
+    sha256: str
+    sample_rate: int
+    window_seconds: float
+    hop_seconds: float
+    labels: tuple[str, ...] = ()
+    device: torch.device
+    windows_at_once: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 64}  # a CPU is fastest with few of them
+
+    @torch.no_grad()
+    def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
+        """Audio [B, N] in [-1, 1] at `sample_rate` -> the windows wholly within it, on the CPU, fp32.
+
+        W = floor((seconds - window_seconds) / hop_seconds) + 1.
+
+        Raises:
+            UserError: the audio is shorter than one window, or holds NaN or infinity.
+        """
+        windows_BWN = self._windows(audio_BN.float(), sample_rate)
+        batch, count = windows_BWN.shape[:2]
+        parts = windows_BWN.flatten(0, 1).split(self.windows_at_once[self.device.type])
+        with full_fp32():
+            outputs = [self._judge(self._resampled(part_BN, sample_rate)) for part_BN in parts]
+        embeddings, logits = (torch.cat(values).float().cpu() for values in zip(*outputs, strict=True))
+        return JudgeOutput(embeddings.unflatten(0, (batch, count)), logits.unflatten(0, (batch, count)))
+
+    def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
+        """Single windows at the judge's rate, on its device -> (embeddings [B, D], logits [B, C])."""
+        raise NotImplementedError
+
+    def _windows(self, audio_BN: Tensor, sample_rate: int) -> Tensor:
+        size = round(self.window_seconds * sample_rate)
+        if audio_BN.shape[1] < size:
+            raise UserError(
+                f"judge {self.id} needs clips of at least {self.window_seconds:g} s, "
+                f"got {audio_BN.shape[1] / sample_rate:.2f} s; use longer clips"
+            )
+        require_finite(audio_BN, self.id)
+        return audio_BN.unfold(1, size, round(self.hop_seconds * sample_rate))
+
+    def _resampled(self, window_BN: Tensor, sample_rate: int) -> Tensor:
+        window_BN = torchaudio.functional.resample(window_BN.to(self.device), sample_rate, self.sample_rate)
+        # A window of a fractional number of samples was rounded up.
+        return window_BN[:, : round(self.window_seconds * self.sample_rate)]
+
+
+def require_finite(audio_BN: Tensor, judge_id: str) -> None:
+    """Refuse audio that would make every metric NaN.
+
+    Raises:
+        UserError: it holds NaN or infinity.
+    """
+    if not torch.isfinite(audio_BN).all():
+        raise UserError(f"judge {judge_id} was given audio with NaN or infinity; check its generator or codec")
+
+
+def require_classes(judge: Judge) -> None:
+    """Refuse KLD by a judge that only embeds.
+
+    Raises:
+        UserError: it has no classes.
+    """
+    if not judge.labels:
+        raise UserError(f"KLD needs a classifier, and judge {judge.id} only embeds; choose MusiCNN or PaSST")
+
+
+@contextmanager
+def full_fp32() -> Iterator[None]:
+    """No TF32 or bf16 shortcuts, whatever this process trains with: scores must not depend on it."""
+    chosen = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(chosen)

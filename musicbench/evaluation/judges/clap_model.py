@@ -1,0 +1,83 @@
+"""CLAP as a model of transformers, from a folder or the hub."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from musicbench.errors import UserError
+from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
+from musicbench.evaluation.judges.captions import require_open_text_tower, require_tokenizer
+from musicbench.files import sha256_file
+
+WEIGHTS = "model.safetensors"
+
+
+class ClapModelJudge(WindowedJudge):
+    """Unit vectors of 10 s windows every 5 s, and of captions, by `transformers.ClapModel` without fusion."""
+
+    sample_rate = 48000
+    window_seconds = 10.0
+    hop_seconds = 5.0
+    windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 16}
+
+    def __init__(self, source: Path | str, device: torch.device | str = "cpu") -> None:
+        """
+        Args:
+            source: local folder of the model and its processor, or a hub id such as laion/clap-htsat-unfused.
+
+        Raises:
+            UserError: the model is missing, damaged or one with fusion; the tokenizer is empty; unrelated captions
+                fall together.
+        """
+        from transformers import ClapModel, ClapProcessor
+
+        folder = Path(source).expanduser()
+        self.id = f"clap-{folder.resolve().name if folder.is_dir() else source}"
+        place = str(folder) if folder.is_dir() else str(source)
+        try:
+            loaded: Any = ClapModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
+            self.processor: Any = ClapProcessor.from_pretrained(place)
+            self.sha256 = sha256_file(_weights_file(place))
+        except Exception as error:  # a missing or damaged model fails in many ways
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(
+                f"judge {self.id} cannot be loaded ({reason}); give a local folder of a ClapModel with its processor"
+            ) from error
+        self.model, info = loaded
+        if info["missing_keys"] or info["mismatched_keys"]:
+            name = next(iter([*info["missing_keys"], *info["mismatched_keys"]]))
+            raise UserError(f"judge {self.id}: {place} lacks weights such as {name}; download it again")
+        rate = self.processor.feature_extractor.sampling_rate
+        if self.model.config.audio_config.enable_fusion or rate != self.sample_rate:
+            raise UserError(f"judge {self.id} fuses random crops or is not of 48 kHz; use laion/clap-htsat-unfused")
+        require_tokenizer(self.processor.tokenizer, self.id)
+        self.device = torch.device(device)
+        self.model.to(self.device).eval().requires_grad_(False)
+        require_open_text_tower(self.text, self.id)
+
+    @torch.no_grad()
+    def text(self, captions: Sequence[str]) -> Tensor:
+        """Unit vectors [N, D] of captions."""
+        batch = self.processor.tokenizer(list(captions), padding=True, truncation=True, return_tensors="pt")
+        with full_fp32():
+            found = self.model.get_text_features(**batch.to(self.device))
+        vectors_ND: Tensor = found.pooler_output
+        return vectors_ND.float().cpu()
+
+    def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
+        # Of exactly 10 s, so that `rand_trunc` crops nothing.
+        features = self.processor.feature_extractor(
+            list(window_BN.cpu().numpy()), sampling_rate=self.sample_rate, truncation="rand_trunc", return_tensors="pt"
+        )
+        found = self.model.get_audio_features(features["input_features"].to(self.device, torch.float32))
+        embeddings_BD: Tensor = found.pooler_output
+        return embeddings_BD, embeddings_BD[:, :0]
+
+
+def _weights_file(source: str) -> str:
+    from transformers.utils import cached_file
+
+    return str(cached_file(source, WEIGHTS))

@@ -1,0 +1,62 @@
+"""A codec's latents as embeddings, for the Frechet codec distance: no network but the run's codec."""
+
+from typing import Protocol
+
+import torch
+import torchaudio
+from torch import Tensor
+
+from musicbench.errors import UserError
+from musicbench.evaluation.judges.base import JudgeOutput, full_fp32, require_finite
+
+
+class LatentCodec(Protocol):
+    """What is needed of a codec; its `codebooks_KVC` are the code vectors of every level."""
+
+    id: str
+    sha256: str
+    sample_rate: int
+    frame_rate: float
+
+    @property
+    def codebooks_KVC(self) -> Tensor:
+        """Code vectors [K, V, C], float32 on the CPU."""
+        ...
+
+    def encode(self, audio_BN: Tensor) -> Tensor:
+        """Audio [B, N] to int64 codes [B, K, T]."""
+        ...
+
+
+class CodecLatents:
+    """One embedding a frame: the sum of its code vectors over the levels.
+
+    Windows are frames. Unlike those of other judges they depend on the samples around them, as far as the
+    encoder looks, so clips must be cut before they are judged.
+    """
+
+    labels: tuple[str, ...] = ()
+
+    def __init__(self, codec: LatentCodec) -> None:
+        self.codec = codec
+        self.id, self.sha256, self.sample_rate = f"latents of {codec.id}", codec.sha256, codec.sample_rate
+        self.window_seconds = self.hop_seconds = 1 / codec.frame_rate
+        self.codebooks_KVC = codec.codebooks_KVC
+
+    @torch.no_grad()
+    def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
+        """Audio [B, N] in [-1, 1] at `sample_rate` -> embeddings of its whole frames, no logits.
+
+        Raises:
+            UserError: the audio is shorter than a frame, or holds NaN or infinity.
+        """
+        require_finite(audio_BN, self.id)
+        with full_fp32():
+            audio_BN = torchaudio.functional.resample(audio_BN.float(), sample_rate, self.sample_rate)
+            frames = int(audio_BN.shape[1] * self.codec.frame_rate / self.sample_rate)
+            if frames == 0:
+                raise UserError(f"judge {self.id} needs clips of a frame or more; use longer clips")
+            codes_BKT = self.codec.encode(audio_BN)[..., :frames].cpu()  # the last one may be padding
+        levels_BTKC = torch.stack([codes[codes_BKT[:, level]] for level, codes in enumerate(self.codebooks_KVC)], dim=2)
+        embeddings_BTC = levels_BTKC.sum(dim=2)
+        return JudgeOutput(embeddings_BTC, embeddings_BTC[..., :0])

@@ -1,0 +1,97 @@
+"""LAION-CLAP (Wu et al., arXiv 2211.06687) as its authors' package: the CLAP score of papers."""
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from musicbench.errors import UserError
+from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
+from musicbench.evaluation.judges.captions import require_open_text_tower, require_tokenizer
+from musicbench.evaluation.judges.weights import find_weights
+
+URL = "https://huggingface.co/lukewys/laion_clap/resolve/main/music_audioset_epoch_15_esc_90.14.pt"
+ROBERTA = "roberta-base"  # the name under which the package opens its text encoder
+
+
+class LaionClap(WindowedJudge):
+    """512-d unit vectors of 10 s windows every 5 s, and of captions; without fusion."""
+
+    id = "laion-clap"
+    sample_rate = 48000
+    window_seconds = 10.0
+    hop_seconds = 5.0
+    windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 16}
+
+    def __init__(
+        self,
+        weights: Path | str | None = None,
+        sha256: str | None = None,
+        roberta: Path | str | None = None,
+        amodel: str = "HTSAT-base",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """See `find_weights` for `weights` and `sha256`. The checkpoint is a pickle: load none that you do not trust.
+
+        Args:
+            roberta: local folder of the hub's roberta-base, of that name; None: the hub or its cache.
+            amodel: the package's name of the audio encoder; the default is the music checkpoint's.
+
+        Raises:
+            UserError: weights or text encoder are missing, damaged or others; the tokenizer is empty; unrelated
+                captions fall together.
+        """
+        path, self.sha256 = find_weights(self.id, weights, URL, sha256)
+        self.device = torch.device(device)
+        with _opens(roberta), contextlib.redirect_stdout(io.StringIO()):
+            self.module = self._built(path.resolve(), amodel)
+        self.module.eval().requires_grad_(False)
+        require_open_text_tower(self.text, self.id)
+
+    def _built(self, path: Path, amodel: str) -> Any:
+        try:
+            from laion_clap import CLAP_Module
+
+            module = CLAP_Module(enable_fusion=False, device=str(self.device), amodel=amodel)
+        except Exception as error:  # the hub's errors are of many kinds
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(
+                f"judge {self.id} cannot open its text encoder ({reason}); download {ROBERTA} from the hub, "
+                f"or give the option roberta the path of a folder named {ROBERTA}"
+            ) from error
+        require_tokenizer(module.tokenize, self.id)
+        try:
+            module.load_ckpt(str(path), verbose=False)
+        except Exception as error:  # a damaged file fails in many ways, all of them the file's fault
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"judge {self.id}: {path} holds no weights for it ({reason}); download {URL}") from error
+        return module
+
+    @torch.no_grad()
+    def text(self, captions: Sequence[str]) -> Tensor:
+        """Unit vectors [N, 512] of captions."""
+        with full_fp32():
+            vectors_ND: Tensor = self.module.get_text_embedding(list(captions), use_tensor=True)
+        return vectors_ND.float().cpu()
+
+    def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
+        # Of exactly 10 s, so that the package crops nothing.
+        embeddings_BD: Tensor = self.module.get_audio_embedding_from_data(x=window_BN, use_tensor=True)
+        return embeddings_BD, embeddings_BD[:, :0]
+
+
+@contextlib.contextmanager
+def _opens(roberta: Path | str | None) -> Iterator[None]:
+    """Within, the name roberta-base leads to the given folder: the package knows no other way."""
+    if roberta is None:
+        yield
+        return
+    folder = Path(roberta).expanduser().resolve()
+    if folder.name != ROBERTA or not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is no folder named {ROBERTA} with a config.json; give one")
+    with contextlib.chdir(folder.parent):
+        yield

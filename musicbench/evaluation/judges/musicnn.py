@@ -1,0 +1,48 @@
+"""MusiCNN of MagnaTagATune, bundled: the default judge of FAD and KLD."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from musicbench.errors import UserError
+from musicbench.evaluation.judges.base import WindowedJudge
+from musicbench.evaluation.judges.musicnn_network import SAMPLE_RATE, WINDOW_FRAMES, LogMel, MusiCNNNetwork
+from musicbench.files import sha256_file
+
+BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "judge_musicnn"
+
+
+class MusiCNN(WindowedJudge):
+    """200-d embeddings and 50 tag logits of 3 s (187 mel frames), every 1 s."""
+
+    id = "musicnn-mtt"
+    sample_rate = SAMPLE_RATE
+    window_seconds = 3.0
+    hop_seconds = 1.0
+
+    def __init__(self, folder: Path | str = BUNDLED, device: torch.device | str = "cpu") -> None:
+        """
+        Raises:
+            UserError: the folder is incomplete, or the weights are not those of its card.
+        """
+        weights = Path(folder) / "model.safetensors"
+        try:
+            card = json.loads((Path(folder) / "card.json").read_text())
+            self.sha256 = sha256_file(weights)
+        except OSError as error:
+            raise UserError(f"judge {self.id} is incomplete: no {error.filename}; reinstall it") from error
+        if self.sha256 != card["sha256"]:
+            raise UserError(f"{weights} does not match the sha256 in its card.json; reinstall it")
+        self.labels = tuple(card["labels"])
+        self.device = torch.device(device)
+        self.log_mel = LogMel().to(self.device)
+        self.network = MusiCNNNetwork(len(self.labels))
+        self.network.load_state_dict(load_file(weights))
+        self.network.to(self.device).eval().requires_grad_(False)
+
+    def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
+        embeddings_BD, logits_BC = self.network(self.log_mel(window_BN)[:, :WINDOW_FRAMES])
+        return embeddings_BD, logits_BC

@@ -1,0 +1,67 @@
+"""The doctor: every part gets a line, nothing raises, and what is bundled works."""
+
+import sys
+
+import pytest
+
+from musicbench import cli
+from musicbench.commands import doctor
+from musicbench.errors import UserError
+
+
+@pytest.fixture
+def report(capsys, monkeypatch, tmp_path):
+    import torch
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def run(*arguments: str) -> dict[str, str]:
+        assert cli.main(["doctor", *arguments]) == 0
+        output = capsys.readouterr()
+        assert "Traceback" not in output.out + output.err
+        lines = [line.strip().partition(": ") for line in output.out.splitlines() if line.startswith("  ")]
+        return {name: line for name, _, line in lines}
+
+    return run
+
+
+def test_says_what_works_and_how_to_get_the_rest(report):
+    lines = report()
+    assert "musicnn-mtt" in lines["works  MusiCNN (bundled)"]
+    assert "mini" in lines["works  mini (bundled)"]
+    assert "download https://" in lines["no     VGGish (fad)"]
+    assert any(name.endswith("GPU") for name in lines) and any(name.endswith("Slurm") for name in lines)
+    assert len(lines) == 13
+
+
+def test_other_weights_and_judges(report, tmp_path):
+    (tmp_path / "vggish.pth").write_text("nothing")
+    lines = report(f"judges.fad.weights={tmp_path / 'vggish.pth'}")
+    assert "holds no weights for it" in lines["no     VGGish (fad)"]
+    lines = report("judges=bundled", "codec=mini", "text=minilm")
+    assert "works  MusiCNN (fad)" in lines and not any("clap" in name for name in lines)
+
+
+def test_whatever_goes_wrong_is_one_line():
+    def broken() -> str:
+        raise RuntimeError("two\nlines")
+
+    def refused() -> str:
+        raise UserError("do this")
+
+    assert doctor.examine(broken) == (False, "RuntimeError: two lines")
+    assert doctor.examine(refused) == (False, "do this")
+    assert doctor.examine(lambda: "fine") == (True, "fine")
+
+
+def test_launchers_that_are_missing(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    works, line = doctor.examine(doctor._slurm)
+    assert not works and "sbatch" in line
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert not doctor.examine(doctor._wandb)[0]
+
+
+def test_an_unknown_choice_is_a_user_error(refused):
+    assert "unknown judges 'papre'" in refused("doctor", "judges=papre")
