@@ -12,10 +12,9 @@ from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import MASK_STREAM, MODE_STREAM, CaptionedLM
 from musicbench.generators.objectives import (
     MEAN_RATE,
-    drawn_level,
+    checked_span,
     masked_bits,
-    masked_mean,
-    masked_nats,
+    masked_step,
     pattern_bits,
     pattern_nats,
     training_masks,
@@ -63,28 +62,22 @@ class HybridModel(CaptionedLM):
         super().__init__(optimiser, condition_dropout, seed)
         self.save_hyperparameters()
         self.lm: HybridLM = HybridLM(**model, context=context)
-        if span < 1:
-            raise ValueError(f"span must be a number of frames from 1; got {span}")
-        self.span, self.autoregressive_share = span, autoregressive_share
+        self.span, self.autoregressive_share = checked_span(span), autoregressive_share
         self.tables = PlanTables(self.lm, pattern)
         self.tables.plan(frames)
         self.autoregressive_bits, self.masked_bits = MeanMetric(), MeanMetric()
         self.token_bits = MeanMetric()
 
     def loss(self, batch: Batch) -> Tensor:
-        dropped_B = self.dropped(batch.index_B)
         if np.random.default_rng([self.seed, self.global_step, MODE_STREAM]).random() < self.autoregressive_share:
-            loss = pattern_nats(self.lm, self.tables, batch, dropped_B).mean()
+            loss = pattern_nats(self.lm, self.tables, batch, self.dropped(batch.index_B)).mean()
             self.log("train/bits_per_frame", loss * self.lm.levels / math.log(2), prog_bar=True)
             return loss
         frames = batch.codes_BKT.shape[2]
         streams = self.streams(batch.index_B, MASK_STREAM)
         first = [int(stream.integers(frames)) for stream in streams]
         masked_BT = training_masks(streams, frames, self.span, first).to(self.device)
-        level = drawn_level(self.seed, self.global_step, self.lm.levels)
-        nats_BT = masked_nats(self.lm, batch, level, masked_BT, dropped_B)
-        self.log("train/masked_bits", masked_mean(nats_BT, masked_BT).mean() / math.log(2), prog_bar=True)
-        return nats_BT.sum(1).mean() / ((frames + 1) / 2 * MEAN_RATE)
+        return masked_step(self, self.lm, batch, masked_BT) / ((frames + 1) / 2 * MEAN_RATE)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         bits_B = pattern_bits(self.lm, self.tables, batch)

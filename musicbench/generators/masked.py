@@ -1,6 +1,5 @@
 """Masked family: MAGNeT (arXiv 2401.04577) under Lightning."""
 
-import math
 from typing import Any
 
 from torch import Tensor
@@ -10,10 +9,9 @@ from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import MASK_STREAM, CaptionedLM
 from musicbench.generators.objectives import (
     MEAN_RATE,
-    drawn_level,
+    checked_span,
     masked_bits,
-    masked_mean,
-    masked_nats,
+    masked_step,
     training_masks,
 )
 from musicbench.models.masked_decode import Rescore, decode_masked
@@ -52,18 +50,13 @@ class MagnetLM(CaptionedLM):
         super().__init__(optimiser, condition_dropout, seed)
         self.save_hyperparameters()
         self.lm: MaskedLM = MaskedLM(**model, context=context)
-        if span < 1:
-            raise ValueError(f"span must be a number of frames from 1; got {span}")
-        self.span = span
+        self.span = checked_span(span)
         self.validation_bits = MeanMetric()
 
     def loss(self, batch: Batch) -> Tensor:
         frames = batch.codes_BKT.shape[2]
         masked_BT = training_masks(self.streams(batch.index_B, MASK_STREAM), frames, self.span).to(self.device)
-        level = drawn_level(self.seed, self.global_step, self.lm.levels)
-        nats_BT = masked_nats(self.lm, batch, level, masked_BT, self.dropped(batch.index_B))
-        self.log("train/masked_bits", masked_mean(nats_BT, masked_BT).mean() / math.log(2), prog_bar=True)
-        return nats_BT.sum(1).mean() / (frames * MEAN_RATE)
+        return masked_step(self, self.lm, batch, masked_BT) / (frames * MEAN_RATE)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.validation_bits.update(masked_bits(self.lm, batch, self.span))

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicbench.generators.batch import Batch
-from musicbench.generators.captioned import LEVEL_STREAM
+from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM
 from musicbench.generators.plan_tables import PlanTables
 from musicbench.models.masked_lm import MaskedLM
 from musicbench.models.pattern_lm import PatternLM
@@ -54,6 +54,25 @@ def training_masks(
         start = first[b] if first else 0
         masked_BT[b, start:] = torch.from_numpy(draw_mask(frames - start, span, stream))
     return masked_BT
+
+
+def checked_span(span: int) -> int:
+    """A span of masked frames.
+
+    Raises:
+        ValueError: it is shorter than a frame.
+    """
+    if span < 1:
+        raise ValueError(f"span must be a number of frames from 1; got {span}")
+    return span
+
+
+def masked_step(module: CaptionedLM, lm: MaskedLM, batch: Batch, masked_BT: Tensor) -> Tensor:
+    """Nats of the masked tokens of the step's level, summed over a clip, the mean over clips; logs bits a token."""
+    level = drawn_level(module.seed, module.global_step, lm.levels)
+    nats_BT = masked_nats(lm, batch, level, masked_BT, module.dropped(batch.index_B))
+    module.log("train/masked_bits", masked_mean(nats_BT, masked_BT).mean() / math.log(2), prog_bar=True)
+    return nats_BT.sum(1).mean()
 
 
 def masked_nats(lm: MaskedLM, batch: Batch, level: int, masked_BT: Tensor, dropped_B: Tensor) -> Tensor:

@@ -60,17 +60,12 @@ class Decoding:
             require_visited_first(plan, prompt_BKT)
             self.prompt_BKT = prompt_BKT.to(device)
         self.guided = cfg != 1.0
-        rows = 2 * batch if self.guided else batch
-        dropped = torch.arange(rows, device=device) >= batch
-        if self.guided:
-            states_BLE, mask_BL = states_BLE.repeat(2, 1, 1), mask_BL.repeat(2, 1)
-        text_BLD, self.text_mask = model.conditioner(states_BLE, mask_BL, dropped)
-        self.text = model.transformer.text_keys_values(text_BLD)
+        self.text, self.text_mask = model.guided_text(states_BLE, mask_BL, self.guided)
         self.reads_PK = reads_or_absent(plan).to(device)
         self.code_PD, self.turn_P2F = model.positions(plan).to(device)
         self.cache = KeyValueCache(
             len(model.transformer.blocks),
-            rows,
+            len(self.text_mask),
             model.transformer.heads,
             plan.peak_cache,
             model.dim // model.transformer.heads,

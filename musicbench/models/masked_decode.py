@@ -10,7 +10,6 @@ from musicbench.models.masked_sampling import Iteration, MaskedSampling
 from musicbench.models.prompt import require_grid
 from musicbench.models.sampling import guide, invert, uniforms
 from musicbench.models.spans import Units
-from musicbench.models.transformer import KeysValues
 
 MASKED_USE = 1
 """Keeps these draws apart from those of a hybrid's autoregressive part."""
@@ -118,12 +117,8 @@ class _Guided:
     """The network with its captions projected once, and the null condition beside them where guidance needs it."""
 
     def __init__(self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, guided: bool) -> None:
-        self.model, self.batch, self.guided = model, len(states_BLE), guided
-        if guided:
-            states_BLE, mask_BL = states_BLE.repeat(2, 1, 1), mask_BL.repeat(2, 1)
-        dropped = torch.arange(len(states_BLE), device=states_BLE.device) >= self.batch
-        text_BLD, self.text_mask = model.conditioner(states_BLE, mask_BL, dropped)
-        self.text: list[KeysValues] = model.transformer.text_keys_values(text_BLD)
+        self.model, self.guided = model, guided
+        self.text, self.text_mask = model.guided_text(states_BLE, mask_BL, guided)
 
     def logits(self, codes_BKT: Tensor, level: int, frame_Bn: Tensor, iteration: Iteration) -> Tensor:
         """Guided logits of one level at some frames, fp32 [B, n, V]."""

@@ -50,11 +50,11 @@ class Units:
         last_B1 = reached_BT.sort(-1).values.gather(-1, (count_B1 - 1).clamp_max(self.frames - 1))
         return masked_BT & (reached_BT <= last_B1)
 
-    def _units(self, x_BT: Tensor, fill: float = 0.0) -> Tensor:
-        """The frames of every unit, [B, U, L], padded with ``fill`` at the right edge."""
+    def _units(self, x_BT: Tensor) -> Tensor:
+        """The frames of every unit, [B, U, L], padded with zeros at the right edge."""
         if self.overlap:
-            return F.pad(x_BT, (0, self.span - 1), value=fill).unfold(1, self.span, 1)
-        return F.pad(x_BT, (0, -self.frames % self.span), value=fill).unfold(1, self.span, self.span)
+            return F.pad(x_BT, (0, self.span - 1)).unfold(1, self.span, 1)
+        return F.pad(x_BT, (0, -self.frames % self.span)).unfold(1, self.span, self.span)
 
     def _sureness(self, masked_BT: Tensor, confidence_BT: Tensor) -> Tensor:
         """Of every unit, [B, U]; infinite where it has no masked token.

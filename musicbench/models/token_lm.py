@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from musicbench.models.conditioning import TextConditioner
 from musicbench.models.positions import PositionCode
-from musicbench.models.transformer import Transformer
+from musicbench.models.transformer import KeysValues, Transformer
 
 
 class TokenLM(nn.Module):
@@ -72,6 +72,19 @@ class TokenLM(nn.Module):
             for target_VD in (self._rows_KVD()[k, :-1], self.heads_KVD[k]):
                 rotated_VD = (codes_VC - codes_VC.mean(0)) @ _rotation(codes_VC.shape[1], self.dim)
                 target_VD.copy_(rotated_VD * (target_VD.std() / rotated_VD.std()))
+
+    def guided_text(self, states_BLE: Tensor, mask_BL: Tensor, guided: bool) -> tuple[list[KeysValues], Tensor]:
+        """Captions for decoding, projected once: keys and values of every layer, and the mask [B, 1, 1, L].
+
+        Args:
+            guided: whether the batch is doubled by the null condition, behind the captions.
+        """
+        clips = len(states_BLE)
+        if guided:
+            states_BLE, mask_BL = states_BLE.repeat(2, 1, 1), mask_BL.repeat(2, 1)
+        dropped_B = torch.arange(len(states_BLE), device=states_BLE.device) >= clips
+        text_BLD, text_mask_B11L = self.conditioner(states_BLE, mask_BL, dropped_B)
+        return self.transformer.text_keys_values(text_BLD), text_mask_B11L
 
     def embed(self, ids_BQK: Tensor, code_QD: Tensor | None, mode: int | None = None) -> Tensor:
         """Sum of level embeddings, and position code and mode if there are any, [B, Q, D]; id V means absent."""

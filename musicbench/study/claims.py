@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict, cast
 
-import yaml
-
 from musicbench.errors import UserError, did_you_mean
 from musicbench.study.cells import Row
 from musicbench.study.comparability import machine_name
 from musicbench.study.quantities import paired_difference, quantity, time_ratio
-from musicbench.study.schema import check
+from musicbench.study.schema import read_yaml
 from musicbench.study.table import Table
 
 Verdict = Literal["reproduced", "contradicted", "undecided", "not tested"]
@@ -71,14 +69,7 @@ def read_claims(path: Path) -> list[Claim]:
     Raises:
         UserError: not YAML, a field is missing or unknown, or an id is used twice.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; run this where results/ lies") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    check(content, list[Claim], str(path))
-    claims = cast(list[Claim], content)
+    claims = cast(list[Claim], read_yaml(path, list[Claim], missing="; run this where results/ lies"))
     ids = [claim["id"] for claim in claims]
     for name in ids:
         if ids.count(name) > 1:

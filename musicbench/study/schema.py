@@ -2,9 +2,31 @@
 
 import types
 import typing
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from musicbench.errors import UserError
+
+
+def read_yaml(path: Path, expected: Any, missing: str = "") -> Any:
+    """The content of a YAML file that has the shape of ``expected``.
+
+    Args:
+        missing: advice for the case that the file cannot be read.
+
+    Raises:
+        UserError: it cannot be read, is not YAML, or a field is missing or unknown.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}{missing}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    check(content, expected, str(path))
+    return content
 
 
 def check(value: Any, expected: Any, source: str, field: str = "") -> None:

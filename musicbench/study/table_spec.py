@@ -4,12 +4,10 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
-import yaml
-
 from musicbench.errors import UserError, did_you_mean
 from musicbench.study.quantities import DERIVED
 from musicbench.study.run_record import RunRecord
-from musicbench.study.schema import check
+from musicbench.study.schema import read_yaml
 
 
 class RowSpec(TypedDict):
@@ -78,14 +76,7 @@ def read_spec(path: Path) -> TableSpec:
     Raises:
         UserError: not YAML, a field is missing or unknown, or a name refers to nothing.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    check(content, TableSpec, str(path))
-    spec = cast(TableSpec, content)
+    spec = cast(TableSpec, read_yaml(path, TableSpec))
     rows = [row["row"] for row in spec["rows"]]
     columns = [column["key"] for column in all_columns(spec) if not column.get("difference")]
     for kind, names in [("row", rows), ("column", columns)]:
