@@ -1,5 +1,6 @@
 """From a configuration to the parts of a run: store, codec, caption states, model, judges."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
@@ -9,17 +10,24 @@ from typing import Any
 import torch
 import transformers
 from omegaconf import DictConfig
+from torch import Tensor
 
 import musicbench
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.commands.config import instantiated, plain
 from musicbench.commands.identity import has_pattern, read_training_id, run_folder, run_id, training_id
+from musicbench.commands.originals import Originals
+from musicbench.data.audio_folder import folder_sha256, list_items
+from musicbench.data.read_report import ReadReport
 from musicbench.data.stages import Stage, stages
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.judge import ClapMini
+from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.judges import MusiCNN
+from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.reference import Reference
+from musicbench.files import sha256_file
 from musicbench.text.encoder import TextEncoder, TransformersEncoder
 from musicbench.text.table import CaptionTable, caption_table
 
@@ -68,9 +76,31 @@ class Assembly:
         return caption_table(texts, encoder, Path(self.config.cache) / "text")
 
     @cached_property
-    def judge(self) -> MusiCNN:
-        """The bundled judge."""
-        return MusiCNN(device=device())
+    def judges(self) -> JudgeSet:
+        """The configured judges; those of equal configuration are one."""
+        made: dict[str, Any] = {}
+        for role in ("fad", "kld", "clap"):
+            part = self.plain["judges"][role]
+            same = next((other for other in made if self.plain["judges"][other] == part), None)
+            if part is not None:
+                made[role] = made[same] if same else instantiated(self.config.judges[role], device=device())
+        return JudgeSet(**made)
+
+    @cached_property
+    def musicnn(self) -> Judge:
+        """The judge through which clap_mini hears."""
+        found = [judge for judge in self.judges.roles.values() if isinstance(judge, MusiCNN)]
+        return found[0] if found else MusiCNN(device=device())
+
+    @property
+    def listeners(self) -> list[Judge]:
+        """All judges that must hear a clip."""
+        return [*self.judges.roles.values(), *([] if self.clap is None else [self.musicnn])]
+
+    @cached_property
+    def originals(self) -> Originals:
+        """What the judges say of the original recordings."""
+        return Originals(self)
 
     @cached_property
     def clap(self) -> ClapMini | None:
@@ -99,9 +129,16 @@ class Assembly:
         """States of all captions of the store for the text-audio judge."""
         return self.captions if self.clap_encoder is self.encoder else self._states_by(self.clap_encoder)
 
+    def clap_states(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Padded states and mask of any captions for the text-audio judge."""
+        table = self.clap_captions
+        if not all(caption in table.bounds for caption in captions):
+            table = caption_table(captions, self.clap_encoder, Path(self.config.cache) / "text")
+        return table.batch(list(captions))
+
     @cached_property
     def reference(self) -> Reference:
-        """The judge's view of the original audio, kept in the token store."""
+        """MusiCNN's view of the original audio, kept in the token store."""
         return Reference.open(store_folder(self.config.data.store) / REFERENCE_FILE)
 
     @cached_property
@@ -141,17 +178,33 @@ class Assembly:
     @cached_property
     def identity(self) -> str:
         """Run id."""
-        contents = self._trained_on | {"judge": self.judge.sha256, "reference": self.reference.sha256}
+        contents = self._generated_from | {role: judge.sha256 for role, judge in self.judges.roles.items()}
+        contents["reference"] = self.originals.reference_identity
         if self.clap is not None:
             contents["clap_mini"] = self.clap.sha256
-        if self.rescorer_folder is not None:
-            contents["rescorer"] = read_training_id(self.rescorer_folder)
+        for key in ("audio", "originals"):
+            if self.config.get(key):
+                contents[key] = folder_sha256(list_items(Path(self.config[key]), ReadReport()))
+        if self.config.get("captions"):
+            contents["captions"] = sha256_file(Path(self.config.captions))
         return run_id(self._precise, contents)
+
+    @cached_property
+    def generation_identity(self) -> str:
+        """What runs have in common whose held-out clips have the same codes: they differ in judges alone."""
+        clips = {key: self.plain["evaluation"][key] for key in ("split", "seconds", "per_piece")}
+        return run_id({**self._precise, "evaluation": clips}, self._generated_from | {"device": device().type})
 
     @cached_property
     def training_identity(self) -> str:
         """What runs have in common that differ in nothing but decoding and evaluation."""
         return training_id(self._precise, self._trained_on)
+
+    @property
+    def _generated_from(self) -> dict[str, str]:
+        if self.rescorer_folder is None:
+            return self._trained_on
+        return self._trained_on | {"rescorer": read_training_id(self.rescorer_folder)}
 
     @property
     def _trained_on(self) -> dict[str, str]:

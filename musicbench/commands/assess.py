@@ -1,7 +1,5 @@
-"""Evaluate one system on the held-out crops and write its run record."""
+"""Evaluate one system on the held-out crops."""
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,32 +10,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from musicbench.commands.assemble import Assembly, device
-from musicbench.commands.identity import NUMERICS, recorded_config, row_label
+from musicbench.commands.held_out import Asked, HeldOut
 from musicbench.commands.samples import keep_original, keep_sample
 from musicbench.commands.timing import time_system
-from musicbench.data.crops import Crop, evaluation_crops
-from musicbench.data.module import crop_codes
-from musicbench.evaluation.evaluate import Judgement, audio_metrics, judge_clips, original_judgements
+from musicbench.evaluation import audio_metrics as audio
+from musicbench.evaluation.judge_set import Heard, hear
+from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.systems import Generator, LikelihoodModel
-from musicbench.study.environment import environment
-from musicbench.study.records import read_record, write_record
-from musicbench.study.run_record import SCHEMA
+from musicbench.files import atomic_path
 
-RECORD = "record.json"
-
-
-def finished(folder: Path) -> bool:
-    """Whether a run folder holds its record.
-
-    Raises:
-        UserError: there is one, but it is damaged.
-    """
-    if not (folder / RECORD).is_file():
-        return False
-    read_record(folder / RECORD)
-    return True
+REPLICATES = 1000
 
 
 @dataclass
@@ -47,63 +30,12 @@ class Findings:
     metrics: dict[str, Any] = field(default_factory=dict)
     speed: dict[str, Any] | None = None
     failures: list[str] = field(default_factory=list)
+    files: dict[str, Any] | None = None
 
-
-@dataclass
-class Facts:
-    """What is known of a system besides its evaluation; all null for baselines."""
-
-    kind: str
-    parameters: int | None = None
-    plan: dict[str, Any] | None = None
-    training: dict[str, Any] | None = None
-    sampling: dict[str, Any] | None = None
-
-
-class HeldOut:
-    """The held-out crops of a configuration, with tokens and captions."""
-
-    def __init__(self, run: Assembly) -> None:
-        settings = run.config.evaluation
-        self.run = run
-        run.store.verify()  # the run's identity says which codes these are
-        self.crops: list[Crop] = evaluation_crops(run.store, settings.split, settings.seconds, settings.per_piece)
-        self.captions = [crop.caption for crop in self.crops]
-        self.pieces = [crop.piece for crop in self.crops]
-        self.codes_NKT = crop_codes(run.store, self.crops)
-        self.frames = self.codes_NKT.shape[2]
-        if run.clap is not None:
-            run.clap.require_use(run.judge.sha256)
-            run.clap.require_unheard(self.pieces)
-            _ = run.clap_encoder  # a missing one, too, is told before anything is trained
-
-    def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
-        """The record's protocol: everything that changes a metric's value."""
-        run, settings = self.run, self.run.config.evaluation
-        judge, reference = run.judge, run.reference
-        clap = {"clap_mini": run.clap.facts()} if run.clap is not None else {}
-        return {
-            "split": settings.split,
-            "clips": len(self.crops),
-            "pieces": len(set(self.pieces)),
-            "clip_seconds": float(settings.seconds),
-            "per_piece": settings.per_piece,
-            "codec": {"id": run.codec.id, "sha256": run.codec.sha256},
-            "judge": {
-                "id": judge.id,
-                "sha256": judge.sha256,
-                "window_seconds": judge.window_seconds,
-                "hop_seconds": judge.hop_seconds,
-            },
-            "reference": {
-                "id": "training originals",
-                "windows": reference.windows,
-                "sha256": reference.sha256,
-            },
-            **clap,
-            "tokens_sha256": run.store.card["codes_sha256"],
-            "sampling": sampling,
-        }
+    def add(self, found: audio.Metrics) -> None:
+        """Take in metrics of audio, and the reasons for those that are missing."""
+        self.metrics |= found.values
+        self.failures += found.failures
 
 
 def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
@@ -112,10 +44,10 @@ def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -
     if isinstance(system, LikelihoodModel):
         others = shuffled_captions(held.captions, held.pieces)
         for name, captions in (("bits_per_frame", held.captions), ("bits_per_frame_shuffled", others)):
-            found.metrics[name] = _per_clip(bits_per_frame(system, held.codes_NKT, captions))
+            found.metrics[name] = audio.per_clip(bits_per_frame(system, held.codes_NKT, captions))
     codes_NKT = _draw(held, system)
     assess_codes(held, codes_NKT, folder, found)
-    if speed:
+    if speed and held.run.config.evaluation.speed_batches:
         speeds = time_system(held.run, system, held.captions, held.frames)
         found.speed = speeds.batches
         found.failures += speeds.failures
@@ -124,72 +56,83 @@ def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -
 
 def assess_codes(held: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings) -> Findings:
     """Audio metrics of given codes, one clip per crop; some clips are kept to listen to."""
-    run = held.run
-    judgements = judge_clips(run.judge, _decoded(held, codes_NKT, folder), run.codec.sample_rate)
-    found.metrics |= _heard(held, judgements)
+    clips = ((audio_N, held.run.codec.sample_rate) for audio_N in _decoded(held, codes_NKT, folder))
+    latents = CodecLatents(held.run.codec)
+    heard = hear(
+        [*held.run.listeners, latents], tqdm(clips, "judging", len(codes_NKT), leave=False), held.run.originals.cache
+    )
+    found.add(measure(held, heard, held.run.originals.of_crops(held.run.judges.roles.values(), held.crops)))
     return found
 
 
 def assess_originals(held: HeldOut, folder: Path) -> Findings:
-    """Audio metrics of the original recordings, from the judge's stored view; some are kept if they are at hand."""
+    """Audio metrics of the original recordings; some are kept if they are at hand."""
     run, settings = held.run, held.run.config.evaluation
     for crop in held.crops[: settings.samples]:
         keep_original(folder, crop, Path(settings.originals), run.store.frame_rate)
-    return Findings(_heard(held, original_judgements(run.reference, held.crops, run.store.frame_rate)))
+    heard = run.originals.of_crops(run.listeners, held.crops)
+    found = Findings()
+    # The codes of originals are the codec reconstruction's, and a distance of a set to itself has no meaning.
+    found.add(measure(held, heard, heard))
+    del found.metrics["kad"]
+    return found
 
 
-def _heard(held: HeldOut, judgements: Sequence[Judgement]) -> dict[str, Any]:
-    """FAD and KLD, and how well the clips fit their captions and those of other pieces."""
-    run = held.run
-    metrics = audio_metrics(judgements, held.crops, run.store.frame_rate, run.judge, run.reference)
+def measure(asked: Asked, heard: Heard, originals: Heard | None) -> audio.Metrics:
+    """All audio metrics of clips that the listeners (and the codec's latents) have heard.
+
+    Args:
+        originals: what the judges say of the originals with the same captions; None if there are none, and then
+            neither KLD nor KAD.
+    """
+    run, judges, found = asked.run, asked.run.judges, audio.Metrics()
+    fad = judges.fad.sha256
+    audio.distances(found, run.originals.reference(judges.fad), heard[fad], asked.pieces, REPLICATES)
+    if run.codec.sha256 in heard:
+        latents = [clip.embeddings_WD for clip in heard[run.codec.sha256]]
+        audio.codec_distance(found, run.originals.codec_reference(), latents, asked.pieces, REPLICATES)
+    if originals is not None:
+        audio.kernel_distance(found, originals[fad], heard[fad])
+        audio.divergences(found, judges.kld, originals[judges.kld.sha256], heard[judges.kld.sha256])
+    others = shuffled_captions(asked.captions, asked.pieces)
+    if judges.clap is not None:
+        captions = {"clap": asked.captions, "clap_shuffled": others}
+        audio.text_scores(found, judges.clap, heard[judges.clap.sha256], captions)
     if run.clap is not None:
-        embeddings = [judgement.embeddings_WD for judgement in judgements]
-        others = shuffled_captions(held.captions, held.pieces)
-        for name, captions in (("clap_mini", held.captions), ("clap_mini_shuffled", others)):
-            scores_N = run.clap.score(run.judge.sha256, embeddings, *run.clap_captions.batch(captions))
-            metrics[name] = _per_clip(scores_N)
-    return metrics
-
-
-def record(held: HeldOut, found: Findings, facts: Facts, identity: str, folder: Path) -> Path:
-    """Write ``record.json`` into the run folder."""
-    run = held.run
-    gpu = torch.cuda.get_device_name() if device().type == "cuda" else None
-    content = {
-        "schema": SCHEMA,
-        "id": identity,
-        "row": row_label(run.plain),
-        "kind": facts.kind,
-        "config": recorded_config(run.plain),
-        "seed": run.config.seed,
-        "command": shlex.join(["musicbench", *sys.argv[1:]]),
-        "numerics": NUMERICS,
-        **environment(torch.get_num_threads(), gpu),
-        "parameters": facts.parameters,
-        "plan": facts.plan,
-        "training": facts.training,
-        "protocol": held.protocol(facts.sampling),
-        "clips": [{"id": crop.id, "piece": crop.piece} for crop in held.crops],
-        "metrics": found.metrics,
-        "speed": found.speed,
-        "failures": found.failures,
-    }
-    path = folder / RECORD
-    write_record(path, content)  # type: ignore[arg-type]
-    return path
-
-
-def _per_clip(values_N: np.ndarray) -> dict[str, Any]:
-    return {"value": float(values_N.mean()), "per_clip": values_N.tolist()}
+        embeddings = [clip.embeddings_WD for clip in heard[run.musicnn.sha256]]
+        for name, texts in (("clap_mini", asked.captions), ("clap_mini_shuffled", others)):
+            scores_N = run.clap.score(run.musicnn.sha256, embeddings, *run.clap_states(texts))
+            found.values[name] = audio.per_clip(scores_N)
+    return found
 
 
 def _draw(held: HeldOut, system: Generator) -> Tensor:
-    """One clip per caption; the seed of a clip is its number, whatever the batch size."""
-    size = held.run.config.evaluation.batch_size
+    """One clip per caption; the seed of a clip is its number, whatever the batch size.
+
+    Codes are kept, so that a stopped evaluation goes on and other judges need no new clips.
+    """
+    run = held.run
+    kept = Path(run.config.cache) / "generated" / run.generation_identity
     drawn = []
-    for batch in tqdm(_batches(len(held.captions), size), desc="generating", unit="batch", leave=False):
-        drawn.append(system.generate([held.captions[i] for i in batch], held.frames, batch))
+    for batch in tqdm(
+        _batches(len(held.captions), run.config.evaluation.batch_size), "generating", unit="batch", leave=False
+    ):
+        path = kept / f"{batch[0]}-{batch[-1]}.npy"
+        codes_BKT = _kept(path, (len(batch), *held.codes_NKT.shape[1:]))
+        if codes_BKT is None:
+            codes_BKT = system.generate([held.captions[i] for i in batch], held.frames, batch)
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                np.save(file, codes_BKT.numpy().astype(np.uint16))
+        drawn.append(codes_BKT)
     return torch.cat(drawn)
+
+
+def _kept(path: Path, shape: tuple[int, ...]) -> Tensor | None:
+    try:
+        codes_BKT = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # not drawn yet, or damaged
+        return None
+    return torch.from_numpy(codes_BKT.astype(np.int64)) if codes_BKT.shape == shape else None
 
 
 def _decoded(held: HeldOut, codes_NKT: Tensor, folder: Path) -> Iterator[Tensor]:

@@ -1,38 +1,75 @@
-"""Evaluate a baseline or reference system, or a trained run once more; writes its record."""
+"""Evaluate a baseline or reference system, a trained run once more, or a folder of audio; writes a record."""
 
 from pathlib import Path
+from typing import Any
 
 SYSTEMS = ("ground_truth", "codec", "uniform", "unigram")
+MODES = ("run", "system", "audio", "prompts")
+_AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.")
 
 
 def main(argv: list[str]) -> int:
-    """Hydra application: ``musicbench evaluate system=unigram`` or ``run=FOLDER``."""
-    from musicbench.commands.config import compose, run_configuration
+    """Hydra application: ``musicbench evaluate system=unigram``, ``run=FOLDER`` or ``audio=FOLDER``."""
+    from musicbench.commands.config import compose
     from musicbench.errors import UserError
 
     config = compose("evaluate", argv)
-    if (config.run is None) == (config.system is None):
-        raise UserError(f"give either run=FOLDER or system=NAME, one of {', '.join(SYSTEMS)}")
+    if sum(config[mode] is not None for mode in MODES) != 1:
+        raise UserError(
+            f"give one of run=FOLDER, system=NAME ({', '.join(SYSTEMS)}), audio=FOLDER (sound of any system) and "
+            "prompts=FILE (write the held-out captions)"
+        )
     if config.system is not None and config.system not in SYSTEMS:
         raise UserError(f"unknown system {config.system!r}; choose one of {', '.join(SYSTEMS)}")
 
     from musicbench.commands.assemble import Assembly, set_threads
-    from musicbench.commands.assess import RECORD
+    from musicbench.commands.external import assess_folder
+    from musicbench.commands.held_out import HeldOut, write_prompts
+    from musicbench.commands.recording import RECORD
+
+    set_threads(config)
+    if config.run is not None:
+        print(f"record: {_again(config, argv)}")
+    elif config.system is not None:
+        print(f"record: {assess_baseline(argv) / RECORD}")
+    elif config.audio is not None:
+        print(f"record: {assess_folder(Assembly(config))}")
+    else:
+        held = HeldOut(Assembly(config))
+        write_prompts(held, Path(config.prompts))
+        print(
+            f"{len(held.captions)} captions: {config.prompts}; make their audio, each under its name, in one folder, "
+            "and go on with `musicbench evaluate audio=FOLDER row=NAME`"
+        )
+    return 0
+
+
+def _again(config: Any, argv: list[str]) -> Path:
+    """Evaluate a finished training, by its own configuration or by other judges or clips, in a folder of its own then."""
+    from musicbench.commands.assemble import Assembly
+    from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.identity import TRAINED
     from musicbench.commands.train import assess_run
+    from musicbench.commands.trained import adopt
+    from musicbench.errors import UserError
 
-    if config.run is not None:
-        set_threads(config)
-        folder = Path(config.run)
-        if any(not argument.startswith(("run=", "trainer.threads=")) for argument in argv):
-            raise UserError("run=FOLDER brings its own configuration; give no overrides but trainer.threads")
-        trained = run_configuration(folder)
-        if not (folder / TRAINED).is_file():
-            raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
-        print(f"record: {assess_run(Assembly(trained), folder)}")
-    else:
-        print(f"record: {assess_baseline(argv) / RECORD}")
-    return 0
+    folder = Path(config.run)
+    if any(not argument.startswith(_AGAIN) for argument in argv):
+        raise UserError(
+            "run=FOLDER brings its own configuration; give no overrides but judges, evaluation and trainer.threads"
+        )
+    again = amend(run_configuration(folder), [a for a in argv if a.startswith("evaluation.")])
+    if any(argument.startswith("judges") for argument in argv):
+        again.judges = config.judges
+    again.output = str(folder.parent)
+    if not (folder / TRAINED).is_file():
+        raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
+    run = Assembly(again)
+    # A run keeps its folder, though its id may be that of an older version.
+    unchanged = Assembly(run_configuration(folder)).identity == run.identity
+    if not unchanged and not (run.folder / TRAINED).is_file() and not adopt(run, run.folder):
+        raise UserError(f"the weights in {folder} are not those of its configuration; train it again")
+    return assess_run(run, folder if unchanged else run.folder)
 
 
 def assess_baseline(overrides: list[str]) -> Path:
@@ -40,15 +77,17 @@ def assess_baseline(overrides: list[str]) -> Path:
     from musicbench.commands import assess
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.config import compose
+    from musicbench.commands.held_out import HeldOut
+    from musicbench.commands.recording import Facts, finished, record
     from musicbench.commands.systems import baseline
 
     config = compose("evaluate", overrides)
     set_threads(config)
     run, name = Assembly(config), config.system
     folder = run.folder
-    if assess.finished(folder):
+    if finished(folder):
         return folder
-    held = assess.HeldOut(run)
+    held = HeldOut(run)
     if name == "ground_truth":
         found = assess.assess_originals(held, folder)
     elif name == "codec":
@@ -56,5 +95,5 @@ def assess_baseline(overrides: list[str]) -> Path:
     else:
         found = assess.assess_system(held, baseline(run, name), folder, speed=False)
     kind = "reference" if name in ("ground_truth", "codec") else "baseline"
-    assess.record(held, found, assess.Facts(kind), run.identity, folder)
+    record(held, found, Facts(kind), run.identity, folder)
     return folder

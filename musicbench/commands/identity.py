@@ -17,21 +17,21 @@ TRAINED = "trained"
 
 MAGNET = "musicbench.generators.masked.MagnetLM"
 _LABELS = {MAGNET: "magnet", "musicbench.generators.hybrid.HybridModel": "hybrid"}
-# Where a run is written, watched and resumed does not change its numbers.
-_NEUTRAL = ("output", "cache", "logger", "run")
+# Where a run is written, watched and resumed does not change its numbers; judges and folders count by content.
+_NEUTRAL = ("output", "cache", "logger", "run", "judges", "audio", "captions", "originals", "prompts")
 _TRAINED_ONLY = ("family", "pattern", "schedule", "decode", "model", "training", "optimiser")
 _HASHED_BY_CONTENT = ("codec", "text")
 _NEUTRAL_KEYS = {
     "training": ("save_every", "max_nonfinite"),
     "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads"),
     "data": ("workers", "store"),
-    "evaluation": ("samples", "originals", "clap_mini"),
+    "evaluation": ("samples", "originals", "clap_mini", "reference", "fadtk"),
 }
 
 
 def training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
     """Eight hex digits of everything that changes a run's weights; arguments as of ``run_id``."""
-    kept = {key: value for key, value in config.items() if key not in ("decode", "evaluation")}
+    kept = {key: value for key, value in config.items() if key not in ("decode", "evaluation", "judges")}
     return run_id(kept, contents)
 
 
@@ -70,7 +70,7 @@ def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
     for group, keys in _NEUTRAL_KEYS.items():
         for key in keys:
             kept.get(group, {}).pop(key, None)
-    if kept.get("system"):  # a baseline is the same one beside whatever is trained
+    if config.get("system") or config.get("audio"):  # is the same beside whatever is trained
         return {key: value for key, value in kept.items() if key not in _TRAINED_ONLY}
     if not has_pattern(kept):
         kept.pop("pattern", None)

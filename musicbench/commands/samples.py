@@ -16,16 +16,21 @@ def keep_sample(folder: Path, crop: Crop, audio_N: Tensor, sample_rate: int) -> 
 
 
 def keep_original(folder: Path, crop: Crop, originals: Path, frame_rate: float) -> None:
-    """Keep the crop's original audio in the run folder, if ``originals`` holds its recording.
+    """Keep the crop's original audio in the run folder, if ``originals`` holds its recording."""
+    path = find_original(originals, crop.clip)
+    if path is not None:
+        keep_sample(folder, crop, *cut(*read_audio(path), crop, frame_rate))
 
-    Recordings are named by clip id: as in a corpus with .flac at the end, as in a manifest without.
-    """
-    for path in (originals / f"{crop.clip}.flac", originals / crop.clip):
-        if path.is_file():
-            audio_N, rate = read_audio(path)
-            start, stop = (round(f / frame_rate * rate) for f in (crop.start_frame, crop.start_frame + crop.frames))
-            keep_sample(folder, crop, audio_N[start:stop], rate)
-            return
+
+def find_original(originals: Path, clip: str) -> Path | None:
+    """A clip's recording: named by clip id, as in a corpus with .flac at the end, as in a manifest without."""
+    return next((path for path in (originals / f"{clip}.flac", originals / clip) if path.is_file()), None)
+
+
+def cut(audio_N: Tensor, rate: int, crop: Crop, frame_rate: float) -> tuple[Tensor, int]:
+    """The crop's stretch of its clip's audio, and the sample rate."""
+    start, stop = (round(f / frame_rate * rate) for f in (crop.start_frame, crop.start_frame + crop.frames))
+    return audio_N[start:stop], rate
 
 
 def write_sample(stem: Path, caption: str, audio_N: Tensor, sample_rate: int) -> Path:

@@ -58,7 +58,7 @@ def _train(overrides: list[str]) -> Path:
         UserError: it failed, with the reason that it left in its folder.
     """
     from musicbench.commands.assemble import Assembly
-    from musicbench.commands.assess import RECORD, finished
+    from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.config import compose
     from musicbench.commands.train import FAILED
 
@@ -104,7 +104,7 @@ def assess_baselines(overrides: list[str], table: Path) -> list[Path]:
 def fill_table(table: Path, folders: list[Path]) -> None:
     """Put the records of finished runs into ``<table>/records`` and their audio beside them; render the table."""
     from musicbench.commands import table as table_command
-    from musicbench.commands.assess import RECORD
+    from musicbench.commands.recording import RECORD
     from musicbench.study.listening import fetch_samples
     from musicbench.study.records import read_record
 

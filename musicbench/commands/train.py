@@ -17,7 +17,8 @@ def main(argv: list[str]) -> int:
     config = compose("train", argv)
 
     from musicbench.commands.assemble import Assembly, set_threads
-    from musicbench.commands.assess import RECORD, HeldOut, finished
+    from musicbench.commands.held_out import HeldOut
+    from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.checkpoints import BEST, LAST
     from musicbench.commands.fit import fit
     from musicbench.commands.systems import sampling
@@ -61,7 +62,9 @@ FAILED = "failed.txt"
 
 def assess_run(run: Any, folder: Path) -> Path:
     """Evaluate the best checkpoint of a run folder and write its record."""
-    from musicbench.commands.assess import Facts, HeldOut, assess_system, record
+    from musicbench.commands.assess import assess_system
+    from musicbench.commands.held_out import HeldOut
+    from musicbench.commands.recording import Facts, record
     from musicbench.commands.systems import sampling_facts
     from musicbench.commands.trained import load_trained, trained_system
 

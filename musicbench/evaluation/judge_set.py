@@ -1,73 +1,51 @@
-"""Which judge each audio metric uses, and the way from audio to FAD, KLD and CLAP score with them."""
+"""Which judge each audio metric uses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
-from musicbench.errors import UserError
-from musicbench.evaluation.evaluate import Judgement, judge_clips
 from musicbench.evaluation.judges.base import Judge, TextAudioJudge, require_classes
-from musicbench.evaluation.judges.captions import clip_embeddings
-from musicbench.evaluation.metrics.clap_score import clap_score
-from musicbench.evaluation.metrics.frechet import frechet_audio_distance
-from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
+from musicbench.evaluation.judging import Judgement, judge_clips
+
+CLIPS_AT_ONCE = 16
+"""Clips whose audio is in memory while all judges hear them."""
+
+Heard = Mapping[str, Sequence[Judgement]]
+"""What judges said of the same clips, by the judge's sha256."""
 
 
 @dataclass(frozen=True)
 class JudgeSet:
-    """The embedder of FAD, the classifier of KLD, and the text-audio judge of the CLAP score, if there is one."""
+    """The embedder of FAD and KAD, the classifier of KLD, and the text-audio judge of the CLAP score, if there is one.
+
+    Raises:
+        UserError: the judge of KLD has no classes.
+    """
 
     fad: Judge
     kld: Judge
     clap: TextAudioJudge | None = None
 
+    def __post_init__(self) -> None:
+        require_classes(self.kld)
 
-@dataclass(frozen=True)
-class AudioScores:
-    """FAD of the set; KLD [N] and CLAP score [N] of each clip (None without a text-audio judge)."""
-
-    fad: float
-    kld_N: np.ndarray
-    clap_N: np.ndarray | None
-
-
-def audio_scores(
-    judges: JudgeSet,
-    generated: Sequence[Tensor],
-    originals: Sequence[Tensor],
-    captions: Sequence[str],
-    sample_rate: int,
-) -> AudioScores:
-    """Compare generated clips [N] with the originals that have the same captions, one to one.
-
-    FAD compares all windows of the two sides; KLD averages a clip's class probabilities over its windows.
-
-    Raises:
-        UserError: the counts differ, a clip is too short or not finite, or the judge of KLD has no classes.
-    """
-    if not len(generated) == len(originals) == len(captions):
-        raise UserError(
-            f"{len(generated)} generated clips, {len(originals)} originals and {len(captions)} captions; "
-            "give one of each for every prompt"
-        )
-    require_classes(judges.kld)
-    heard = _heard(judges.fad, generated, originals, sample_rate)
-    fad = frechet_audio_distance(*(np.concatenate([clip.embeddings_WD for clip in side]) for side in heard))
-    if judges.kld is not judges.fad:
-        heard = _heard(judges.kld, generated, originals, sample_rate)
-    generated_NC, original_NC = (np.stack([class_probabilities(clip.logits_WC) for clip in side]) for side in heard)
-    clap_N = None
-    if judges.clap is not None:
-        audio_ND = np.concatenate(
-            [clip_embeddings(judges.clap(clip[None], sample_rate).embeddings_BWD).numpy() for clip in generated]
-        )
-        clap_N = clap_score(judges.clap.text(captions).numpy(), audio_ND)
-    return AudioScores(fad, kl_divergence(original_NC, generated_NC), clap_N)
+    @property
+    def roles(self) -> dict[str, Judge]:
+        """The judges by what they judge: ``fad``, ``kld`` and, where there is one, ``clap``."""
+        return {"fad": self.fad, "kld": self.kld} | ({} if self.clap is None else {"clap": self.clap})
 
 
-def _heard(
-    judge: Judge, generated: Sequence[Tensor], originals: Sequence[Tensor], sample_rate: int
-) -> tuple[list[Judgement], list[Judgement]]:
-    return judge_clips(judge, generated, sample_rate), judge_clips(judge, originals, sample_rate)
+def hear(
+    judges: Iterable[Judge], clips: Iterable[tuple[Tensor, int]], cache: Path | None = None
+) -> dict[str, list[Judgement]]:
+    """Let every judge (each once, whatever its roles) hear clips (audio [N], sample rate), a few at a time."""
+    distinct = {judge.sha256: judge for judge in judges}
+    heard: dict[str, list[Judgement]] = {sha256: [] for sha256 in distinct}
+    for sample_rate, group in groupby(clips, key=lambda clip: clip[1]):
+        while some := [audio_N for audio_N, _ in islice(group, CLIPS_AT_ONCE)]:
+            for sha256, judge in distinct.items():
+                heard[sha256] += judge_clips(judge, some, sample_rate, cache)
+    return heard

@@ -1,10 +1,11 @@
 """What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
+from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
 from musicbench.files import atomic_path, sha256_file
 
@@ -165,3 +167,42 @@ class Reference:
         if start_second < 0 or count < 1 or first + count > rows.stop:
             raise UserError(f"clip {clip_id} has no judged windows for {seconds:g} s from {start_second} s")
         return self._embeddings[first : first + count], self._logits[first : first + count]
+
+
+class Crop(Protocol):
+    """The stretch of an original test clip whose caption was the prompt."""
+
+    @property
+    def piece(self) -> str:
+        """The piece it is cut from: the unit of resampling."""
+        ...
+
+    @property
+    def clip(self) -> str:
+        """Id of the test clip it is cut from."""
+        ...
+
+    @property
+    def start_frame(self) -> int:
+        """First codec frame in the clip; on a whole second."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """Length in codec frames."""
+        ...
+
+
+def original_judgements(reference: Reference, crops: Sequence[Crop], frame_rate: float) -> list[Judgement]:
+    """The stored outputs for the originals of some crops.
+
+    Raises:
+        UserError: a crop does not start on a whole second, or was not judged.
+    """
+    judgements = []
+    for crop in crops:
+        start = crop.start_frame / frame_rate
+        if abs(start - round(start)) > 1e-6:
+            raise UserError(f"a crop of {crop.clip} starts at {start:.3f} s; start it on a whole second")
+        judgements.append(Judgement(*reference.original(crop.clip, round(start), crop.frames / frame_rate)))
+    return judgements

@@ -15,7 +15,7 @@ from musicbench.study.table import Row, Table
 SAMPLES = "samples"
 # Committed tables bring their audio along, so it stays at a few megabytes.
 PROMPTS = 3
-ORDER = ("reference", "trained", "baseline")
+ORDER = ("reference", "external", "trained", "baseline")
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from musicbench.study.statistics import (
 )
 
 # Metrics that are distances: an interval of their value does not reach below zero.
-DISTANCES = ("metrics.fad",)
+DISTANCES = ("metrics.fad", "metrics.codec_distance")
 # Column keys that are no field of a record but follow from several.
-DERIVED = ("caption_gain", "clap_mini_gain", "train_validation_gap")
+DERIVED = ("caption_gain", "clap_gain", "clap_mini_gain", "train_validation_gap")
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,9 @@ def _of_record(record: RunRecord, key: str) -> Quantity | None:
     if key == "caption_gain":
         # Bits per frame that the true caption saves.
         return _difference(record, "bits_per_frame_shuffled", "bits_per_frame")
-    if key == "clap_mini_gain":
-        return _difference(record, "clap_mini", "clap_mini_shuffled")
+    if key in ("clap_gain", "clap_mini_gain"):
+        name = key.removesuffix("_gain")
+        return _difference(record, name, f"{name}_shuffled")
     if key == "train_validation_gap":
         training = record["training"]
         if training is None:

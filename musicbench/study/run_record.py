@@ -1,10 +1,11 @@
-"""The run record, schema 1: everything a table may say about one trained, baseline or reference run."""
+"""The run record, schema 2: everything a table may say about one trained, baseline or reference run."""
 
 from typing import Literal, NotRequired, TypedDict
 
-SCHEMA = 1
+SCHEMA = 2
 
-Kind = Literal["trained", "baseline", "reference"]
+Kind = Literal["trained", "baseline", "reference", "external"]
+"""External: audio of a system that musicbench has not trained."""
 
 
 class Git(TypedDict):
@@ -56,20 +57,52 @@ class Codec(TypedDict):
 
 
 class Judge(TypedDict):
-    """The judge (embedder and classifier) by content, with its windows in seconds."""
+    """A judge by content, with its windows in seconds and the rate in Hz to which audio is resampled for it.
+
+    ``class_kind``: softmax or sigmoid; null for a judge without classes.
+    """
 
     id: str
     sha256: str
     window_seconds: float
     hop_seconds: float
+    sample_rate: int
+    class_kind: str | None
+
+
+class Judges(TypedDict):
+    """The judges by role: ``fad`` embeds for FAD, FAD-infinity and KAD, ``kld`` classifies, ``clap`` reads captions."""
+
+    fad: Judge
+    kld: Judge
+    clap: NotRequired[Judge]
 
 
 class Reference(TypedDict):
-    """The FAD reference set: how many judge windows, and the content they came from."""
+    """The FAD reference set: how many judge windows (null: not told), and the content they came from.
+
+    ``note``: how it was made in another way than this judge would.
+    """
 
     id: str
-    windows: int
+    windows: int | None
     sha256: str
+    note: NotRequired[str]
+
+
+class Audio(TypedDict):
+    """What happens to audio before a judge hears it."""
+
+    channels: str
+    loudness: str
+    resampler: str
+
+
+class Kld(TypedDict):
+    """Direction of ``kld`` (``kld_reverse`` is the other one), and the epsilon of its logarithm."""
+
+    direction: str
+    epsilon: float
 
 
 class TextAudioJudge(TypedDict):
@@ -89,19 +122,25 @@ class TextAudioJudge(TypedDict):
 class Protocol(TypedDict):
     """How the run was evaluated; two runs may stand in one table only if this agrees.
 
-    ``clap_mini`` is absent where no such score was made.
+    ``clap_mini`` is absent where no such score was made, ``codec_reference`` (that of the codec distance) where there
+    is no codec, and ``clip_seconds`` is null for clips of various lengths. Clips of a token store have ``per_piece`` and
+    ``tokens_sha256``; clips with captions of their own have ``captions_sha256``.
     """
 
     split: str
     clips: int
     pieces: int
-    clip_seconds: float
-    per_piece: int
-    codec: Codec
-    judge: Judge
+    clip_seconds: float | None
+    per_piece: int | None
+    codec: Codec | None
+    judges: Judges
     reference: Reference
+    codec_reference: NotRequired[Reference]
+    audio: Audio
+    kld: Kld
     clap_mini: NotRequired[TextAudioJudge]
-    tokens_sha256: str
+    tokens_sha256: str | None
+    captions_sha256: NotRequired[str]
     sampling: dict[str, object] | None
 
 
@@ -116,10 +155,12 @@ class Metric(TypedDict):
     """``per_clip`` values in the order of the record's clips, or ``replicates`` of a piece-level bootstrap.
 
     Replicate b resamples the same pieces in every record of one protocol, so differences of replicates are
-    paired. Null stands for a value that was not finite.
+    paired. Null stands for a value that was not finite, or that could not be measured. ``r_squared`` is how well the
+    line of FAD-infinity fits.
     """
 
     value: float | None
+    r_squared: NotRequired[float]
     per_clip: NotRequired[list[float | None]]
     replicates: NotRequired[list[float | None]]
 
@@ -165,6 +206,19 @@ class Speed(TypedDict):
     repeats: list[SpeedTimes]
 
 
+class Files(TypedDict):
+    """What became of the files of a folder of audio: counts by reason, and some of their names."""
+
+    files: int
+    read: int
+    skipped: dict[str, int]
+    warnings: dict[str, int]
+    mixed_down: int
+    cut: int
+    ignored: int
+    examples: dict[str, list[str]]
+
+
 class RunRecord(TypedDict):
     """One run; ``row`` is its table row, and runs of one row differ in nothing but their seed."""
 
@@ -186,4 +240,5 @@ class RunRecord(TypedDict):
     clips: list[ClipKey]
     metrics: dict[str, Metric]
     speed: dict[str, Speed] | None
+    files: NotRequired[Files]
     failures: list[str]

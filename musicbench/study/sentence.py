@@ -58,7 +58,7 @@ def _widest(trained: Sequence[RunRecord]) -> tuple[float, str, str] | None:
         pieces_N = [clip["piece"] for clip in records[0]["clips"]]
         names = {name for record in records for name in record["metrics"]}
         # A cosine has no zero from which a share of it could be told.
-        for name in sorted(name for name in names if not name.startswith("clap_mini")):
+        for name in sorted(name for name in names if not name.startswith("clap")):
             key = f"metrics.{name}"
             own = quantity(records, key)
             ends = None if own is None else estimate(own, key, pieces_N)

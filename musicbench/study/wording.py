@@ -1,12 +1,12 @@
 """The texts of a table, without markup: what every rendering says alike."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
 
 from musicbench.study.cells import Cell
 from musicbench.study.comparability import machine_name
-from musicbench.study.run_record import RunRecord
+from musicbench.study.run_record import Judge, Protocol, Reference, RunRecord
 from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
 
@@ -20,16 +20,34 @@ def caption(records: Sequence[RunRecord]) -> str:
     if not records:
         return "There is no record yet."
     protocol = records[0]["protocol"]
-    judge, reference = protocol["judge"], protocol["reference"]
+    length, codec = protocol["clip_seconds"], protocol["codec"]
+    of = "various lengths" if length is None else f"{length:g} s"
     machines = "; ".join(sorted({machine_name(record) for record in records}))
     return (
-        f"{protocol['clips']} clips of {protocol['clip_seconds']:g} s from {protocol['pieces']} "
-        f"{protocol['split']} pieces; judge {judge['id']} ({judge['sha256'][:8]}; windows of "
-        f"{judge['window_seconds']:g} s every {judge['hop_seconds']:g} s); FAD against "
-        f"{reference['windows']} windows of {reference['id']}; codec {protocol['codec']['id']} "
-        f"({protocol['codec']['sha256'][:8]}); {machines}. Values depend on this judge, codec and corpus "
-        "and do not compare with published ones."
+        f"{protocol['clips']} clips of {of} from {protocol['pieces']} {protocol['split']} pieces; "
+        f"{_judges(protocol)}; FAD against {_reference(protocol['reference'])}; "
+        + ("" if codec is None else f"codec {codec['id']} ({codec['sha256'][:8]}); ")
+        + f"{machines}. Values depend on these judges, codec and corpus and do not compare with published ones."
     )
+
+
+def _judges(protocol: Protocol) -> str:
+    """Each judge once, with what it judges if there are several."""
+    roles: dict[str, list[str]] = {}
+    for role, judge in cast(Mapping[str, Judge], protocol["judges"]).items():
+        text = (
+            f"{judge['id']} ({judge['sha256'][:8]}; windows of {judge['window_seconds']:g} s every "
+            f"{judge['hop_seconds']:g} s)"
+        )
+        roles.setdefault(text, []).append(role.upper())
+    if len(roles) == 1:
+        return f"judge {next(iter(roles))}"
+    return "; ".join(f"{' and '.join(names)} by {text}" for text, names in roles.items())
+
+
+def _reference(reference: Reference) -> str:
+    windows = reference["windows"]
+    return f"{reference['id']}" if windows is None else f"{windows} windows of {reference['id']}"
 
 
 def heading(column: ColumnSpec) -> str:

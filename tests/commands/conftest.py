@@ -60,6 +60,7 @@ class StubCodec:
     id, sha256, sample_rate, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 10.0, 2, 12
 
     lookahead = 2
+    codebooks_KVC = torch.linspace(-1, 1, 2 * 12 * 3).view(2, 12, 3)
 
     def decode_span(self, codes_BKT: torch.Tensor, first: int, end: int) -> torch.Tensor:
         return self.decode(codes_BKT)[:, first * HOP : end * HOP]
@@ -81,6 +82,7 @@ class StubJudge:
     """Windows of 3 s every second; the outputs are loudnesses within the window."""
 
     id, sha256, sample_rate, window_seconds, hop_seconds, labels = "stub", "7" * 64, RATE, 3.0, 1.0, ("a", "b", "c")
+    class_kind = "softmax"
 
     def __call__(self, audio_BN: torch.Tensor, sample_rate: int) -> "JudgeOutput":
         from musicbench.evaluation.judges import JudgeOutput
@@ -136,10 +138,12 @@ def overrides(tiny_overrides: list[str], make_clap: Callable[..., Path], monkeyp
     """Overrides of a tiny run whose codec, judges and text encoder are stubs; the store has a judge reference."""
     from musicbench.commands.assemble import REFERENCE_FILE, Assembly
     from musicbench.data.store import TokenStore
+    from musicbench.evaluation.judge_set import JudgeSet
     from musicbench.evaluation.reference import build_reference
 
     codec, judge = StubCodec(), StubJudge()
-    for name, part in (("codec", codec), ("judge", judge), ("encoder", StubEncoder())):
+    judges = JudgeSet(judge, judge)
+    for name, part in (("codec", codec), ("judges", judges), ("musicnn", judge), ("encoder", StubEncoder())):
         monkeypatch.setattr(Assembly, name, property(lambda _, part=part: part))
     folder = Path(tiny_overrides[0].partition("=")[2])
     store = TokenStore.open(folder)

@@ -97,7 +97,7 @@ def test_an_interrupted_evaluation_does_not_train_again(overrides, tmp_path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(assess, "audio_metrics", interrupt)
+        patch.setattr(assess, "measure", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train.main(overrides)
     assert not list(tmp_path.glob("*/record.json"))
@@ -193,7 +193,7 @@ def test_evaluate_a_finished_run_once_more(overrides, tmp_path):
         assert after[name] == before[name], name
 
 
-@pytest.mark.parametrize("override", ["seed=1", "evaluation.seconds=2", "decode.cfg=1", "+new=1"])
+@pytest.mark.parametrize("override", ["seed=1", "data.seconds=2", "decode.cfg=1", "+new=1"])
 def test_evaluate_of_a_run_takes_no_other_overrides(overrides, tmp_path, override):
     with pytest.raises(UserError, match="brings its own configuration"):
         evaluate.main([f"run={tmp_path}", override])
@@ -278,7 +278,7 @@ class TestGenerate:
         arguments = ["tune", "--run", str(trained_run), "--seconds", "1.5", "--prompt", str(prompt)]
         with pytest.raises(UserError, match=r"lasts 1\.9 s; it must be"):
             generate.main(arguments)
-        with pytest.raises(UserError, match="cannot read the audio file"):
+        with pytest.raises(UserError, match="cannot use the audio file"):
             generate.main(["tune", "--run", str(trained_run), "--prompt", str(tmp_path / "none.wav")])
 
     @pytest.mark.parametrize("override", ["decode.cfg=abc", "decode.cgf=1", "decode.cfg", "nothing=1"])

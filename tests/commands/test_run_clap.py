@@ -6,8 +6,11 @@ import torch
 
 from musicbench.commands import assess
 from musicbench.commands.assemble import REFERENCE_FILE
+from musicbench.commands.held_out import HeldOut
+from musicbench.commands.recording import Facts, record
 from musicbench.data.crops import evaluation_crops
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.likelihood import shuffled_captions
 from musicbench.evaluation.reference import Reference, build_reference
 from musicbench.study.records import read_record
@@ -17,6 +20,7 @@ class StubJudge:
     """Windows of 3 s every second; the outputs are loudnesses within the window."""
 
     id, sha256, sample_rate, window_seconds, hop_seconds, labels = "stub", "7" * 64, 100, 3.0, 1.0, ("a", "b", "c")
+    class_kind = "softmax"
 
     def __call__(self, audio_BN, sample_rate):
         from musicbench.evaluation.judges import JudgeOutput
@@ -27,7 +31,8 @@ class StubJudge:
 
 
 class StubCodec:
-    id, sha256 = "stub", "0" * 64
+    id, sha256, sample_rate, frame_rate = "stub", "0" * 64, 100, 10.0
+    codebooks_KVC = torch.linspace(-1, 1, 2 * 12 * 3).view(2, 12, 3)
 
 
 @pytest.fixture
@@ -36,12 +41,13 @@ def make_judged(make_run, make_clap):
 
     def make(*overrides: str):
         run = make_run("evaluation.seconds=4", *overrides)
-        run.__dict__.update(judge=StubJudge(), codec=StubCodec())
+        judge = StubJudge()
+        run.__dict__.update(judges=JudgeSet(judge, judge), musicnn=judge, codec=StubCodec())
         path = run.store.folder / REFERENCE_FILE
         if not path.is_file():
             noise = torch.Generator().manual_seed(0)
             clips = [(c.id, c.split, torch.rand(800, generator=noise), 100) for c in run.store.clips]
-            build_reference(run.judge, clips, path)
+            build_reference(judge, clips, path)
         return run
 
     return make
@@ -49,11 +55,9 @@ def make_judged(make_run, make_clap):
 
 def test_scores_of_originals_are_those_of_the_reference(make_judged, make_clap, tmp_path):
     run = make_judged(f"evaluation.clap_mini={make_clap()}")
-    held = assess.HeldOut(run)
-    path = assess.record(
-        held, assess.assess_originals(held, tmp_path), assess.Facts("reference"), run.identity, tmp_path
-    )
-    record = read_record(path)
+    held = HeldOut(run)
+    path = record(held, assess.assess_originals(held, tmp_path), Facts("reference"), run.identity, tmp_path)
+    found = read_record(path)
     crops = evaluation_crops(run.store, "test", 4.0, 2)
     reference = Reference.open(run.store.folder / REFERENCE_FILE)
     captions = [crop.caption for crop in crops]
@@ -61,22 +65,22 @@ def test_scores_of_originals_are_those_of_the_reference(make_judged, make_clap, 
         ("clap_mini", captions),
         ("clap_mini_shuffled", shuffled_captions(captions, [crop.piece for crop in crops])),
     ):
-        for crop, text, score in zip(crops, texts, record["metrics"][name]["per_clip"], strict=True):
+        for crop, text, score in zip(crops, texts, found["metrics"][name]["per_clip"], strict=True):
             second = round(crop.start_frame / run.store.frame_rate)
             windows = [reference.original(crop.clip, second, 4.0)[0]]
             heard, said = run.clap.audio(windows), run.clap.text(*run.captions.batch([text]))
             assert score == pytest.approx(float((heard * said).sum()), abs=1e-5)
-    assert np.ptp(record["metrics"]["clap_mini"]["per_clip"]) > 1e-4
-    stated = record["protocol"]["clap_mini"]
+    assert np.ptp(found["metrics"]["clap_mini"]["per_clip"]) > 1e-4
+    stated = found["protocol"]["clap_mini"]
     assert (stated["sha256"], stated["pieces"]) == (run.clap.sha256, 45)
     assert stated["recall"]["audio_to_text"] == {"1": 1.0, "10": 1.0}
 
 
 def test_without_clap_mini(make_judged, tmp_path):
     run = make_judged()
-    held = assess.HeldOut(run)
+    held = HeldOut(run)
     found = assess.assess_originals(held, tmp_path)
-    assert set(found.metrics) == {"fad", "kld"}
+    assert set(found.metrics) == {"fad", "fad_infinity", "kld", "kld_reverse"}
     assert "clap_mini" not in held.protocol(None)
 
 
@@ -87,7 +91,7 @@ def test_without_clap_mini(make_judged, tmp_path):
 def test_refused_before_anything_is_trained(make_judged, make_clap, options, message):
     run = make_judged(f"evaluation.clap_mini={make_clap(**options)}")
     with pytest.raises(UserError, match=message):
-        assess.HeldOut(run)
+        HeldOut(run)
 
 
 def test_its_weights_are_part_of_a_runs_identity(make_judged, make_clap):
@@ -108,7 +112,7 @@ def test_another_conditioning_encoder_leaves_it_its_own(make_judged, make_clap, 
     assert clap_encoder.captions, "it was asked"
     other = make_judged(f"evaluation.clap_mini={make_clap(found=44, text='9' * 64)}")
     with pytest.raises(UserError, match="other weights of minilm"):
-        assess.HeldOut(other)
+        HeldOut(other)
 
 
 def test_a_folder_without_one_is_a_users_mistake(make_judged):

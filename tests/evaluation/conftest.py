@@ -45,6 +45,7 @@ class StubJudge:
     window_seconds = 3.0
     hop_seconds = 1.0
     labels = tuple("abcd")
+    class_kind = "softmax"
 
     def __init__(self) -> None:
         self.calls = 0

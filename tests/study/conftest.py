@@ -57,7 +57,7 @@ def make_synthetic(
         }
 
     return {
-        "schema": 1,
+        "schema": 2,
         "id": hashlib.sha256(f"{row} {seed}".encode()).hexdigest()[:16],
         "row": row,
         "kind": kind,  # type: ignore[typeddict-item]
@@ -98,7 +98,9 @@ def make_synthetic(
             "clip_seconds": 5.0,
             "per_piece": PER_PIECE,
             "codec": {"id": "mini", "sha256": "c0dec" * 12},
-            "judge": {"id": "musicnn", "sha256": "3ab1e" * 12, "window_seconds": 3.0, "hop_seconds": 1.0},
+            "judges": {"fad": dict(JUDGE), "kld": dict(JUDGE)},
+            "audio": {"channels": "averaged", "loudness": "unchanged", "resampler": "sinc"},
+            "kld": {"direction": "reference to generated", "epsilon": 1e-6},
             "reference": {"id": "train", "windows": 20000, "sha256": "fade5" * 12},
             "tokens_sha256": "70ce5" * 12,
             "sampling": {"cfg": 3.0, "top_k": 250, "temperature": 1.0} if trained else None,
@@ -110,6 +112,14 @@ def make_synthetic(
     }
 
 
+JUDGE = {
+    "id": "musicnn",
+    "sha256": "3ab1e" * 12,
+    "window_seconds": 3.0,
+    "hop_seconds": 1.0,
+    "sample_rate": 16000,
+    "class_kind": "softmax",
+}
 ROWS: dict[str, dict[str, Any]] = {
     "original": {"kind": "reference", "fad": 0.6, "kld": 0.01},
     "codec": {"kind": "reference", "fad": 1.9, "kld": 0.3},

@@ -73,7 +73,7 @@ def test_a_refused_record_leaves_the_old_file(tmp_path: Path, make_record: Make)
         ("seed", True, "seed must be an integer"),
         ("kind", "train", "kind is 'train'"),
         ("plan.steps", 1.5, "plan.steps must be an integer"),
-        ("protocol.judge.sha256", None, "protocol.judge.sha256 must be text"),
+        ("protocol.judges.fad.sha256", None, "protocol.judges.fad.sha256 must be text"),
         ("protocol.clips", 25, "protocol.clips says 25, but the clip list holds 24"),
         ("protocol.pieces", 13, "protocol.pieces says 13"),
         ("metrics.kld.per_clip", [0.5], "metrics.kld.per_clip has 1 values for 24 clips"),

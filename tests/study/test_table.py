@@ -192,7 +192,7 @@ def test_clips_without_a_value_are_left_out_of_both_rows(spec: Any, make_record:
 @pytest.mark.parametrize(
     "path, value",
     [
-        ("protocol.judge.sha256", "other"),
+        ("protocol.judges.fad.sha256", "other"),
         ("protocol.codec.id", "other"),
         ("protocol.reference.windows", 1),
         ("protocol.clip_seconds", 10.0),

@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torchaudio
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.metrics.kld import Kind
+
+RESAMPLER = "torchaudio.functional.resample: sinc_interp_hann, lowpass_filter_width 6, rolloff 0.99"
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,10 @@ class JudgeOutput:
 
 
 class Judge(Protocol):
-    """An embedder, and where it has `labels` a classifier, of fixed windows that start every `hop_seconds`."""
+    """An embedder, and where it has `labels` a classifier, of fixed windows that start every `hop_seconds`.
+
+    `class_kind` says how its logits become probabilities.
+    """
 
     id: str
     sha256: str
@@ -32,6 +38,7 @@ class Judge(Protocol):
     window_seconds: float
     hop_seconds: float
     labels: tuple[str, ...]
+    class_kind: Kind
 
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
         """Audio [B, N] in [-1, 1] -> outputs of the W windows that lie wholly within the audio."""
@@ -58,6 +65,7 @@ class WindowedJudge:
     window_seconds: float
     hop_seconds: float
     labels: tuple[str, ...] = ()
+    class_kind: Kind = "softmax"
     device: torch.device
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 64}  # a CPU is fastest with few of them
 
@@ -106,6 +114,18 @@ def require_finite(audio_BN: Tensor, judge_id: str) -> None:
     """
     if not torch.isfinite(audio_BN).all():
         raise UserError(f"judge {judge_id} was given audio with NaN or infinity; check its generator or codec")
+
+
+def judge_facts(judge: Judge) -> dict[str, Any]:
+    """For a record's protocol: which judge, and what of its input changes its numbers."""
+    return {
+        "id": judge.id,
+        "sha256": judge.sha256,
+        "window_seconds": judge.window_seconds,
+        "hop_seconds": judge.hop_seconds,
+        "sample_rate": judge.sample_rate,
+        "class_kind": judge.class_kind if judge.labels else None,
+    }
 
 
 def require_classes(judge: Judge) -> None:

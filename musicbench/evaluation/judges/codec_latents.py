@@ -8,6 +8,7 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import JudgeOutput, full_fp32, require_finite
+from musicbench.evaluation.metrics.kld import Kind
 
 
 class LatentCodec(Protocol):
@@ -36,6 +37,7 @@ class CodecLatents:
     """
 
     labels: tuple[str, ...] = ()
+    class_kind: Kind = "softmax"
 
     def __init__(self, codec: LatentCodec) -> None:
         self.codec = codec
@@ -57,6 +59,10 @@ class CodecLatents:
             if frames == 0:
                 raise UserError(f"judge {self.id} needs clips of a frame or more; use longer clips")
             codes_BKT = self.codec.encode(audio_BN)[..., :frames].cpu()  # the last one may be padding
-        levels_BTKC = torch.stack([codes[codes_BKT[:, level]] for level, codes in enumerate(self.codebooks_KVC)], dim=2)
-        embeddings_BTC = levels_BTKC.sum(dim=2)
+        embeddings_BTC = self.latents(codes_BKT)
         return JudgeOutput(embeddings_BTC, embeddings_BTC[..., :0])
+
+    def latents(self, codes_BKT: Tensor) -> Tensor:
+        """The embeddings [B, T, C] of codes that are there already."""
+        levels = [codes_VC[codes_BKT[:, level]] for level, codes_VC in enumerate(self.codebooks_KVC)]
+        return torch.stack(levels).sum(dim=0)

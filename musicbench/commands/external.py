@@ -1,0 +1,115 @@
+"""Evaluate a folder of audio, of whatever system."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from musicbench.commands.assemble import Assembly
+from musicbench.commands.assess import Findings, measure
+from musicbench.commands.held_out import Asked, HeldOut, OwnCaptions
+from musicbench.commands.recording import Facts, finished, record
+from musicbench.commands.samples import write_sample
+from musicbench.data.audio_folder import Item, list_items, read_clips
+from musicbench.data.read_report import ReadReport
+from musicbench.errors import UserError
+from musicbench.evaluation.judge_set import Heard, hear
+from musicbench.evaluation.judges.codec_latents import CodecLatents
+from musicbench.study.listening import SAMPLES, sample_name
+
+LACKING = 0.1
+"""Seconds that a held-out clip of another system may lack: codecs and MP3 cut a little."""
+
+
+def assess_folder(run: Assembly) -> Path:
+    """Evaluate ``audio=FOLDER``; the path of its record.
+
+    Without ``captions``, the files are the held-out clips of ``evaluate prompts=FILE``, every one of them, and the row
+    compares with those of trained runs. With them, clips and captions are the user's own.
+
+    Raises:
+        UserError: a held-out clip is missing or unreadable, nothing is readable, or the row has no name.
+    """
+    config = run.config
+    if not config.row:
+        raise UserError("audio=FOLDER becomes a row of its own; name it with row=NAME")
+    folder = run.folder
+    if finished(folder):
+        return folder / "record.json"
+    report = ReadReport()
+    if config.captions is None:
+        held = HeldOut(run)
+        items = _held_out_items(held, list_items(Path(config.audio), report))
+        seconds: float | None = float(config.evaluation.seconds)
+    else:
+        items, seconds = list_items(Path(config.audio), report, Path(config.captions)), None
+    kept: list[Item] = []
+    lengths: set[float] = set()
+    heard = _hear(run, items, seconds, report, kept, lengths, folder)
+    for line in report.lines():
+        print(line, file=sys.stderr)
+    if config.captions is None:
+        if missing := sorted({item.id for item in items} - {item.id for item in kept}):
+            raise UserError(f"{missing[0]}: {report.skipped[missing[0]]}; all held-out clips are needed for a row")
+        asked: Asked = held
+        originals: Heard | None = run.originals.of_crops(run.judges.roles.values(), held.crops)
+    else:
+        asked = OwnCaptions(run, kept, lengths.pop() if len(lengths) == 1 else None)
+        originals = None if config.originals is None else _originals(run, kept, Path(config.originals))
+    found = Findings(files=report.facts())
+    found.add(measure(asked, heard, originals))
+    return record(asked, found, Facts("external"), run.identity, folder)
+
+
+def _held_out_items(held: HeldOut, items: Sequence[Item]) -> list[Item]:
+    """The files of the held-out clips, in their order and with their captions."""
+    by_name = {item.id: item for item in items}
+    wanted = [sample_name(crop.id) for crop in held.crops]
+    missing = [name for name in wanted if name not in by_name]
+    if missing:
+        raise UserError(
+            f"{held.run.config.audio} lacks {len(missing)} of {len(wanted)} held-out clips, such as {missing[0]}; "
+            "`musicbench evaluate prompts=FILE` lists them, or give captions=FILE for clips of your own"
+        )
+    return [by_name[name] for name in wanted]
+
+
+def _hear(
+    run: Assembly,
+    items: Sequence[Item],
+    seconds: float | None,
+    report: ReadReport,
+    kept: list[Item],
+    lengths: set[float],
+    folder: Path,
+) -> Heard:
+    """What all listeners say of the readable files, which are put into ``kept``, and their lengths into ``lengths``."""
+    shortest = max(judge.window_seconds for judge in run.listeners)
+    if seconds is not None:
+        shortest = max(shortest, seconds - LACKING)
+
+    def clips() -> Iterator[tuple[Tensor, int]]:
+        for item, audio_N, rate in read_clips(items, report, seconds=seconds, shortest=shortest):
+            if len(kept) < run.config.evaluation.samples:
+                write_sample(folder / SAMPLES / item.id.replace("/", "_"), item.caption or "", audio_N, rate)
+            kept.append(item)
+            lengths.add(round(len(audio_N) / rate, 6))
+            yield audio_N, rate
+
+    return hear([*run.listeners, CodecLatents(run.codec)], clips(), run.originals.cache)
+
+
+def _originals(run: Assembly, kept: Sequence[Item], folder: Path) -> Heard:
+    """What the judges say of the originals: files of the same ids in another folder."""
+    report = ReadReport()
+    by_id = {item.id: item for item in list_items(folder, report)}
+    missing = [item.id for item in kept if item.id not in by_id]
+    if missing:
+        raise UserError(f"{folder} lacks the originals of {len(missing)} clips, such as {missing[0]}")
+    longest = max(judge.window_seconds for judge in run.judges.roles.values())
+    clips = read_clips([by_id[item.id] for item in kept], report, seconds=None, shortest=longest)
+    heard = hear(run.judges.roles.values(), ((audio_N, rate) for _, audio_N, rate in clips), run.originals.cache)
+    if report.skipped:
+        raise UserError(f"originals in {folder} cannot be read: {'; '.join(report.lines())}")
+    return heard

@@ -1,0 +1,103 @@
+"""From what judges heard to the audio metrics of a run record, with replicates and per-clip values."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from musicbench.errors import UserError
+from musicbench.evaluation.fad import bootstrapped_fad
+from musicbench.evaluation.judges.base import Judge, TextAudioJudge
+from musicbench.evaluation.judges.captions import clip_embeddings
+from musicbench.evaluation.judging import Judgement
+from musicbench.evaluation.metrics.clap_score import clap_score
+from musicbench.evaluation.metrics.fad_infinity import fad_infinity
+from musicbench.evaluation.metrics.kad import kernel_audio_distance
+from musicbench.evaluation.metrics.kld import EPSILON, class_probabilities, kl_divergences
+from musicbench.evaluation.reference_sets import ReferenceSet
+
+KLD_FACTS = {"direction": "reference to generated", "epsilon": EPSILON}
+"""For a record's protocol: what else changes a KLD."""
+
+
+@dataclass
+class Metrics:
+    """Metrics as a run record holds them, and why others are missing."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def attempt(self, name: str, measure: Callable[[], dict[str, Any]]) -> None:
+        """Add a metric, or the reason why these clips do not allow it (too few, no direction, ...)."""
+        try:
+            self.values[name] = measure()
+        except UserError as error:
+            self.values[name] = {"value": None}
+            self.failures.append(f"{name}: {error}")
+
+
+def per_clip(values_N: np.ndarray) -> dict[str, Any]:
+    """A metric that is the mean over clips."""
+    return {"value": float(values_N.mean()), "per_clip": values_N.tolist()}
+
+
+def distances(
+    found: Metrics, reference: ReferenceSet, judgements: Sequence[Judgement], pieces: Sequence[str], replicates: int
+) -> None:
+    """FAD to a reference, and FAD-infinity; replicates resample pieces in the same way for every system."""
+    embeddings = [judgement.embeddings_WD for judgement in judgements]
+
+    def fad() -> dict[str, Any]:
+        result = bootstrapped_fad(reference.mean_D, reference.cov_DD, embeddings, pieces, replicates)
+        return {"value": result.value, "replicates": result.replicates}
+
+    def infinity() -> dict[str, Any]:
+        owners = np.repeat(np.arange(len(embeddings)), [len(rows) for rows in embeddings])
+        line = fad_infinity(np.concatenate(embeddings), reference.mean_D, reference.cov_DD, owners)
+        return {"value": line.value, "r_squared": line.r_squared}
+
+    found.attempt("fad", fad)
+    found.attempt("fad_infinity", infinity)
+
+
+def codec_distance(
+    found: Metrics, reference: ReferenceSet, latents: Sequence[np.ndarray], pieces: Sequence[str], replicates: int
+) -> None:
+    """Frechet distance of clips' latents [T, D] to a reference in the codec's latent space."""
+
+    def distance() -> dict[str, Any]:
+        result = bootstrapped_fad(reference.mean_D, reference.cov_DD, latents, pieces, replicates)
+        return {"value": result.value, "replicates": result.replicates}
+
+    found.attempt("codec_distance", distance)
+
+
+def kernel_distance(found: Metrics, originals: Sequence[Judgement], judgements: Sequence[Judgement]) -> None:
+    """KAD of all windows to those of the originals with the same captions."""
+
+    def kad() -> dict[str, Any]:
+        x_ND, y_MD = (np.concatenate([clip.embeddings_WD for clip in side]) for side in (judgements, originals))
+        return {"value": kernel_audio_distance(x_ND, y_MD)}
+
+    found.attempt("kad", kad)
+
+
+def divergences(found: Metrics, judge: Judge, originals: Sequence[Judgement], judgements: Sequence[Judgement]) -> None:
+    """KLD of each clip to the original with the same caption, in both directions."""
+    original_NC, generated_NC = (
+        np.stack([class_probabilities(clip.logits_WC, judge.class_kind) for clip in side])
+        for side in (originals, judgements)
+    )
+    forward_N, reverse_N = kl_divergences(original_NC, generated_NC, kind=judge.class_kind)
+    found.values |= {"kld": per_clip(forward_N), "kld_reverse": per_clip(reverse_N)}
+
+
+def text_scores(
+    found: Metrics, judge: TextAudioJudge, judgements: Sequence[Judgement], captions: Mapping[str, Sequence[str]]
+) -> None:
+    """CLAP score of clips with captions, for each ``name -> captions``."""
+    audio_ND = np.stack([clip_embeddings(torch.from_numpy(clip.embeddings_WD)[None])[0].numpy() for clip in judgements])
+    for name, texts in captions.items():
+        found.attempt(name, lambda texts=texts: per_clip(clap_score(judge.text(texts).numpy(), audio_ND)))  # type: ignore[misc]
