@@ -10,6 +10,7 @@ import torchaudio
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judges.fadtk import FadtkEmbedding
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,10 @@ class JudgeOutput:
 
 
 class Judge(Protocol):
-    """An embedder, and where it has `labels` a classifier, of fixed windows that start every `hop_seconds`."""
+    """An embedder, and where it has `labels` a classifier, of fixed windows that start every `hop_seconds`.
+
+    `fadtk`: the embedding of that toolkit which its own is, with the right weights.
+    """
 
     id: str
     sha256: str
@@ -32,6 +36,7 @@ class Judge(Protocol):
     window_seconds: float
     hop_seconds: float
     labels: tuple[str, ...]
+    fadtk: FadtkEmbedding | None
 
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
         """Audio [B, N] in [-1, 1] -> outputs of the W windows that lie wholly within the audio."""
@@ -58,6 +63,7 @@ class WindowedJudge:
     window_seconds: float
     hop_seconds: float
     labels: tuple[str, ...] = ()
+    fadtk: FadtkEmbedding | None = None
     device: torch.device
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 64}  # a CPU is fastest with few of them
 

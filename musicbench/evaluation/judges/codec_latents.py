@@ -8,6 +8,7 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import JudgeOutput, full_fp32, require_finite
+from musicbench.evaluation.judges.fadtk import FadtkEmbedding
 
 
 class LatentCodec(Protocol):
@@ -36,6 +37,7 @@ class CodecLatents:
     """
 
     labels: tuple[str, ...] = ()
+    fadtk: FadtkEmbedding | None = None  # its EnCodec embeddings are the encoder's, before quantisation
 
     def __init__(self, codec: LatentCodec) -> None:
         self.codec = codec
