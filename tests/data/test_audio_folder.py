@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicbench.data import audio_folder
-from musicbench.data.audio import read_audio
+from musicbench.data.audio import Samples, read_audio
 from musicbench.data.audio_folder import SUFFIXES, folder_sha256, list_items, read_clips
 from musicbench.data.read_report import EXAMPLES, ReadReport
 from musicbench.errors import UserError
@@ -151,10 +151,21 @@ def test_captions(tmp_path, suffix):
     assert report.files == 1, "a file that is not there is not counted"
 
 
+def test_a_path_may_be_spelt_in_another_way(tmp_path):
+    write(tmp_path / "real" / "a.wav")
+    (tmp_path / "real" / "b.wav").symlink_to("a.wav")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    lines = [{"audio": str(tmp_path / place), "text": place[-5]} for place in ("real/a.wav", "link/../real/b.wav")]
+    file = captions(tmp_path / "c.jsonl", *lines)
+    for folder in ("link", "real"):
+        found = list_items(tmp_path / folder, ReadReport(), file)
+        assert [(item.id, item.caption) for item in found] == [("a", "a"), ("b", "b")]
+
+
 def test_csv_lines_are_counted_as_an_editor_does(tmp_path):
     write(tmp_path / "a.wav")
     file = tmp_path / "c.csv"
-    file.write_text('audio,text\n\na.wav,"two\nlines"\na.wav,other\n')
+    file.write_text('audio,text\n\na.wav,"two\nlines"\na.wav,"an\nother"\n')
     with pytest.raises(UserError, match=r"c\.csv line 5 gives a\.wav another caption"):
         list_items(tmp_path, ReadReport(), file)
 
@@ -276,10 +287,15 @@ def test_lengths_and_mixing(samples, rate, channels, subtype, seconds, shortest,
 def test_one_clip_at_a_time(tmp_path, monkeypatch):
     for number in range(3):
         write(tmp_path / f"{number}.wav")
-    seen = []
-    monkeypatch.setattr(
-        audio_folder, "read_samples", lambda p, s, r=audio_folder.read_samples: (seen.append(p), r(p, s))[1]
-    )
+    read_samples, seen = audio_folder.read_samples, []
+
+    def spy(path: Path, seconds: float | None) -> Samples:
+        assert all(kept() is None for kept in seen), "the samples before are still held"
+        samples = read_samples(path, seconds)
+        seen.append(weakref.ref(samples.audio_NC))
+        return samples
+
+    monkeypatch.setattr(audio_folder, "read_samples", spy)
     clips = read_clips(list_items(tmp_path, report := ReadReport()), report, seconds=None, shortest=0.5)
     assert not seen
     _, audio_N, _ = next(clips)
