@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
 
 
 def _again(config: Any, argv: list[str]) -> Path:
-    """Evaluate a finished training, by its own configuration or by other judges or clips, in a folder of its own then."""
+    """Evaluate a finished training by its own configuration; or by other judges or clips, then in another folder."""
     from musicbench.commands.assemble import Assembly
     from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.identity import TRAINED

@@ -58,8 +58,8 @@ def _train(overrides: list[str]) -> Path:
         UserError: it failed, with the reason that it left in its folder.
     """
     from musicbench.commands.assemble import Assembly
-    from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.config import compose
+    from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.train import FAILED
 
     folder = Assembly(compose("train", overrides)).folder

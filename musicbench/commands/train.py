@@ -17,10 +17,10 @@ def main(argv: list[str]) -> int:
     config = compose("train", argv)
 
     from musicbench.commands.assemble import Assembly, set_threads
-    from musicbench.commands.held_out import HeldOut
-    from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.checkpoints import BEST, LAST
     from musicbench.commands.fit import fit
+    from musicbench.commands.held_out import HeldOut
+    from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.systems import sampling
     from musicbench.commands.trained import adopt, check_rescorer
 

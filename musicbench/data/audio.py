@@ -1,6 +1,9 @@
 """Audio files: read whole and checked, written whole or not at all."""
 
 import io
+import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +13,74 @@ import torch
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 
+_BLOCK = 1 << 18  # frames read at once
+# In libsndfile's log: the size that a WAV or AIFF header gives its samples, and what there is of them.
+_DATA_SIZE = re.compile(r"(?:data|SSND) *: (\d+) \(should be (\d+)\)")
+_UNKNOWN_SIZE = 0x7FFFF000  # and above: what writers put there that cannot seek back
+_OGG_PAGE = 65307  # bytes, at most
+
+
+class AudioFileError(UserError):
+    """An audio file that cannot be used; `reason` says why in a few words: a kind, and after a colon details."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"cannot use the audio file {path} ({reason}); replace it or take it out")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What an audio file holds: float32 samples [N, C] with full scale at 1, rate in Hz, libsndfile's sample type."""
+
+    audio_NC: np.ndarray
+    rate: int
+    subtype: str
+    cut: bool
+
+
+def read_samples(path: Path, seconds: float | None = None) -> Samples:
+    """All channels of an audio file at its own rate; only the first `seconds` of them are kept, if given.
+
+    The file is read to its end in any case: damage after the cut is damage.
+
+    Raises:
+        AudioFileError: it cannot be read, holds fewer samples than its header says, or holds NaN or infinity.
+            An MP3 that was cut short shows it only if its encoder wrote the length.
+    """
+    if not path.is_file():
+        raise AudioFileError(path, "unreadable: no such file")
+    kept, count = [], 0
+    try:
+        _require_last_ogg_page(path)
+        with soundfile.SoundFile(path) as file:
+            _require_data(path, file.extra_info)
+            wanted = file.frames if seconds is None else round(seconds * file.samplerate)
+            while len(block_NC := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                if not np.isfinite(block_NC).all():
+                    raise AudioFileError(path, "non-finite samples")
+                if count < wanted:
+                    kept.append(block_NC[: wanted - count])
+                count += len(block_NC)
+            if count < file.frames:
+                raise AudioFileError(path, f"truncated: {count} of {file.frames} samples")
+            audio_NC = np.concatenate(kept) if kept else np.zeros((0, file.channels), np.float32)
+            return Samples(audio_NC, int(file.samplerate), file.subtype, count > wanted)
+    except soundfile.LibsndfileError as error:
+        raise AudioFileError(path, f"unreadable: {error.error_string}") from error
+    except OSError as error:
+        raise AudioFileError(path, f"unreadable: {error.strerror or error}") from error
+
 
 def read_audio(path: Path) -> tuple[torch.Tensor, int]:
     """Mono float32 samples [N] (channels averaged) and the sample rate in Hz.
 
     Raises:
-        UserError: the file cannot be read, is empty, or holds samples that are not finite.
+        AudioFileError: as `read_samples`, or the file is empty.
     """
-    try:
-        audio_NC, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise UserError(f"cannot read the audio file {path} ({error}); replace it or take it out") from error
-    if len(audio_NC) == 0 or not np.isfinite(audio_NC).all():
-        raise UserError(f"the audio file {path} is empty or holds non-finite samples; replace it or take it out")
-    return torch.from_numpy(audio_NC.mean(axis=1)), int(rate)
+    samples = read_samples(path)
+    if len(samples.audio_NC) == 0:
+        raise AudioFileError(path, "empty")
+    return torch.from_numpy(samples.audio_NC.mean(axis=1)), samples.rate
 
 
 def write_flac(path: Path, audio_N: np.ndarray, sample_rate: int) -> None:
@@ -36,3 +93,22 @@ def write_flac(path: Path, audio_N: np.ndarray, sample_rate: int) -> None:
     soundfile.write(encoded, audio_N, sample_rate, subtype="PCM_16", format="FLAC")
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
+
+
+def _require_data(path: Path, log: str) -> None:
+    """Refuse a WAV or AIFF file that ends early: libsndfile takes what there is of it, and only logs that."""
+    for stated, present in _DATA_SIZE.findall(log):
+        if int(present) < int(stated) < _UNKNOWN_SIZE:
+            raise AudioFileError(path, f"truncated: {present} of {stated} bytes")
+
+
+def _require_last_ogg_page(path: Path) -> None:
+    """Refuse an Ogg file without the page that ends its stream (RFC 3533, section 6): its header has no length."""
+    with path.open("rb") as stream:
+        if stream.read(4) != b"OggS":
+            return
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - _OGG_PAGE))
+        tail = stream.read()
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < 27 or not page[5] & 4 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
+        raise AudioFileError(path, "truncated: the stream has no end")

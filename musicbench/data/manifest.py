@@ -36,7 +36,7 @@ def read_corpus(folder: Path) -> list[Recording]:
         if not (folder / name).is_file():
             raise UserError(f"no finished audio corpus in {folder}: {name} is missing; build it first")
     recordings = []
-    for where, values in _lines(folder / "clips.jsonl"):
+    for where, values in json_lines(folder / "clips.jsonl"):
         try:
             fields = {name: values[name] for name in ("id", "piece", "split", "attributes", "source")}
             recording = Recording(
@@ -61,7 +61,7 @@ def read_user_manifest(path: Path) -> list[Recording]:
     """
     if not path.is_file():
         raise UserError(f"no manifest at {path}; give a file of JSON lines with audio and text")
-    recordings = [_own_recording(path, where, values) for where, values in _lines(path)]
+    recordings = [_own_recording(path, where, values) for where, values in json_lines(path)]
     # A split named on one line holds for the whole piece, wherever the line is.
     splits: dict[str, str] = {}
     for recording in recordings:
@@ -100,7 +100,12 @@ def hashed_split(piece: str) -> str:
     return "test" if bucket < HELD_OUT_PERCENT else "validation" if bucket < 2 * HELD_OUT_PERCENT else "train"
 
 
-def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """(where, value) of each line of a file that is not blank; `where` names the line for messages.
+
+    Raises:
+        UserError: a line is not valid JSON in UTF-8.
+    """
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if line.strip():
             try:

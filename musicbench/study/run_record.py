@@ -123,8 +123,8 @@ class Protocol(TypedDict):
     """How the run was evaluated; two runs may stand in one table only if this agrees.
 
     ``clap_mini`` is absent where no such score was made, ``codec_reference`` (that of the codec distance) where there
-    is no codec, and ``clip_seconds`` is null for clips of various lengths. Clips of a token store have ``per_piece`` and
-    ``tokens_sha256``; clips with captions of their own have ``captions_sha256``.
+    is no codec, and ``clip_seconds`` is null for clips of various lengths. Clips of a token store have ``per_piece``
+    and ``tokens_sha256``; clips with captions of their own have ``captions_sha256``.
     """
 
     split: str

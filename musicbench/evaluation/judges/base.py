@@ -10,6 +10,7 @@ import torchaudio
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judges.fadtk import FadtkEmbedding
 from musicbench.evaluation.metrics.kld import Kind
 
 RESAMPLER = "torchaudio.functional.resample: sinc_interp_hann, lowpass_filter_width 6, rolloff 0.99"
@@ -30,6 +31,7 @@ class Judge(Protocol):
     """An embedder, and where it has `labels` a classifier, of fixed windows that start every `hop_seconds`.
 
     `class_kind` says how its logits become probabilities.
+    `fadtk`: the embedding of that toolkit which its own is, with the right weights.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Judge(Protocol):
     hop_seconds: float
     labels: tuple[str, ...]
     class_kind: Kind
+    fadtk: FadtkEmbedding | None
 
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
         """Audio [B, N] in [-1, 1] -> outputs of the W windows that lie wholly within the audio."""
@@ -66,6 +69,7 @@ class WindowedJudge:
     hop_seconds: float
     labels: tuple[str, ...] = ()
     class_kind: Kind = "softmax"
+    fadtk: FadtkEmbedding | None = None
     device: torch.device
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 64}  # a CPU is fastest with few of them
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import JudgeOutput, full_fp32, require_finite
+from musicbench.evaluation.judges.fadtk import FadtkEmbedding
 from musicbench.evaluation.metrics.kld import Kind
 
 
@@ -38,6 +39,7 @@ class CodecLatents:
 
     labels: tuple[str, ...] = ()
     class_kind: Kind = "softmax"
+    fadtk: FadtkEmbedding | None = None  # its EnCodec embeddings are the encoder's, before quantisation
 
     def __init__(self, codec: LatentCodec) -> None:
         self.codec = codec

@@ -12,6 +12,7 @@ from torch import Tensor
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
 from musicbench.evaluation.judges.captions import require_open_text_tower, require_tokenizer
+from musicbench.evaluation.judges.fadtk import LAION_CLAP_MUSIC
 from musicbench.evaluation.judges.weights import find_weights
 
 URL = "https://huggingface.co/lukewys/laion_clap/resolve/main/music_audioset_epoch_15_esc_90.14.pt"
@@ -25,6 +26,7 @@ class LaionClap(WindowedJudge):
     sample_rate = 48000
     window_seconds = 10.0
     hop_seconds = 5.0
+    fadtk = LAION_CLAP_MUSIC
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 16}
 
     def __init__(

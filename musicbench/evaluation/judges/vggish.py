@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from musicbench.evaluation.judges.base import WindowedJudge
+from musicbench.evaluation.judges.fadtk import VGGISH
 from musicbench.evaluation.judges.weights import find_weights, load_weights
 
 URL = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
@@ -91,6 +92,7 @@ class VGGish(WindowedJudge):
     sample_rate = SAMPLE_RATE
     window_seconds = WINDOW_SAMPLES / SAMPLE_RATE
     hop_seconds = FRAMES * HOP / SAMPLE_RATE
+    fadtk = VGGISH
 
     def __init__(
         self, weights: Path | str | None = None, sha256: str | None = None, device: torch.device | str = "cpu"
