@@ -6,6 +6,8 @@ from typing import Any
 from musicbench.errors import UserError
 from musicbench.study.run_record import RunRecord
 
+_SAID = 4  # differences that an error names
+
 
 def require_comparable(records: Sequence[RunRecord], varied: Sequence[str] = ()) -> None:
     """Refuse records evaluated in different ways, and seeds of one row that differ in more than the seed.
@@ -17,7 +19,7 @@ def require_comparable(records: Sequence[RunRecord], varied: Sequence[str] = ())
         varied: parts of the sampling settings that the table is about, in which rows may differ.
 
     Raises:
-        UserError: names the two runs and the first field in which they differ.
+        UserError: names the two runs and the fields in which they differ.
     """
     for other in records[1:]:
         _require_equal(_evaluation(records[0]), _evaluation(other), records[0], other)
@@ -75,14 +77,18 @@ def _recipe(record: RunRecord) -> dict[str, Any]:
 
 
 def _require_equal(left: dict[str, Any], right: dict[str, Any], one: RunRecord, other: RunRecord) -> None:
-    for key in sorted(left.keys() | right.keys()):
-        if left.get(key) != right.get(key):
-            values = f"{key} ({left.get(key)} against {right.get(key)})"
-            what = "the clips or their order" if key == "clips" else values
-            raise UserError(
-                f"{_name(one)} and {_name(other)} differ in {what} and do not belong in one table; "
-                "evaluate both in one way, or split the table"
-            )
+    different = [key for key in sorted(left.keys() | right.keys()) if left.get(key) != right.get(key)]
+    if not different:
+        return
+    said = [
+        "the clips or their order" if key == "clips" else f"{key} ({left.get(key)} against {right.get(key)})"
+        for key in different[:_SAID]
+    ]
+    more = f" and {len(different) - _SAID} more" if len(different) > _SAID else ""
+    raise UserError(
+        f"{_name(one)} and {_name(other)} differ in {', '.join(said)}{more} and do not belong in one table; "
+        "evaluate both in one way, or split the table"
+    )
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
