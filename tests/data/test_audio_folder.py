@@ -342,6 +342,24 @@ def test_sizes_that_a_pipe_leaves_open_are_no_damage(tmp_path):
     assert len(read(tmp_path)[0]["a"]) == len(TONE)
 
 
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_an_mp3_that_does_not_say_its_length(tmp_path, rate):
+    """As older encoders with a constant bit rate write it: a guess of its length is no proof that it is cut."""
+    path = tmp_path / "a.mp3"
+    audio = np.random.default_rng(0).uniform(-0.5, 0.5, 7 * rate)
+    soundfile.write(path, audio, rate, bitrate_mode="CONSTANT", compression_level=0.5)
+    with_length = path.read_bytes()
+    frame = with_length.index(b"\xff\xfb")
+    without = with_length[with_length.index(b"\xff\xfb", frame + 4) :]
+    assert b"Info" in with_length[: frame + 200] and b"Info" not in without
+    art = b"ID3\x04\x00\x00\x00\x00\x07\x76" + bytes(7 * 128 + 0x76)  # a tag, as for a picture
+    for content, known in ((with_length, True), (art + with_length, True), (without, False), (art + without, False)):
+        path.write_bytes(content)
+        clips, report = read(tmp_path)
+        assert not report.skipped and (list(report.warned) == []) == known
+        assert len(audio) <= len(clips["a"]) <= len(audio) + (0 if known else 3 * 1152)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"RIFF\x00\x00\x00\x00WAVE", b"OggS", b"fLaC", b"\xff\xfb\x90\x00"])
 def test_unreadable(tmp_path, content):
     for suffix in (".wav", ".ogg", ".mp3"):
