@@ -30,12 +30,16 @@ class AudioFileError(UserError):
 
 @dataclass(frozen=True)
 class Samples:
-    """What an audio file holds: float32 samples [N, C] with full scale at 1, rate in Hz, libsndfile's sample type."""
+    """What an audio file holds: float32 samples [N, C] with full scale at 1, rate in Hz, libsndfile's sample type.
+
+    `cut`: there are more; `length_known`: the file says how many it should hold, so that none can be missing.
+    """
 
     audio_NC: np.ndarray
     rate: int
     subtype: str
     cut: bool
+    length_known: bool
 
 
 def read_samples(path: Path, seconds: float | None = None) -> Samples:
@@ -45,7 +49,7 @@ def read_samples(path: Path, seconds: float | None = None) -> Samples:
 
     Raises:
         AudioFileError: it cannot be read, holds fewer samples than its header says, or holds NaN or infinity.
-            An MP3 that was cut short shows it only if its encoder wrote the length.
+            MP3 files of some encoders do not say how many: their length is a guess from the first bit rate.
     """
     if not path.is_file():
         raise AudioFileError(path, "unreadable: no such file")
@@ -61,10 +65,11 @@ def read_samples(path: Path, seconds: float | None = None) -> Samples:
                 if count < wanted:
                     kept.append(block_NC[: wanted - count])
                 count += len(block_NC)
-            if count < file.frames:
+            length_known = file.format != "MP3" or _has_mp3_length(path)
+            if length_known and count < file.frames:
                 raise AudioFileError(path, f"truncated: {count} of {file.frames} samples")
             audio_NC = np.concatenate(kept) if kept else np.zeros((0, file.channels), np.float32)
-            return Samples(audio_NC, int(file.samplerate), file.subtype, count > wanted)
+            return Samples(audio_NC, int(file.samplerate), file.subtype, count > wanted, length_known)
     except soundfile.LibsndfileError as error:
         raise AudioFileError(path, f"unreadable: {error.error_string}") from error
     except OSError as error:
@@ -100,6 +105,17 @@ def _require_data(path: Path, log: str) -> None:
     for stated, present in _DATA_SIZE.findall(log):
         if int(present) < int(stated) < _UNKNOWN_SIZE:
             raise AudioFileError(path, f"truncated: {present} of {stated} bytes")
+
+
+def _has_mp3_length(path: Path) -> bool:
+    """Whether the first frame of an MP3 holds, instead of sound, the number of frames."""
+    with path.open("rb") as stream:
+        start = stream.read(10)
+        # Before it may lie a tag, whose size is written in 7 bits a byte (ID3v2.4, section 3.1).
+        tag = 10 + sum(byte << (21 - 7 * place) for place, byte in enumerate(start[6:])) if start[:3] == b"ID3" else 0
+        stream.seek(tag)
+        frame = stream.read(200)
+    return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _require_last_ogg_page(path: Path) -> None:

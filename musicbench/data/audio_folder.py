@@ -181,4 +181,6 @@ def _clip(item: Item, samples: Samples, report: ReadReport) -> Tensor:
         report.warn("silent", item.id)
     if samples.rate < LOW_RATE:
         report.warn("low sample rate", item.id)
+    if not samples.length_known:
+        report.warn("MP3 of unknown length, maybe not whole", item.id)
     return torch.from_numpy(audio_N)
