@@ -18,7 +18,8 @@ from musicbench.commands.samples import keep_original, keep_sample
 from musicbench.commands.timing import time_system
 from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.module import crop_codes
-from musicbench.evaluation.evaluate import Judgement, audio_metrics, judge_clips, original_judgements
+from musicbench.evaluation.evaluate import audio_metrics, original_judgements
+from musicbench.evaluation.judging import Judgement, judge_clips
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.systems import Generator, LikelihoodModel
 from musicbench.study.environment import environment

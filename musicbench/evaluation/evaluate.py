@@ -1,16 +1,14 @@
 """From audio to the audio metrics of a run record: FAD and KLD, with replicates and per-clip values."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor
-from tqdm import tqdm
 
 from musicbench.errors import UserError
 from musicbench.evaluation.fad import bootstrapped_fad
 from musicbench.evaluation.judges.base import Judge, require_classes
+from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 from musicbench.evaluation.reference import Reference
 
@@ -37,23 +35,6 @@ class Crop(Protocol):
     def frames(self) -> int:
         """Length in codec frames."""
         ...
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A judge's outputs for one clip: embeddings [W, D] and logits [W, C]."""
-
-    embeddings_WD: np.ndarray
-    logits_WC: np.ndarray
-
-
-def judge_clips(judge: Judge, clips: Iterable[Tensor], sample_rate: int) -> list[Judgement]:
-    """Judge clips [N] of audio one by one, with a progress bar; they may differ in length."""
-    judgements = []
-    for audio_N in tqdm(clips, desc="judging", unit="clip", leave=False):
-        output = judge(audio_N[None], sample_rate)
-        judgements.append(Judgement(output.embeddings_BWD[0].numpy(), output.logits_BWC[0].numpy()))
-    return judgements
 
 
 def original_judgements(reference: Reference, crops: Sequence[Crop], frame_rate: float) -> list[Judgement]:

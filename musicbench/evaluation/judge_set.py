@@ -7,9 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from musicbench.errors import UserError
-from musicbench.evaluation.evaluate import Judgement, judge_clips
 from musicbench.evaluation.judges.base import Judge, TextAudioJudge, require_classes
 from musicbench.evaluation.judges.captions import clip_embeddings
+from musicbench.evaluation.judging import Judgement, judge_clips
 from musicbench.evaluation.metrics.clap_score import clap_score
 from musicbench.evaluation.metrics.frechet import frechet_audio_distance
 from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from musicbench.errors import UserError
-from musicbench.evaluation.evaluate import audio_metrics, judge_clips, original_judgements
+from musicbench.evaluation.evaluate import audio_metrics, original_judgements
 from musicbench.evaluation.fad import bootstrapped_fad
+from musicbench.evaluation.judging import judge_clips
 from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 from musicbench.evaluation.reference import Reference, build_reference
 
