@@ -14,7 +14,7 @@ from musicbench.evaluation.judges.base import Judge, WindowedJudge
 from musicbench.files import atomic_path
 
 CODE = 1
-"""Raised by hand whenever a change of the code changes what a judge with the same weights says: caches are stale then."""
+"""Raised by hand whenever a change of the code changes what the same weights say: kept outputs are stale then."""
 
 
 @dataclass(frozen=True)
