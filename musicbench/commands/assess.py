@@ -58,9 +58,7 @@ def assess_codes(held: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings
     """Audio metrics of given codes, one clip per crop; some clips are kept to listen to."""
     clips = ((audio_N, held.run.codec.sample_rate) for audio_N in _decoded(held, codes_NKT, folder))
     latents = CodecLatents(held.run.codec)
-    heard = hear(
-        [*held.run.listeners, latents], tqdm(clips, "judging", len(codes_NKT), leave=False), held.run.originals.cache
-    )
+    heard = hear([*held.run.listeners, latents], clips, held.run.originals.cache, len(codes_NKT))
     found.add(measure(held, heard, held.run.originals.of_crops(held.run.judges.roles.values(), held.crops)))
     return found
 

@@ -97,7 +97,7 @@ def _hear(
             lengths.add(round(len(audio_N) / rate, 6))
             yield audio_N, rate
 
-    return hear([*run.listeners, CodecLatents(run.codec)], clips(), run.originals.cache)
+    return hear([*run.listeners, CodecLatents(run.codec)], clips(), run.originals.cache, len(items))
 
 
 def _originals(run: Assembly, kept: Sequence[Item], folder: Path) -> Heard:

@@ -70,7 +70,7 @@ class Originals:
             found[stored.judge_sha256] = original_judgements(stored, crops, frame_rate)
         if distinct:
             clips = (cut(*self._audio(crop.clip), crop, frame_rate) for crop in crops)
-            found |= hear(distinct.values(), clips, self.cache)
+            found |= hear(distinct.values(), clips, self.cache, len(crops))
         return found
 
     def codec_reference(self) -> ReferenceSet:

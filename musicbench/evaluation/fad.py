@@ -1,17 +1,12 @@
 """FAD against a fixed reference, with bootstrap replicates that resample whole pieces."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from musicbench.evaluation.metrics.frechet import (
-    Array,
-    covariance_factor,
-    frechet_distance,
-    mean_and_covariance,
-    warn_if_few,
-)
+from musicbench.evaluation.metrics.frechet import covariance_factor, frechet_distance, warn_if_few
+from musicbench.evaluation.metrics.moments import Array, RunningMoments
 
 BOOTSTRAP_SEED = 20240607
 
@@ -45,42 +40,89 @@ def bootstrapped_fad(
 ) -> FadResult:
     """FAD of all windows of all clips to the reference, and of each bootstrap replicate.
 
-    A replicate needs no pass over the windows: it is a weighted sum of per-piece counts, sums and moments.
+    A replicate needs no pass over the audio: it is a weighted sum over pieces. Beside the embeddings this takes the
+    memory of their float64 copy at most, and of D x D numbers a piece where a piece has more windows than D.
 
     Args:
         embeddings: per clip, the embeddings of its windows [W, D].
         pieces: the piece of each clip; all clips of a piece are drawn together.
     """
-    names = sorted(set(pieces))
-    place = {name: number for number, name in enumerate(names)}
-    # Moments about the overall mean: raw ones would lose digits to cancellation.
-    centre_D = np.concatenate(embeddings).astype(np.float64).mean(axis=0)
-    dimension = len(centre_D)
-    count_P = np.zeros(len(names))
-    sum_PD = np.zeros((len(names), dimension))
-    moment_PDD = np.zeros((len(names), dimension, dimension))
+    everything = RunningMoments(len(reference_mean_D))
+    clips_of: dict[str, list[np.ndarray]] = {name: [] for name in sorted(set(pieces))}
     for piece, embedding_WD in zip(pieces, embeddings, strict=True):
-        centred_WD = embedding_WD.astype(np.float64) - centre_D
-        count_P[place[piece]] += len(centred_WD)
-        sum_PD[place[piece]] += centred_WD.sum(axis=0)
-        moment_PDD[place[piece]] += centred_WD.T @ centred_WD
-    warn_if_few(int(count_P.sum()), dimension)
-    reference_factor_DR = covariance_factor(reference_cov_DD)
-    reference_trace = np.square(reference_factor_DR).sum()
+        everything.add(embedding_WD)
+        clips_of[piece].append(embedding_WD)
+    warn_if_few(everything.count, len(everything.mean_D))
+    value = frechet_distance(reference_mean_D, reference_cov_DD, everything.mean_D, everything.covariance)
+
+    factor_DR = covariance_factor(reference_cov_DD)
+    reference_trace = np.square(factor_DR).sum()
+    # Moments about the overall mean: raw ones would lose digits to cancellation.
+    drawn = _Pieces.of(clips_of.values(), everything.mean_D, factor_DR)
 
     def fad(weight_P: np.ndarray) -> float:
-        windows = weight_P @ count_P
-        shift_D = weight_P @ sum_PD / windows
-        moment_DD = np.tensordot(weight_P, moment_PDD, axes=1)
-        cov_DD = (moment_DD - windows * np.outer(shift_D, shift_D)) / (windows - 1)
+        windows = weight_P @ drawn.count_P
+        shift_D = weight_P @ drawn.sum_PD / windows
+        shift_R = shift_D @ factor_DR
+        trace = (weight_P @ drawn.square_P - windows * shift_D @ shift_D) / (windows - 1)
+        cov_RR = (drawn.moments(weight_P) - windows * np.outer(shift_R, shift_R)) / (windows - 1)
         # The roots of the eigenvalues of F^T cov F are the singular values that `frechet_from_factors` sums;
         # for a replicate, rounding at 1e-8 of the value does not matter, and one decomposition is enough.
-        squares_R = np.linalg.eigvalsh(reference_factor_DR.T @ cov_DD @ reference_factor_DR)
-        cross = np.sqrt(squares_R.clip(min=0)).sum()
-        offset_D = reference_mean_D - centre_D - shift_D
-        return max(0.0, float(offset_D @ offset_D + reference_trace + np.trace(cov_DD) - 2 * cross))
+        cross = np.sqrt(np.linalg.eigvalsh(cov_RR).clip(min=0)).sum()
+        offset_D = reference_mean_D - everything.mean_D - shift_D
+        return max(0.0, float(offset_D @ offset_D + reference_trace + trace - 2 * cross))
 
     counts_RP = bootstrap_counts(pieces, replicates, seed).astype(np.float64)
-    everything_ND = np.concatenate(embeddings).astype(np.float64)
-    value = frechet_distance(reference_mean_D, reference_cov_DD, *mean_and_covariance(everything_ND))
     return FadResult(value, [fad(weight_P) for weight_P in counts_RP])
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Of the centred windows of each piece: number, sum, sum of squares, and second moments in the factor's directions.
+
+    Those are kept as the windows themselves, or where a piece has more of them than directions as their product.
+    """
+
+    count_P: Array
+    sum_PD: Array
+    square_P: Array
+    rows_MR: Array
+    lengths_P: np.ndarray
+    long_L: np.ndarray
+    moments_LRR: Array
+
+    @classmethod
+    def of(cls, clips_of: Iterable[Sequence[np.ndarray]], centre_D: Array, factor_DR: Array) -> "_Pieces":
+        """From the clips' embeddings [W, D] of each piece."""
+        counts, sums, squares, lengths = [], [], [], []
+        directions = factor_DR.shape[1]
+        rows, moments, long = [np.empty((0, directions))], [np.empty((0, directions, directions))], []
+        for number, clips in enumerate(clips_of):
+            centred_WD = np.concatenate(clips).astype(np.float64) - centre_D
+            counts.append(float(len(centred_WD)))
+            sums.append(centred_WD.sum(axis=0))
+            squares.append(np.square(centred_WD).sum())
+            projected_WR = centred_WD @ factor_DR
+            if len(projected_WR) > directions:
+                long.append(number)
+                moments.append((projected_WR.T @ projected_WR)[None])
+            else:
+                rows.append(projected_WR)
+            lengths.append(0 if len(projected_WR) > directions else len(projected_WR))
+        return cls(
+            np.array(counts),
+            np.stack(sums),
+            np.array(squares),
+            np.concatenate(rows),
+            np.array(lengths),
+            np.array(long, np.int64),
+            np.concatenate(moments),
+        )
+
+    def moments(self, weight_P: Array) -> Array:
+        """F^T S F [R, R], with F the reference's factor and S the sum of the outer products of all drawn windows."""
+        weight_M = np.repeat(weight_P, self.lengths_P)
+        drawn = np.flatnonzero(weight_M)
+        scaled_MR = self.rows_MR[drawn] * np.sqrt(weight_M[drawn])[:, None]
+        total_RR: Array = scaled_MR.T @ scaled_MR + np.tensordot(weight_P[self.long_L], self.moments_LRR, axes=1)
+        return total_RR

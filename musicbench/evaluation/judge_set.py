@@ -6,8 +6,10 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from torch import Tensor
+from tqdm import tqdm
 
 from musicbench.evaluation.judges.base import Judge, TextAudioJudge, require_classes
+from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.judging import Judgement, judge_clips
 
 CLIPS_AT_ONCE = 16
@@ -39,13 +41,20 @@ class JudgeSet:
 
 
 def hear(
-    judges: Iterable[Judge], clips: Iterable[tuple[Tensor, int]], cache: Path | None = None
+    judges: Iterable[Judge], clips: Iterable[tuple[Tensor, int]], cache: Path | None = None, total: int | None = None
 ) -> dict[str, list[Judgement]]:
-    """Let every judge (each once, whatever its roles) hear clips (audio [N], sample rate), a few at a time."""
+    """Let every judge (each once, whatever its roles) hear clips (audio [N], sample rate), a few at a time.
+
+    Args:
+        cache: see ``judge_clips``. total: how many clips there are, for the progress bar.
+    """
     distinct = {judge.sha256: judge for judge in judges}
     heard: dict[str, list[Judgement]] = {sha256: [] for sha256 in distinct}
-    for sample_rate, group in groupby(clips, key=lambda clip: clip[1]):
+    for sample_rate, group in groupby(
+        tqdm(clips, "judging", total, unit="clip", leave=False), key=lambda clip: clip[1]
+    ):
         while some := [audio_N for audio_N, _ in islice(group, CLIPS_AT_ONCE)]:
             for sha256, judge in distinct.items():
-                heard[sha256] += judge_clips(judge, some, sample_rate, cache)
+                kept = None if isinstance(judge, CodecLatents) else cache  # an embedding a frame is much to keep
+                heard[sha256] += judge_clips(judge, some, sample_rate, kept)
     return heard

@@ -1,12 +1,10 @@
 """What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 from torch import Tensor
@@ -14,7 +12,7 @@ from tqdm import tqdm
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
-from musicbench.evaluation.judging import Judgement
+from musicbench.evaluation.judging import Judgement, JudgementCache
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
 from musicbench.files import atomic_path, sha256_file
 
@@ -41,20 +39,21 @@ def build_reference(
     path = Path(path)
     parts = path.with_suffix(".parts")
     moments: RunningMoments | None = None
-    test: list[tuple[str, np.ndarray, np.ndarray]] = []
+    test: list[tuple[str, Judgement]] = []
+    cache = JudgementCache(parts, judge)
     for clip_id, split, audio_N, sample_rate in tqdm(clips, desc="judging originals", unit="clip"):
         if split not in ("train", "test"):
             continue
         audio_BN = audio_N[None] if split == "test" else _windows(judge, audio_N, sample_rate, train_every_seconds)
         try:
-            embeddings_WD, logits_WC = _judged(judge, audio_BN, sample_rate, parts)
+            heard = _judged(judge, audio_BN, sample_rate, cache)
         except UserError as error:
             raise UserError(f"clip {clip_id}: {error}") from error
         if split == "test":
-            test.append((clip_id, embeddings_WD, logits_WC))
+            test.append((clip_id, heard))
             continue
-        moments = moments or RunningMoments(embeddings_WD.shape[1])
-        moments.add(embeddings_WD)
+        moments = moments or RunningMoments(heard.embeddings_WD.shape[1])
+        moments.add(heard.embeddings_WD)
     if moments is None or moments.count < 2 or not test:
         raise UserError("the judge's reference needs train and test clips; check the splits of the corpus")
     with atomic_path(path) as temporary:
@@ -63,10 +62,10 @@ def build_reference(
             train_mean=moments.mean_D,
             train_cov=moments.covariance,
             train_windows=np.int64(moments.count),
-            test_ids=np.array([clip_id for clip_id, _, _ in test]),
-            test_offsets=np.cumsum([0] + [len(embeddings) for _, embeddings, _ in test]),
-            test_embeddings=np.concatenate([embeddings for _, embeddings, _ in test]),
-            test_logits=np.concatenate([logits for _, _, logits in test]),
+            test_ids=np.array([clip_id for clip_id, _ in test]),
+            test_offsets=np.cumsum([0] + [len(heard.embeddings_WD) for _, heard in test]),
+            test_embeddings=np.concatenate([heard.embeddings_WD for _, heard in test]),
+            test_logits=np.concatenate([heard.logits_WC for _, heard in test]),
             judge_id=np.array(judge.id),
             judge_sha256=np.array(judge.sha256),
             window_seconds=np.float64(judge.window_seconds),
@@ -85,23 +84,16 @@ def _windows(judge: Judge, audio_N: Tensor, sample_rate: int, every_seconds: flo
     return audio_N.unfold(0, size, round(every_seconds * sample_rate))
 
 
-def _judged(judge: Judge, audio_BN: Tensor, sample_rate: int, parts: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs of all windows of some clips, one after the other; kept in ``parts``."""
-    audio_BN = audio_BN.float().contiguous()
-    digest = hashlib.sha256(f"{judge.sha256} {sample_rate} ".encode())
-    digest.update(audio_BN.numpy().tobytes())
-    part = parts / f"{digest.hexdigest()}.npz"
-    try:
-        with np.load(part) as saved:
-            return saved["embeddings"], saved["logits"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        pass  # not judged yet, or damaged
+def _judged(judge: Judge, audio_BN: Tensor, sample_rate: int, cache: JudgementCache) -> Judgement:
+    """Outputs of all windows of some clips, one after the other."""
+    file = cache.file(audio_BN, sample_rate)
+    known = cache.read(file)
+    if known is not None:
+        return known
     output = judge(audio_BN, sample_rate)
-    embeddings_WD = output.embeddings_BWD.flatten(0, 1).numpy()
-    logits_WC = output.logits_BWC.flatten(0, 1).numpy()
-    with atomic_path(part) as temporary:
-        np.savez(temporary, embeddings=embeddings_WD, logits=logits_WC)
-    return embeddings_WD, logits_WC
+    judgement = Judgement(output.embeddings_BWD.flatten(0, 1).numpy(), output.logits_BWC.flatten(0, 1).numpy())
+    cache.write(file, judgement)
+    return judgement
 
 
 @dataclass(frozen=True)

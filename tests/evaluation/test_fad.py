@@ -1,11 +1,14 @@
 """Bootstrap replicates against a slow version that gathers the drawn pieces' windows."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from musicbench.evaluation.fad import bootstrap_counts, bootstrapped_fad
 from musicbench.evaluation.metrics.frechet import (
     covariance_factor,
+    frechet_audio_distance,
     frechet_distance,
     frechet_from_factors,
     mean_and_covariance,
@@ -65,6 +68,40 @@ def test_replicates_are_those_of_the_drawn_windows(windows, of_reference):
         factors = covariance_factor(cov_DD), covariance_factor(explicit[1])
         by_factors = frechet_from_factors(mean_D, factors[0], explicit[0], factors[1])
         assert replicate == pytest.approx(by_factors, rel=1e-6)
+
+
+@pytest.mark.parametrize("windows", [3, 6, 7, 40, None], ids=str)
+def test_equals_resampled_rows(reference, windows):
+    """Whatever a piece's number of windows is beside the 6 dimensions; None: of all kinds."""
+    rng = np.random.default_rng(4)
+    mixing_DD = rng.normal(size=(6, 6))
+    embeddings = [
+        (rng.normal(size=(windows or 2 + 5 * number, 6)) @ mixing_DD + rng.normal(size=6) + 100).astype(np.float32)
+        for number in range(len(PIECES))
+    ]
+    reference_XD = np.random.default_rng(9).normal(size=(400, 6)) + 100
+    result = bootstrapped_fad(*reference, embeddings, PIECES, replicates=25)
+    assert result.value == pytest.approx(frechet_audio_distance(reference_XD, np.concatenate(embeddings)), rel=1e-9)
+    rows_of = {name: [e for e, piece in zip(embeddings, PIECES, strict=True) if piece == name] for name in "abcde"}
+    for counts, replicate in zip(bootstrap_counts(PIECES, 25), result.replicates, strict=True):
+        drawn = [rows for name, count in zip("abcde", counts, strict=True) for rows in count * rows_of[name]]
+        assert replicate == pytest.approx(frechet_audio_distance(reference_XD, np.concatenate(drawn)), rel=1e-9)
+
+
+@pytest.mark.parametrize(("pieces", "windows", "width"), [(300, 2, 80), (40, 1000, 16)], ids=["short", "long"])
+def test_memory_is_that_of_the_embeddings_or_of_a_matrix_a_piece(pieces, windows, width):
+    rng = np.random.default_rng(0)
+    mean_D, cov_DD = mean_and_covariance(rng.normal(size=(400, width)))
+    embeddings = [rng.normal(size=(windows, width)).astype(np.float32) for _ in range(pieces)]
+    names = [f"piece {number:03d}" for number in range(pieces)]
+    least = 8 * width * pieces * min(windows, width)
+    few = 8 * width * (10 * width + 5 * windows)  # square matrices and copies of a clip
+    tracemalloc.start()
+    bootstrapped_fad(mean_D, cov_DD, embeddings, names, replicates=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * least + few
+    assert 4 * least + few < 8 * pieces * width * max(windows, width), "so that other ways would be seen"
 
 
 def test_replicates_are_paired_between_systems(reference):

@@ -1,8 +1,10 @@
 """What every judge is: fixed windows of audio in, embeddings and class logits of each window out."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -73,7 +75,6 @@ class WindowedJudge:
     device: torch.device
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 64}  # a CPU is fastest with few of them
 
-    @torch.no_grad()
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
         """Audio [B, N] in [-1, 1] at `sample_rate` -> the windows wholly within it, on the CPU, fp32.
 
@@ -82,13 +83,38 @@ class WindowedJudge:
         Raises:
             UserError: the audio is shorter than one window, or holds NaN or infinity.
         """
-        windows_BWN = self._windows(audio_BN.float(), sample_rate)
-        batch, count = windows_BWN.shape[:2]
-        parts = windows_BWN.flatten(0, 1).split(self.windows_at_once[self.device.type])
+        embeddings, logits = zip(*self.stream(audio_BN, sample_rate), strict=True)
+        return JudgeOutput(torch.stack(embeddings), torch.stack(logits))
+
+    def stream(self, clips: Iterable[Tensor], sample_rate: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Embeddings [W, D] and logits [W, C] of clips [N], each as soon as it is judged; see `__call__`.
+
+        The network gets `windows_at_once` windows at a time, of as many clips as it takes; only the last group may
+        be smaller. No more clips are taken than fill a group.
+        """
+        counts: deque[int] = deque()
+        judged: deque[tuple[Tensor, Tensor]] = deque()
+
+        def windows() -> Iterator[Tensor]:
+            for audio_N in clips:
+                windows_WN = self._windows(audio_N[None].float(), sample_rate)[0]
+                counts.append(len(windows_WN))
+                yield from windows_WN
+
+        waiting = windows()
+        while group := list(islice(waiting, self.windows_at_once[self.device.type])):
+            judged.extend(zip(*self._judge_group(torch.stack(group), sample_rate), strict=True))
+            group.clear()  # these clips may go before the next ones come
+            while counts and counts[0] <= len(judged):
+                rows = [judged.popleft() for _ in range(counts.popleft())]
+                embeddings, logits = zip(*rows, strict=True)
+                yield torch.stack(embeddings), torch.stack(logits)
+
+    @torch.no_grad()
+    def _judge_group(self, window_BN: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
         with full_fp32():
-            outputs = [self._judge(self._resampled(part_BN, sample_rate)) for part_BN in parts]
-        embeddings, logits = (torch.cat(values).float().cpu() for values in zip(*outputs, strict=True))
-        return JudgeOutput(embeddings.unflatten(0, (batch, count)), logits.unflatten(0, (batch, count)))
+            embeddings_BD, logits_BC = self._judge(self._resampled(window_BN, sample_rate))
+        return embeddings_BD.float().cpu(), logits_BC.float().cpu()
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Single windows at the judge's rate, on its device -> (embeddings [B, D], logits [B, C])."""
