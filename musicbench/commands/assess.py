@@ -90,7 +90,7 @@ def measure(asked: Asked, heard: Heard, originals: Heard | None) -> audio.Metric
         latents = [clip.embeddings_WD for clip in heard[run.codec.sha256]]
         audio.codec_distance(found, run.originals.codec_reference(), latents, asked.pieces, REPLICATES)
     if originals is not None:
-        audio.kernel_distance(found, originals[fad], heard[fad])
+        audio.kernel_distance(found, originals[fad], heard[fad], asked.pieces, REPLICATES)
         audio.divergences(found, judges.kld, originals[judges.kld.sha256], heard[judges.kld.sha256])
     others = shuffled_captions(asked.captions, asked.pieces)
     if judges.clap is not None:

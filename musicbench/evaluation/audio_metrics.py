@@ -12,9 +12,9 @@ from musicbench.evaluation.fad import bootstrapped_fad
 from musicbench.evaluation.judges.base import Judge, TextAudioJudge
 from musicbench.evaluation.judges.captions import clip_embeddings
 from musicbench.evaluation.judging import Judgement
+from musicbench.evaluation.kad_bootstrap import bootstrapped_kad
 from musicbench.evaluation.metrics.clap_score import clap_score
 from musicbench.evaluation.metrics.fad_infinity import fad_infinity
-from musicbench.evaluation.metrics.kad import kernel_audio_distance
 from musicbench.evaluation.metrics.kld import EPSILON, class_probabilities, kl_divergences
 from musicbench.evaluation.reference_sets import ReferenceSet
 
@@ -74,12 +74,19 @@ def codec_distance(
     found.attempt("codec_distance", distance)
 
 
-def kernel_distance(found: Metrics, originals: Sequence[Judgement], judgements: Sequence[Judgement]) -> None:
+def kernel_distance(
+    found: Metrics,
+    originals: Sequence[Judgement],
+    judgements: Sequence[Judgement],
+    pieces: Sequence[str],
+    replicates: int,
+) -> None:
     """KAD of all windows to those of the originals with the same captions."""
 
     def kad() -> dict[str, Any]:
-        x_ND, y_MD = (np.concatenate([clip.embeddings_WD for clip in side]) for side in (judgements, originals))
-        return {"value": kernel_audio_distance(x_ND, y_MD)}
+        generated, original = ([clip.embeddings_WD for clip in side] for side in (judgements, originals))
+        result = bootstrapped_kad(generated, original, pieces, replicates)
+        return {"value": result.value, "replicates": result.replicates}
 
     found.attempt("kad", kad)
 

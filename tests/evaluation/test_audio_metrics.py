@@ -62,7 +62,7 @@ def test_all_metrics_are_the_formulas(stub_judge, stored, training, generated):
     originals = original_judgements(stored, CROPS, FRAME_RATE)
     found = audio.Metrics()
     audio.distances(found, training, generated, PIECES, replicates=7)
-    audio.kernel_distance(found, originals, generated)
+    audio.kernel_distance(found, originals, generated, PIECES, replicates=7)
     audio.divergences(found, stub_judge, originals, generated)
     json.dumps(found.values)
     assert not found.failures

@@ -51,7 +51,7 @@ def kernel_audio_distance(
     # About the reference's mean: squared distances are differences, and lose digits far from the origin.
     centre_D = y_MD.mean(axis=0)
     x_ND, y_MD = x_ND - centre_D, y_MD - centre_D
-    bandwidth = _median_distance(y_MD, block) if bandwidth is None else bandwidth
+    bandwidth = median_distance(y_MD, block) if bandwidth is None else bandwidth
     gamma = 1 / (2 * bandwidth**2)
     within_x = sum(np.exp(-gamma * squares_P).sum() for squares_P in _pairs(x_ND, block))
     within_y = sum(np.exp(-gamma * squares_P).sum() for squares_P in _pairs(y_MD, block))
@@ -80,7 +80,7 @@ def _pairs(x_ND: np.ndarray, block: int) -> Iterator[np.ndarray]:
             yield _squares(rows, x_ND[j : j + block]).ravel()
 
 
-def _median_distance(y_MD: np.ndarray, block: int) -> float:
+def median_distance(y_MD: np.ndarray, block: int = _BLOCK) -> float:
     """The lower median of the distances of all pairs, exact, without holding them.
 
     A radix selection: numbers that are not negative sort as their bit patterns do, so each pass over the pairs
