@@ -70,6 +70,7 @@ def _sections(config: Any) -> dict[str, dict[str, Check]]:
     }
     return {
         "judges": judges,
+        "references of FAD": {"FMA-Pop (evaluation.reference=fma_pop)": _fma_pop(config)},
         "codecs": {
             "mini (bundled)": loaded(bundled.codec),
             str(config.codec.get("name_or_folder", last(config.codec))): loaded(config.codec),
@@ -81,6 +82,19 @@ def _sections(config: Any) -> dict[str, dict[str, Check]]:
         "devices": {"CPU": _cpu, "GPU": _gpu},
         "launchers": {"torchrun": _torchrun, "wandb": _wandb, "Slurm": _slurm},
     }
+
+
+def _fma_pop(config: Any) -> Check:
+    """Whether FMA-Pop's statistics are here, and fit the judge of FAD."""
+
+    def check() -> str:
+        from musicbench.commands.config import instantiated
+        from musicbench.evaluation.reference_sets import fma_pop
+
+        found = fma_pop(instantiated(config.judges.fad), None if config.fadtk is None else Path(config.fadtk))
+        return f"{len(found.mean_D)} dimensions (sha256 {found.sha256[:12]})"
+
+    return check
 
 
 def _cpu() -> str:
