@@ -1,7 +1,7 @@
 """Fixtures of synthetic run records: known numbers on 24 clips of 12 pieces that differ in difficulty."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import yaml
 
 from musicbench.study.records import write_record
 from musicbench.study.run_record import RunRecord
+from tests.study.browser import Browser
 
 PIECES, PER_PIECE, REPLICATES = 12, 2, 400
 
@@ -211,3 +212,11 @@ def change() -> Callable[[Any, str, Any], None]:
 def spec() -> Any:
     """A table.yaml's content, to be changed at will."""
     return deepcopy(TABLE)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One headless Chromium for all tests of pages."""
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
