@@ -122,3 +122,14 @@ class Browser:
             )
         else:
             self.call("Emulation.clearDeviceMetricsOverride")
+
+    def small_targets(self) -> list[str]:
+        """What can be touched and is less than 40 pixels high or wide."""
+        found: list[str] = self.evaluate(
+            "[...document.querySelectorAll("
+            "  'button, select, summary, input:not([type=checkbox]), label.check, .point circle')]"
+            ".filter(e => e.checkVisibility()).map(e => [e, e.getBoundingClientRect()])"
+            ".filter(([e, r]) => r.width < 39.9 || r.height < 39.9)"
+            ".map(([e, r]) => `${e.outerHTML} ${r.width} ${r.height}`)"
+        )
+        return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from musicbench.study.records import write_record
@@ -200,6 +201,28 @@ def make_record() -> Callable[..., RunRecord]:
 def write_table() -> Callable[..., Path]:
     """``write_folder``."""
     return write_folder
+
+
+@pytest.fixture(scope="session")
+def table_spec() -> dict[str, Any]:
+    """A table.yaml's content, not to be changed."""
+    return TABLE
+
+
+@pytest.fixture(scope="session")
+def write_tone() -> Callable[..., None]:
+    """Writes a tone as the audio of a row's clip, with its caption."""
+
+    def write(
+        folder: Path, row: str, clip: str, seconds: float, amplitude: float = 0.1, caption: str = "A caption"
+    ) -> None:
+        stem = folder / "samples" / f"{row}-seed0" / clip
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        tone_N = amplitude * np.sin(2 * np.pi * 440 * np.arange(int(8000 * seconds)) / 8000)
+        soundfile.write(f"{stem}.flac", tone_N, 8000)
+        Path(f"{stem}.txt").write_text(caption, encoding="utf-8")
+
+    return write
 
 
 @pytest.fixture

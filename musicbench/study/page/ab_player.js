@@ -39,6 +39,7 @@ function makePairPlayer({ prompt, a, b }, changed, failed) {
     player.position = audio.currentTime;
     player.playing = true;
     timer = setInterval(follow, 50);
+    changed();
     try {
       await audio.play();
     } catch (error) {

@@ -19,9 +19,9 @@ function linearTicks(low, high, wanted) {
   const rough = (high - low) / Math.max(wanted, 2);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((factor) => factor * power >= rough) * power;
-  const ticks = [];
-  for (let n = Math.ceil(low / step); n * step <= high; n += 1) ticks.push(n * step);
-  return ticks;
+  // The ends count in spite of rounding.
+  const [first, last] = [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+  return Array.from({ length: last - first + 1 }, (_, n) => (first + n) * step);
 }
 
 // 1, 2 and 5 of each decade; powers of ten alone where that would be many.

@@ -43,7 +43,8 @@ function drawPlot() {
   for (const row of lines) drawLine(row, vertical.place(row.y.value), right, taken);
   const drawn = points.map((row) => ({ row, left: horizontal.place(row.x.value), top: vertical.place(row.y.value) }));
   for (const point of drawn) drawBars(point, horizontal, vertical, taken);
-  for (const { left, top } of drawn) taken.push({ box: [left - 7, top - 7, left + 7, top + 7], cost: 3 });
+  for (const { row, left, top } of drawn) taken.push({ box: [left - 12, top - 12, left + 12, top + 12], cost: 3, row });
+  // A label beside another row's marker would name that one.
   for (const point of drawn) drawPoint(point, columns, taken, right);
 }
 
@@ -61,7 +62,7 @@ function drawAxes(columns, horizontal, vertical, right, bottom) {
   }
   area.append(grid);
   drawName(columns[0], { lower: "←", higher: "→" }, { x: right, y: HEIGHT - 10, "text-anchor": "end" }, right);
-  drawName(columns[1], { lower: "↓", higher: "↑" }, { x: 4, y: 16 }, right);
+  drawName(columns[1], { lower: "↓", higher: "↑" }, { x: 12, y: 16 }, right);
 }
 
 // An axis' column and unit, with an arrow towards the better values, in words too where there is room.
@@ -82,7 +83,7 @@ function drawLine(row, top, right, taken) {
   makeReadable(group, `${row.label}: ${row.y.text}`);
   // Of two lines that are close, the lower one's label is below it.
   if (taken.some(({ box }) => overlap(box, boxOf(text)))) text.setAttribute("y", top + 14);
-  taken.push({ box: boxOf(text), cost: 4 });
+  taken.push({ box: boxOf(text), cost: 12 });
 }
 
 function drawBars({ row, left, top }, horizontal, vertical, taken) {
@@ -110,7 +111,8 @@ function drawPoint({ row, left, top }, columns, taken, right) {
   const text = svgElement("text", {}, row.label);
   group.append(text);
   area.append(group);
-  placeLabel(text, left, top, taken, right);
+  placeLabel(text, { left, top }, taken.filter((other) => other.row !== row), right);
+  taken.push({ box: boxOf(text), cost: 12 });
   const family = trained ? plotData.families[row.family] : "";
   const name = family ? `${row.label} (${family})` : row.label;
   makeReadable(group, `${name}: ${columns[0].name} ${row.x.text}; ${columns[1].name} ${row.y.text}`);
@@ -119,18 +121,17 @@ function drawPoint({ row, left, top }, columns, taken, right) {
 const colourOf = (row) => (row.family === null ? "var(--soft)" : plotData.colours[row.family % plotData.colours.length]);
 
 // Where a label covers least: other labels and markers weigh more than bars.
-function placeLabel(text, left, top, taken, right) {
+function placeLabel(text, { left, top }, taken, right) {
   const scored = PLACES.map(([dx, dy]) => {
     const attributes = { x: left + dx, y: top + dy, "text-anchor": dx > 0 ? "start" : "end" };
     fill(text, attributes, []);
     const box = boxOf(text);
-    const outside = box[0] < MARGIN.left || box[2] > right || box[1] < MARGIN.top || box[3] > HEIGHT - MARGIN.bottom;
+    const outside = box[0] < MARGIN.left || box[2] > right + 14 || box[1] < MARGIN.top || box[3] > HEIGHT - MARGIN.bottom;
     const covered = taken.filter((other) => overlap(box, other.box)).reduce((sum, { cost }) => sum + cost, 0);
-    return { attributes, box, covered: covered + 20 * outside };
+    return { attributes, covered: covered + 40 * outside };
   });
   const best = scored.reduce((one, other) => (other.covered < one.covered ? other : one));
   fill(text, best.attributes, []);
-  taken.push({ box: best.box, cost: 4 });
 }
 
 function boxOf(text) {
