@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly, sosfilt
 
 RATE = 48000
 # Annex 1, tables 1 and 2: a shelf for the head and a high-pass filter, for 48 kHz, as second-order sections.
@@ -25,6 +24,9 @@ def loudness(audio_NC: NDArray[np.floating], rate: int) -> float | None:
     annex 1). A single channel counts as played by two speakers, so that mono and stereo compare as they are heard.
     Clips that are shorter than a block are one block.
     """
+    # It takes a second to load, and a table without audio does without.
+    from scipy.signal import resample_poly, sosfilt
+
     common = math.gcd(RATE, rate)
     resampled_NC = resample_poly(np.asarray(audio_NC, dtype=np.float64), RATE // common, rate // common, axis=0)
     power_N = 2 * np.square(sosfilt(WEIGHTING, resampled_NC, axis=0)).mean(axis=1)

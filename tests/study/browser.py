@@ -98,10 +98,11 @@ class Browser:
 
     def open(self, page: Path, fragment: str = "") -> None:
         """Load a page from the disk and wait until it and its audio can be used; earlier complaints are forgotten."""
-        self.complaints.clear()
-        self.requests.clear()
         # Another fragment of the same page alone loads nothing.
         self.call("Page.navigate", url="about:blank")
+        self.evaluate("new Promise(resolve => setTimeout(resolve, 20))")
+        self.complaints.clear()
+        self.requests.clear()
         self.call("Page.navigate", url=page.as_uri() + fragment)
         self.wait("document.readyState === 'complete' && typeof players !== 'undefined'")
         self.wait("[...document.querySelectorAll('audio')].every(a => a.readyState >= 1)")
