@@ -28,7 +28,7 @@ def draw_figure(table: Table, path: Path) -> None:
     figure = Figure(figsize=(5.2 * panels, 4.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, panels, squeeze=False)[0]
-    families = list(dict.fromkeys(row.spec.get("family", "") for row in table.rows if row.kind == "trained"))
+    families = trained_families(table)
     for panel, key in zip(axes, layout["y"], strict=True):
         _draw_panel(panel, table, table.column(layout["x"]), table.column(key), families)
     figure.suptitle(table.spec["title"], fontsize=11)
@@ -40,6 +40,11 @@ def draw_figure(table: Table, path: Path) -> None:
     for panel in axes:
         _place_labels(panel)
     figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def trained_families(table: Table) -> list[str]:
+    """Families of the trained rows, whose order chooses their markers and colours; "" is that of rows without one."""
+    return list(dict.fromkeys(row.spec.get("family", "") for row in table.rows if row.kind == "trained"))
 
 
 def _draw_panel(panel: Any, table: Table, x: int, y: int, families: list[str]) -> None:

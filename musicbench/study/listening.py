@@ -1,13 +1,16 @@
 """The audio kept beside a table: fetched from run folders, and arranged by prompt and system."""
 
+import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
-from musicbench.files import atomic_path
+from musicbench.files import atomic_path, sha256_file
+from musicbench.study.loudness import loudness
 from musicbench.study.records import read_record, read_records
 from musicbench.study.run_record import RunRecord
 from musicbench.study.table import Row, Table
@@ -22,11 +25,13 @@ ORDER = ("reference", "external", "trained", "baseline")
 class Clip:
     """What one system made of one prompt: ``name`` is the audio's place below ``samples/``, without suffix.
 
-    ``seconds`` is None and ``problem`` says why when there is nothing to play.
+    ``seconds`` is None and ``problem`` says why when there is nothing to play. ``loudness`` is in LUFS, None when the
+    clip is silent.
     """
 
     name: str
     seconds: float | None = None
+    loudness: float | None = None
     problem: str = ""
 
 
@@ -92,6 +97,17 @@ def find_prompts(folder: Path, rows: Sequence[Row]) -> tuple[Prompt, ...]:
     return tuple(prompts)
 
 
+def audio_hash(folder: Path, rows: Sequence[Row], prompts: Sequence[Prompt]) -> str:
+    """What identifies the audio of a table, 16 hex digits: answers to one audio do not count for another."""
+    heard = [
+        f"{row.spec['row']} {prompt.name} {sha256_file(folder / SAMPLES / f'{clip.name}.flac')}"
+        for prompt in prompts
+        for row, clip in zip(rows, prompt.clips, strict=True)
+        if clip.seconds is not None
+    ]
+    return hashlib.sha256("\n".join(sorted(heard)).encode()).hexdigest()[:16]
+
+
 def _clip(samples: Path, row: Row, name: str) -> Clip:
     if not row.records:
         return Clip("", problem="not run yet")
@@ -103,10 +119,12 @@ def _clip(samples: Path, row: Row, name: str) -> Clip:
         return Clip(place, problem=f"no audio {kept} was kept")
     try:
         # The header of a truncated file is whole, so all of it is read.
-        audio_N, rate = soundfile.read(path)
+        audio_NC, rate = soundfile.read(path, always_2d=True)
     except (soundfile.LibsndfileError, OSError):
-        audio_N, rate = (), 1
-    return Clip(place, len(audio_N) / rate) if len(audio_N) else Clip(place, problem="the audio file is damaged")
+        audio_NC, rate = np.empty((0, 1)), 1
+    if not len(audio_NC):
+        return Clip(place, problem="the audio file is damaged")
+    return Clip(place, len(audio_NC) / rate, loudness(audio_NC, rate))
 
 
 def _first_seeds(records: Iterable[RunRecord]) -> list[RunRecord]:

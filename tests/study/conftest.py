@@ -1,17 +1,19 @@
 """Fixtures of synthetic run records: known numbers on 24 clips of 12 pieces that differ in difficulty."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from musicbench.study.records import write_record
 from musicbench.study.run_record import RunRecord
+from tests.study.browser import Browser
 
 PIECES, PER_PIECE, REPLICATES = 12, 2, 400
 
@@ -211,6 +213,28 @@ def write_table() -> Callable[..., Path]:
     return write_folder
 
 
+@pytest.fixture(scope="session")
+def table_spec() -> dict[str, Any]:
+    """A table.yaml's content, not to be changed."""
+    return TABLE
+
+
+@pytest.fixture(scope="session")
+def write_tone() -> Callable[..., None]:
+    """Writes a tone as the audio of a row's clip, with its caption."""
+
+    def write(
+        folder: Path, row: str, clip: str, seconds: float, amplitude: float = 0.1, caption: str = "A caption"
+    ) -> None:
+        stem = folder / "samples" / f"{row}-seed0" / clip
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        tone_N = amplitude * np.sin(2 * np.pi * 440 * np.arange(int(8000 * seconds)) / 8000)
+        soundfile.write(f"{stem}.flac", tone_N, 8000)
+        Path(f"{stem}.txt").write_text(caption, encoding="utf-8")
+
+    return write
+
+
 @pytest.fixture
 def change() -> Callable[[Any, str, Any], None]:
     """``set_field``."""
@@ -221,3 +245,11 @@ def change() -> Callable[[Any, str, Any], None]:
 def spec() -> Any:
     """A table.yaml's content, to be changed at will."""
     return deepcopy(TABLE)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One headless Chromium for all tests of pages."""
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()

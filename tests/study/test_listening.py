@@ -114,7 +114,7 @@ def test_every_system_and_prompt_has_a_player(table: Path) -> None:
     assert len(sources) == len(set(sources)) == 3 * len(WITH_AUDIO)
     for source in sources + [attributes["src"] for attributes, _ in page.all("img")]:
         assert (table / unquote(source)).is_file(), source
-    assert [attributes["max"] for attributes, _ in page.all("input")] == ["0.5"] * len(sources)
+    assert [attributes["max"] for attributes, _ in page.all("input", "seek")] == ["0.5"] * len(sources)
     empty = [text for _, text in page.all("p", "empty")]
     assert empty == 3 * ["no audio of this system was kept", "not run yet"]
 
@@ -151,7 +151,8 @@ def test_baselines_are_heard_last(tmp_path: Path, make_record: Any, write_table:
 def test_captions_are_text_and_nothing_else(table: Path) -> None:
     page = Page(table / "listen.html")
     headings = [text for _, text in page.all("h2")]
-    assert headings == ["The table", f"Prompt 1 {POISON}", "Prompt 2 two", "Prompt 3 three"]
+    sections = ["The table", "One column against another", "Compare blindly"]
+    assert headings == [*sections, f"Prompt 1 {POISON}", "Prompt 2 two", "Prompt 3 three"]
     assert len(page.all("script")) == 1 and "window.poisoned = 1</" not in page.source
     alternatives = [attributes["alt"] for attributes, _ in page.all("img")]
     assert f"Spectrogram: Delay, {POISON}" in alternatives
@@ -170,7 +171,7 @@ def test_nothing_comes_from_elsewhere(table: Path) -> None:
 
 def test_the_page_holds_the_table_and_how_far_to_trust_it(table: Path) -> None:
     page = Page(table / "listen.html")
-    assert [text for _, text in page.all("h1")] == ["Codebook patterns"]
+    assert page.all("h1")[0][1] == "Codebook patterns"
     (trust,) = [text for _, text in page.all("p", "trust")]
     assert trust.startswith("How far to trust this: 24 clips of 5 s")
     assert "24 clips of 5 s from 12 test pieces; judge musicnn" in page.source
@@ -181,7 +182,8 @@ def test_the_page_holds_the_table_and_how_far_to_trust_it(table: Path) -> None:
         assert cell.strip().replace("**", "").replace(r"\*", "*").replace(" ", "") in {
             t.replace(" ", "") for t in shown
         }
-    assert r"\*" not in page.source and "**" not in page.source
+    text = page.source.partition("<script>")[0]
+    assert r"\*" not in text and "**" not in text
 
 
 @pytest.mark.parametrize(
@@ -253,9 +255,9 @@ def test_runs_without_audio_and_tables_without_audio(table_folder: Path, runs: P
 
 def test_the_page_needs_no_torch(table: Path) -> None:
     code = (
-        "import sys; sys.modules['torch'] = None\n"
+        "import sys\n"
         "from musicbench.commands.table import main\n"
-        f"sys.exit(main([{str(table)!r}, '--check']))"
+        f"sys.exit(main([{str(table)!r}, '--check']) or 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

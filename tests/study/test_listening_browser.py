@@ -1,12 +1,6 @@
 """The listening page in a real browser: it loads from a disk, its audio plays, and switching keeps the place."""
 
 import json
-import os
-import select
-import shutil
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +9,9 @@ import pytest
 import soundfile
 
 from musicbench.commands.table import main
+from tests.study.browser import MARKS, Browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH; on Debian: apt install chromium"),
-]
-OPTIONS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio",
-    "--no-first-run", "--disable-crash-reporter", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required", "--remote-debugging-pipe",
-)  # fmt: skip
-
+pytestmark = MARKS
 
 RATE = 8000
 TABLE = {
@@ -39,86 +23,6 @@ TABLE = {
 }
 # Seconds of audio of each prompt's systems.
 SECONDS = ((60.0, 50.0, 58.0), (40.0, 45.0, 0.0))
-
-
-class Browser:
-    """Headless Chromium with one page, spoken to in the DevTools protocol over a pair of pipes."""
-
-    def __init__(self, profile: Path) -> None:
-        theirs_in, self.outgoing = os.pipe()
-        self.incoming, theirs_out = os.pipe()
-        # The browser reads from descriptor 3 and writes to 4; the shell puts ours there whatever their numbers are.
-        command = [str(CHROMIUM), *OPTIONS, f"--user-data-dir={profile}"]
-        self.process = subprocess.Popen(
-            ["bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "bash", *command],
-            pass_fds=(theirs_in, theirs_out), stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self.rest, self.number, self.session = b"", 0, None
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> Any:
-        """Result of a command; events that come before it are looked through."""
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
-        os.write(self.outgoing, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._receive()
-            if answer.get("id") == self.number:
-                assert "error" not in answer, answer["error"]
-                return answer["result"]
-            self._notice(answer)
-
-    def _receive(self) -> Any:
-        while b"\0" not in self.rest:
-            ready, _, _ = select.select([self.incoming], [], [], 120)
-            assert ready, "the browser does not answer"
-            block = os.read(self.incoming, 1 << 20)
-            assert block, "the browser has ended"
-            self.rest += block
-        message, _, self.rest = self.rest.partition(b"\0")
-        return json.loads(message)
-
-    def _notice(self, event: Any) -> None:
-        method, parameters = event.get("method"), event.get("params", {})
-        if method == "Network.requestWillBeSent":
-            self.requests.append(parameters["request"]["url"])
-        elif method in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
-            self.complaints.append(json.dumps(parameters))
-
-    def evaluate(self, expression: str) -> Any:
-        """Value of a JavaScript expression; promises are waited for."""
-        done = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in done, done["exceptionDetails"]
-        return done["result"].get("value")
-
-    def wait(self, expression: str, seconds: float = 60) -> None:
-        """Until a JavaScript expression is true."""
-        end = time.monotonic() + seconds
-        while not self.evaluate(expression):
-            assert time.monotonic() < end, f"still false: {expression}"
-            time.sleep(0.02)
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
-        os.close(self.outgoing)
-        os.close(self.incoming)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: Any) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +46,7 @@ def page(tmp_path_factory: Any, make_record: Any, write_table: Any) -> Path:
 @pytest.fixture
 def loaded(browser: Browser, page: Path) -> Browser:
     """The browser with the page opened from the disk, all metadata read."""
-    browser.complaints.clear()
-    browser.requests.clear()
-    browser.call("Page.navigate", url=page.as_uri())
-    browser.wait("document.readyState === 'complete' && typeof players !== 'undefined'")
-    browser.wait("[...document.querySelectorAll('audio')].every(a => a.readyState >= 1)")
+    browser.open(page)
     return browser
 
 
@@ -190,9 +90,9 @@ def test_one_plays_and_switching_keeps_the_place(loaded: Browser) -> None:
 def test_moving_the_slider_moves_all_systems_of_the_prompt(loaded: Browser) -> None:
     loaded.evaluate(
         "(slider => { slider.value = 4.5; slider.dispatchEvent(new Event('input')) })"
-        "(document.querySelectorAll('input')[1])"
+        "(document.querySelectorAll('.view input')[1])"
     )
-    times = loaded.evaluate("[...document.querySelectorAll('output')].map(o => o.textContent)")
+    times = loaded.evaluate("[...document.querySelectorAll('.time output')].map(o => o.textContent)")
     assert times == ["0:04.5", "0:04.5", "0:04.5", "0:00.0", "0:00.0"]
     assert start(loaded, 2) == pytest.approx(4.5, abs=0.1)
 
@@ -204,32 +104,32 @@ def test_a_shorter_clip_begins_again(loaded: Browser) -> None:
 
 
 def test_keys(loaded: Browser) -> None:
-    key(loaded, "2")
+    loaded.key("2")
     loaded.wait("!players[1].audio.paused")
-    key(loaded, "1")
+    loaded.key("1")
     loaded.wait("!players[0].audio.paused")
     assert playing(loaded) == [0]
-    key(loaded, "9")
-    key(loaded, " ")
+    loaded.key("9")
+    loaded.key(" ")
     loaded.wait("players[0].audio.paused")
-    key(loaded, " ")
+    loaded.key(" ")
     loaded.wait("!players[0].audio.paused")
     assert playing(loaded) == [0]
     # The third system has no audio in the second prompt: its key does nothing there.
     start(loaded, 3)
-    key(loaded, "3")
+    loaded.key("3")
     assert playing(loaded) == [3]
     # Space on a button is the button's own.
     loaded.evaluate("document.querySelectorAll('.prompt button')[1].focus()")
-    key(loaded, " ")
+    loaded.key(" ")
     loaded.wait("!players[1].audio.paused")
     assert playing(loaded) == [1]
 
 
 def test_nothing_is_wider_than_a_phone(loaded: Browser) -> None:
-    loaded.call("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=1, mobile=True)
+    loaded.resize(360)
     assert loaded.evaluate("document.documentElement.scrollWidth") == 360
-    loaded.call("Emulation.clearDeviceMetricsOverride")
+    loaded.resize(0)
 
 
 def press(browser: Browser, number: int) -> None:
@@ -244,13 +144,6 @@ def start(browser: Browser, number: int) -> float:
         f" document.querySelectorAll('.prompt button')[{number}].click() }})"
     )
     return began
-
-
-def key(browser: Browser, text: str) -> None:
-    code = {"key": text, "text": text, "code": "Space" if text == " " else f"Digit{text}"}
-    code["windowsVirtualKeyCode"] = ord(text)
-    browser.call("Input.dispatchKeyEvent", type="keyDown", **code)
-    browser.call("Input.dispatchKeyEvent", type="keyUp", **code)
 
 
 def playing(browser: Browser) -> list[int]:

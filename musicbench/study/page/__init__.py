@@ -1,5 +1,6 @@
 """The listening page: a table and its audio as one static HTML page, for a browser without a network."""
 
+import math
 from collections.abc import Sequence
 from os.path import relpath
 from pathlib import Path
@@ -9,14 +10,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from musicbench.study.cells import Row
-from musicbench.study.listening import SAMPLES, Clip, Prompt
+from musicbench.study.cells import Cell, Row
+from musicbench.study.listening import SAMPLES, Clip, Prompt, audio_hash
+from musicbench.study.page.content import comparison, exact, plot
 from musicbench.study.sentence import trust_sentence
 from musicbench.study.spectrogram import COLOURS, HIGHEST, LOWEST, RANGE, draw_spectrograms, height_of
 from musicbench.study.table import Table
 from musicbench.study.wording import caption, cell_text, heading, reading_notes
 
 PICTURES = "spectrograms"
+SCRIPTS = (
+    "base.js", "player.js", "table.js", "axis.js", "plot.js",
+    "ab_draw.js", "ab_sheet.js", "ab_player.js", "ab.js", "ab_start.js",
+)  # fmt: skip
 TICKS = {100: "100", 1000: "1k", 10000: "10k"}
 
 
@@ -38,7 +44,8 @@ def render_page(table: Table, rows: Sequence[Row], prompts: Sequence[Prompt], fo
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {"clock": _clock, "audio": audio, "picture": picture}
+    environment.filters |= {"clock": _clock, "audio": audio, "picture": picture, "number": _number}
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     trained = any(record["kind"] == "trained" for record in table.records)
     return environment.get_template("page.html").render(
         spec=table.spec,
@@ -48,6 +55,9 @@ def render_page(table: Table, rows: Sequence[Row], prompts: Sequence[Prompt], fo
         notes=[*reading_notes(table), *table.notes],
         rows=rows,
         prompts=prompts,
+        scripts=SCRIPTS,
+        plot=plot(table),
+        comparison=comparison(table.spec["title"], audio_hash(folder, rows, prompts), rows, prompts, audio),
         ticks=[(name, f"{100 * height_of(frequency):.1f}") for frequency, name in TICKS.items()],
         colours=[to_hex(colormaps[COLOURS](i / 8)) for i in range(9)],
         decibels=RANGE,
@@ -78,6 +88,11 @@ def _parts(table: Table) -> list[dict[str, object]]:
         parts.append({"name": name, "headings": [_unbroken(heading(column)) for column in columns], "lines": lines})
         start = stop
     return parts
+
+
+def _number(cell: Cell) -> str:
+    """What the rows are sorted by; empty where there is no number."""
+    return f"{exact(cell.value)}" if cell.state == "value" and math.isfinite(cell.value) else ""
 
 
 def _unbroken(name: str) -> str:

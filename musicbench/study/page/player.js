@@ -1,9 +1,5 @@
-"use strict";
+// The players of the prompts: one plays at a time, and switching to another goes on at the same place.
 
-// Without this script the page still has the browser's own players.
-for (const element of document.querySelectorAll(".scripted")) element.hidden = false;
-
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 const players = []; // of all prompts
 let current = null; // the player that was used last
 
@@ -92,13 +88,12 @@ function activePrompt() {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const prompt = activePrompt();
-  if (!prompt) return;
+  if (!prompt || !prompt.section.isConnected || !isShortcut(event)) return;
   if (event.key >= "1" && event.key <= "9") {
     const player = prompt.players[Number(event.key) - 1];
     if (player) player.play();
-  } else if (event.key === " " && !event.target.closest("button, summary")) {
+  } else if (event.key === " ") {
     const player = current || prompt.players.find(Boolean);
     if (player.audio.paused) player.play();
     else player.stop();
