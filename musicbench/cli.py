@@ -9,7 +9,7 @@ from pathlib import Path
 
 from musicbench.errors import UserError, did_you_mean
 
-COMMANDS = ("demo", "prepare", "train", "generate", "evaluate", "sweep", "table", "claims", "plan", "doctor")
+COMMANDS = ("demo", "prepare", "train", "generate", "evaluate", "sweep", "table", "claims", "plan", "bench", "doctor")
 
 
 def main(argv: list[str] | None = None) -> int:
