@@ -9,7 +9,10 @@ from pathlib import Path
 
 from musicbench.errors import UserError, did_you_mean
 
-COMMANDS = ("demo", "prepare", "train", "generate", "evaluate", "sweep", "table", "answers", "claims", "plan", "doctor")
+COMMANDS = (
+    "demo", "prepare", "train", "generate", "evaluate", "sweep", "table", "answers", "claims", "plan", "bench",
+    "doctor",
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -39,8 +39,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "family.level_dropout": (0, 1),
     "family.autoregressive_share": (0, 1),
     "family.span": (1, _MANY),
+    "clips": (1, _MANY),
+    "sample_rate": (1, _MANY),
+    "repeats": (1, _MANY),
+    "matrix": (1, _MANY),
 }
-ABOVE_ZERO = ("data.seconds", "evaluation.seconds", "optimiser.lr", "corpus.hours")
+ABOVE_ZERO = ("seconds", "data.seconds", "evaluation.seconds", "optimiser.lr", "corpus.hours")
 
 # What a value that is null in the shipped configuration looks like.
 EXAMPLES: dict[str, Any] = {

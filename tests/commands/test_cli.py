@@ -74,6 +74,12 @@ def test_every_command_has_a_main():
         ["plan", "delay"],
         ["plan", "delay", "--frames", "x"],
         ["generate"],
+        ["bench"],
+        ["bench", "evalute"],
+        ["bench", "evaluate", "clips=0"],
+        ["bench", "evaluate", "seconds=0"],
+        ["bench", "evaluate", "seconds=2.5"],
+        ["bench", "evaluate", "judges=papper"],
     ],
     ids=" ".join,
 )

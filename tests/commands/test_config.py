@@ -10,7 +10,7 @@ from musicbench.errors import UserError
 from musicbench.launch.sweep_file import expand
 
 CONF = shipped_folder("conf")
-NAMES = ("train", "prepare", "doctor")
+NAMES = ("train", "prepare", "doctor", "bench")
 
 
 def choices(name: str) -> list[tuple[str, str]]:

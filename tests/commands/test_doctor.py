@@ -32,7 +32,7 @@ def test_says_what_works_and_how_to_get_the_rest(report):
     assert "mini" in lines["works  mini (bundled)"]
     assert "download https://" in lines["no     VGGish (fad)"]
     assert any(name.endswith("GPU") for name in lines) and any(name.endswith("Slurm") for name in lines)
-    assert len(lines) == 13
+    assert len(lines) == 14
 
 
 def test_other_weights_and_judges(report, tmp_path):

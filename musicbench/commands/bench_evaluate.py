@@ -1,0 +1,72 @@
+"""``musicbench bench evaluate``: how fast the judges are here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from musicbench.commands.config import compose, instantiated
+from musicbench.evaluation.judge_bench import JudgeSpeed, measure_judge, noise
+from musicbench.evaluation.judge_set import JudgeSet
+from musicbench.evaluation.judges.base import WindowedJudge
+from musicbench.study.markdown import markdown_grid
+
+HEADER = [
+    "judge",
+    "windows/clip",
+    "GFLOP/clip",
+    "clips/s one by one",
+    "clips/s batched",
+    "clips/s cached",
+    "GFLOP/s",
+    "GFLOP/s of matmul",
+    "share",
+]
+
+
+def main(argv: list[str]) -> int:
+    """Time every judge of the configured set and print the table; overrides such as ``clips=4``."""
+    config = compose("bench", argv)
+    clips = noise(config.clips, config.seconds, config.sample_rate)
+    speeds = [
+        measure_judge(judge, clips, config.sample_rate, config.repeats, config.matrix)
+        for judge in distinct(instantiated(config.judges))
+    ]
+    print(render(speeds, config))
+    return 0
+
+
+def distinct(judges: JudgeSet) -> list[WindowedJudge]:
+    """Each judge of the set once, whatever it is used for."""
+    found: dict[tuple[str, str], WindowedJudge] = {}
+    for judge in (judges.fad, judges.kld, judges.clap):
+        if isinstance(judge, WindowedJudge):
+            found.setdefault((judge.id, judge.sha256), judge)
+    return list(found.values())
+
+
+def render(speeds: Sequence[JudgeSpeed], config: Any) -> str:
+    """The table as Markdown, with what it was measured on above it."""
+    lines = [
+        [
+            speed.id,
+            str(speed.windows),
+            f"{speed.flop / 1e9:.3g}",
+            f"{speed.one_by_one:.3g}",
+            f"{speed.batched:.3g}",
+            f"{speed.cached:.3g}",
+            f"{speed.batched_flop / 1e9:.3g}",
+            f"{speed.matmul_flop / 1e9:.3g}",
+            f"{speed.share:.0%}",
+        ]
+        for speed in speeds
+    ]
+    return "\n\n".join(
+        [
+            f"{config.clips} clips of {config.seconds:g} s at {config.sample_rate} Hz; medians of {config.repeats} "
+            f"after a warm-up; {torch.get_num_threads()} threads, torch {torch.__version__}",
+            markdown_grid(HEADER, lines),
+            "GFLOP/s counts the network's products and convolutions, batched, over all of the time; beside it a "
+            f"float32 product of {config.matrix} x {config.matrix} matrices in the same process.",
+        ]
+    )
