@@ -105,7 +105,7 @@ def test_values_at_the_edge_are_taken(key, value):
 
 
 def test_every_rule_is_about_a_key_that_exists():
-    configurations = [shipped(name) for name in ("train", "evaluate", "prepare")]
+    configurations = [shipped(name) for name in ("train", "evaluate", "prepare", "bench")]
     configurations.append(shipped("train", "pattern=stack_stride"))
     configurations.append(shipped("train", "family=magnet", "decode=magnet_10s"))
     configurations.append(shipped("train", "family=hybrid", "decode=hybrid_10s"))

@@ -46,7 +46,8 @@ def contains(whole: dict, part: dict) -> bool:
 def test_evaluate_takes_what_train_takes():
     overrides = ["experiment=demo", "pattern=stack", "schedule=block_4", "data.store=elsewhere"]
     evaluate = plain(compose("evaluate", [*overrides, "system=uniform"]))
-    assert evaluate == {**plain(compose("train", overrides)), "run": None, "system": "uniform"}
+    own = dict.fromkeys(("run", "prompts", "audio", "captions", "originals"))
+    assert evaluate == {**plain(compose("train", overrides)), **own, "system": "uniform"}
 
 
 def test_targets_exist():

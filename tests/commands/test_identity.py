@@ -49,6 +49,8 @@ def changed(config: dict, key: str, value) -> dict:
         ("evaluation.samples", 0),
         ("evaluation.clap_mini", "the/same/judge/elsewhere"),
         ("evaluation.originals", "elsewhere"),
+        ("evaluation.reference", "the/same/music/elsewhere"),
+        ("judges.fad", {"_target_": "the.same.judge", "weights": "elsewhere"}),
         ("codec.name_or_folder", "the/same/codec/elsewhere"),
         ("text.source", "the/same/encoder/elsewhere"),
     ],
@@ -123,13 +125,13 @@ def test_id_does_not_depend_on_the_order_of_keys_and_changes_nothing(config):
 
 
 def test_recorded_configuration_names_no_place(config):
-    assert {"output", "cache", "logger"} & set(recorded_config(config)) == set()
+    assert {"output", "cache", "logger", "judges"} & set(recorded_config(config)) == set()
     recorded = recorded_config(config)
     places = {
         "trainer": {"accelerator", "devices", "num_nodes", "strategy", "threads"},
         "data": {"store", "workers"},
         "training": {"save_every", "max_nonfinite"},
-        "evaluation": {"samples", "originals", "clap_mini"},
+        "evaluation": {"samples", "originals", "clap_mini", "reference", "fadtk"},
     }
     for group, keys in places.items():
         assert set(config[group]) - set(recorded[group]) == keys

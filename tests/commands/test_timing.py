@@ -11,7 +11,7 @@ from musicbench.study.records import read_record
 
 def test_a_streaming_run_is_timed_in_all_its_parts(trained_run):
     record = read_record(trained_run / "record.json")
-    assert record["failures"] == []
+    assert not [line for line in record["failures"] if line.startswith("speed")]
     speed = record["speed"]["1"]
     (part,) = speed["repeats"]
     assert set(part) == {"text_seconds", "generate_seconds", "codec_seconds", "first_audio_seconds"}
@@ -39,5 +39,7 @@ def test_a_speed_that_cannot_be_measured_is_told_in_the_record(trained_run, stub
     assert evaluate.main([f"run={trained_run}"]) == 0
     record = read_record(trained_run / "record.json")
     assert record["speed"] == {}
-    assert record["failures"] == ["speed, batch 1: streaming failed (RuntimeError: no memory left)"]
+    assert [line for line in record["failures"] if line.startswith("speed")] == [
+        "speed, batch 1: streaming failed (RuntimeError: no memory left)"
+    ]
     assert "kld" in record["metrics"]
