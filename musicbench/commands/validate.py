@@ -40,7 +40,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "family.autoregressive_share": (0, 1),
     "family.span": (1, _MANY),
 }
-ABOVE_ZERO = ("data.seconds", "evaluation.seconds", "optimiser.lr", "corpus.hours")
+ABOVE_ZERO = ("data.seconds", "evaluation.seconds", "optimiser.lr", "corpus.hours", "trainer.timeout")
 
 # What a value that is null in the shipped configuration looks like.
 EXAMPLES: dict[str, Any] = {

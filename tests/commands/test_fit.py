@@ -39,7 +39,7 @@ def validation_curve(folder: Path) -> dict[int, float]:
 def best_score(folder: Path) -> float:
     """What the best checkpoint's keeper believes at the end of training."""
     callbacks = load(folder / LAST)["callbacks"]
-    (state,) = [state for name, state in callbacks.items() if name.startswith("ModelCheckpoint")]
+    (state,) = [state for name, state in callbacks.items() if name.startswith("BestCheckpoint")]
     return float(state["best_model_score"])
 
 

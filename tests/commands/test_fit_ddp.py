@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 def best_score(folder: Path) -> float:
     callbacks = torch.load(folder / LAST, weights_only=True)["callbacks"]
-    (state,) = [state for name, state in callbacks.items() if name.startswith("ModelCheckpoint")]
+    (state,) = [state for name, state in callbacks.items() if name.startswith("BestCheckpoint")]
     return float(state["best_model_score"])
 
 
