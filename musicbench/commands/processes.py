@@ -15,6 +15,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from musicbench.errors import UserError
 
+TIMEOUT = 600.0
+"""Seconds that processes wait for each other, if the configuration does not say."""
+
 GRACE = 10.0
 """Seconds in which a process may find out by itself that another one is lost, before it is told and ended."""
 
@@ -25,9 +28,9 @@ def is_first_process() -> bool:
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
-def strategy(name: str, timeout: float) -> Any:
+def strategy(name: str, timeout: float | None) -> Any:
     """Lightning's strategy of a name; under ``ddp`` a process waits so many seconds for the others."""
-    return DDPStrategy(timeout=timedelta(seconds=timeout)) if name == "ddp" else name
+    return DDPStrategy(timeout=timedelta(seconds=timeout or TIMEOUT)) if name == "ddp" else name
 
 
 def cluster() -> list[ClusterEnvironment]:
@@ -59,12 +62,12 @@ def check_number(wanted: int) -> None:
         )
 
 
-def lost(error: BaseException, timeout: float) -> UserError | None:
+def lost(error: BaseException, timeout: float | None) -> UserError | None:
     """What to tell if an error means that another process is gone or silent; None if it means something else."""
     return UserError(_lost(timeout)) if isinstance(error, distributed.DistError) or "gloo" in str(error) else None
 
 
-def tell_of_lost_children(timeout: float) -> None:
+def tell_of_lost_children(timeout: float | None) -> None:
     """Let Lightning's launcher say why, and not at once, when it ends this process because a child of it failed."""
     logger = logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script")
     for old in [handler for handler in logger.handlers if isinstance(handler, _Teller)]:
@@ -75,7 +78,7 @@ def tell_of_lost_children(timeout: float) -> None:
 class _Teller(logging.Handler):
     """Called in the launcher's thread, just before it kills: most errors of this process end it before that."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float | None) -> None:
         super().__init__()
         self.timeout = timeout
 
@@ -85,9 +88,9 @@ class _Teller(logging.Handler):
             print(f"musicbench: error: {_lost(self.timeout)}", file=sys.stderr, flush=True)
 
 
-def _lost(timeout: float) -> str:
+def _lost(timeout: float | None) -> str:
     return (
-        f"another process of this training has ended, or did not answer within trainer.timeout={timeout:g} s; its own "
+        f"another process of this training has ended, or did not answer within trainer.timeout={timeout or TIMEOUT:g} s; its own "
         "last lines say why (none: it was killed, often for want of memory); the same command goes on from the last "
         "checkpoint"
     )
