@@ -54,3 +54,4 @@ class BestCheckpoint(ModelCheckpoint):
         best = here if scores else ""
         moved = {"best_model_path": best, "kth_best_model_path": best, "best_k_models": scores, "last_model_path": ""}
         super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath})
+        self.current_score = state_dict["current_score"]
