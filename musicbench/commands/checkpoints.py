@@ -50,7 +50,7 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # Lightning forgets the best score of a folder that was moved, and would write a worse one over the best.
         here = str(Path(str(self.dirpath)) / BEST)
-        scores = {here: score for score in state_dict["best_k_models"].values()}
+        scores = dict((here, score) for score in state_dict["best_k_models"].values())
         best = here if scores else ""
         moved = {"best_model_path": best, "kth_best_model_path": best, "best_k_models": scores, "last_model_path": ""}
         super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath})

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from musicbench.commands.assemble import Assembly
 from musicbench.commands import processes
+from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
 from musicbench.commands.config import instantiated, write_configuration
 from musicbench.data.module import TokenDataModule

@@ -90,7 +90,7 @@ class _Teller(logging.Handler):
 
 def _lost(timeout: float | None) -> str:
     return (
-        f"another process of this training has ended, or did not answer within trainer.timeout={timeout or TIMEOUT:g} s; its own "
-        "last lines say why (none: it was killed, often for want of memory); the same command goes on from the last "
-        "checkpoint"
+        f"another process of this training has ended, or did not answer within trainer.timeout={timeout or TIMEOUT:g} "
+        "s; its own last lines say why (none: it was killed, often for want of memory); the same command goes on from "
+        "the last checkpoint"
     )

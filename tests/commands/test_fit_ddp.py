@@ -12,6 +12,7 @@ import torch
 
 from musicbench.commands.checkpoints import BEST, LAST
 from musicbench.commands.fit import fit
+from tests.commands.compare import validation_curves
 from tests.commands.probe import gradients, install
 from tests.commands.real_run import environment
 
@@ -44,17 +45,6 @@ def train_in_two(
     )
 
 
-def validations(folder: Path) -> list[dict[str, float]]:
-    """What was logged of each validation."""
-    (path,) = folder.glob("logs/version_0/metrics.csv")
-    with path.open(newline="") as file:
-        rows = [
-            {name: float(value) for name, value in row.items() if name.startswith("validation/") and value}
-            for row in csv.DictReader(file)
-        ]
-    return [row for row in rows if row]
-
-
 def best_score(folder: Path) -> float:
     callbacks = torch.load(folder / LAST, weights_only=True)["callbacks"]
     (state,) = [state for name, state in callbacks.items() if name.startswith("BestCheckpoint")]
@@ -83,10 +73,10 @@ def test_two_processes_equal_one(make_run, tiny_overrides, tmp_path, monkeypatch
         torch.testing.assert_close(first[name], value, atol=1e-6 * float(value.abs().max()) + 1e-9, rtol=1e-4, msg=name)
     assert any(value.abs().max() > 0 for value in whole.values())
 
-    curves = [validations(tmp_path / side) for side in ("one", "two")]
-    assert len(curves[0]) == len(curves[1]) >= 3
-    for one, two in zip(*curves, strict=True):
-        assert two == pytest.approx(one, rel=1e-4)
+    curves = [validation_curves(tmp_path / side) for side in ("one", "two")]
+    assert curves[0].keys() == curves[1].keys() != set()
+    for name, curve in curves[0].items():
+        assert len(curve) >= 3 and curves[1][name] == pytest.approx(curve, rel=1e-4)
     for name in (LAST, BEST):
         one, two = (torch.load(tmp_path / side / name, weights_only=True) for side in ("one", "two"))
         assert one["global_step"] == two["global_step"]

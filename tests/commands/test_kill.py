@@ -3,7 +3,6 @@
 Nothing here waits for a time: a child is killed when its progress bar shows a step, or by itself inside a write.
 """
 
-import csv
 import json
 import os
 import re
@@ -20,6 +19,7 @@ import torch
 
 from musicbench.commands.checkpoints import BEST, LAST
 from musicbench.study.records import read_record
+from tests.commands.compare import assert_equal_runs, validation_curves
 from tests.commands.real_run import TRAIN, environment, make_store
 
 DIE_IN = (sys.executable, str(Path(__file__).parent / "die_in.py"))
@@ -27,8 +27,9 @@ STEPS, SAVE, VALIDATE = 16, 3, 5
 NUMBERS = (f"training.steps={STEPS}", f"training.save_every={SAVE}", f"training.validate_every={VALIDATE}")
 BAR = re.compile(rb"(?:Training|Epoch 0):[^|\r]*\|[^|\r]*\| (\d+)/")
 
-MEASURED = ("training.wall_seconds", "speed")
-"""Fields of a record that two runs of one command do not share: how long things took."""
+NOT_SHARED = ("training.wall_seconds", "speed", "git")
+"""Fields of a record that two runs of one command need not share: how long things took, and the state of the checkout,
+which somebody may edit meanwhile."""
 
 
 class Moment(NamedTuple):
@@ -77,30 +78,11 @@ def saved_step(output: Path) -> int:
     return torch.load(found[0], weights_only=True)["global_step"] if found else 0
 
 
-def state(folder: Path) -> dict[str, Any]:
-    """All that a run's checkpoints hold, by dotted name, but for times and the folder's own name."""
-    found: dict[str, Any] = {}
-
-    def walk(name: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                walk(f"{name}.{str(key).replace(str(folder), '')}", item)
-        elif isinstance(value, list | tuple):
-            for number, item in enumerate(value):
-                walk(f"{name}.{number}", item)
-        elif ".WallClock." not in name:
-            found[name] = value.replace(str(folder), "") if isinstance(value, str) else value
-
-    for name in (LAST, BEST):
-        walk(name, torch.load(folder / name, weights_only=True))
-    return found
-
-
 def record(folder: Path) -> dict[str, Any]:
-    """The record without what was measured with a clock."""
+    """The record without ``NOT_SHARED``, and without the folders in its command."""
     content: dict[str, Any] = json.loads(json.dumps(read_record(folder / "record.json")))
     content["command"] = re.sub(r"\s(output|cache)=\S+", "", content["command"])
-    for field in MEASURED:
+    for field in NOT_SHARED:
         *groups, last = field.split(".")
         part = content
         for group in groups:
@@ -109,31 +91,9 @@ def record(folder: Path) -> dict[str, Any]:
     return content
 
 
-def validation_curve(folder: Path) -> dict[int, str]:
-    curve = {}
-    for path in folder.glob("logs/version_*/metrics.csv"):
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                if row.get("validation/bits_per_frame"):
-                    value = row["validation/bits_per_frame"]
-                    assert curve.setdefault(int(row["step"]) + 1, value) == value, "done again, it is the same"
-    return curve
-
-
 def assert_same_run(one: Path, other: Path) -> None:
-    first, second = state(one), state(other)
-    assert first.keys() == second.keys()
-    different = [
-        name
-        for name, value in first.items()
-        if not (torch.equal(value, second[name]) if isinstance(value, torch.Tensor) else value == second[name])
-    ]
-    assert different == []
-    assert {name.partition(".ckpt.")[2].partition(".")[0] for name in first} >= {
-        "state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers", "loops", "callbacks",
-    }  # fmt: skip
-    assert list(sorted(validation_curve(one))) == list(range(VALIDATE, STEPS + 1, VALIDATE))
-    assert validation_curve(one) == validation_curve(other)
+    assert_equal_runs(one, other)
+    assert sorted(validation_curves(one)["validation/bits_per_frame"]) == list(range(VALIDATE, STEPS + 1, VALIDATE))
     assert record(one) == record(other)
 
 

@@ -125,7 +125,9 @@ def test_as_many_processes_as_devices(real_overrides, tmp_path):
         env=environment(),
     )
     assert done.returncode
-    assert b"torchrun started 2 processes, but trainer.devices x trainer.num_nodes is 1; choose trainer=ddp" in done.stderr
+    assert (
+        b"torchrun started 2 processes, but trainer.devices x trainer.num_nodes is 1; choose trainer=ddp" in done.stderr
+    )
     assert not list(tmp_path.glob("*/*.ckpt"))
 
 

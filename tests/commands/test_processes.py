@@ -25,7 +25,9 @@ def test_the_launcher_gives_time_and_a_reason_before_it_kills(monkeypatch, capsy
     for _ in range(2):
         processes.tell_of_lost_children(30)
     logger = logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script")
-    logger.info("[rank: 1] Child process with PID 7 terminated with code -9. Forcefully terminating all other processes")
+    logger.info(
+        "[rank: 1] Child process with PID 7 terminated with code -9. Forcefully terminating all other processes"
+    )
     assert capsys.readouterr().err.count("musicbench: error: another process of this training has ended") == 1
     assert waited == [processes.GRACE]
     logger.info("something else")
