@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 NEEDED_GB := 9
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test test-kill lint clean
 
 setup: $(READY)
 
@@ -32,6 +32,9 @@ demo: $(READY)
 
 test: $(READY)
 	@HF_HUB_OFFLINE=1 $(VENV)/bin/python -m pytest
+
+test-kill: $(READY)
+	@HF_HUB_OFFLINE=1 $(VENV)/bin/python -m pytest -m kill
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

@@ -30,13 +30,18 @@ def load(path: Path | str, *keys: str) -> dict[str, Any]:
         keys: entries that it must have.
 
     Raises:
-        UserError: the file is missing, damaged, or lacks one of the keys.
+        UserError: the file is missing, damaged, holds anything else, or lacks one of the keys.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"no {path}; train first") from error
     except Exception as error:  # zip, pickle and key errors all mean the same to a user
+        if "unsupported global" in str(error).lower():
+            raise UserError(
+                f"{path} holds more than tensors and plain values, so nothing of it was loaded; "
+                "get it from where it was made, or delete it and train again"
+            ) from error
         raise UserError(f"{path} is damaged ({type(error).__name__}); delete it and train again") from error
     if not isinstance(content, dict) or not content.keys() >= set(keys):
         raise UserError(f"{path} is no checkpoint of this kind of training; delete it and train again")

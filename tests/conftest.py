@@ -1,6 +1,7 @@
 """For all tests: no hub, one thread, and a small token store of random codes."""
 
 import os
+import re
 
 # Before anything imports a hub library: those read it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -61,7 +62,8 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
         capfd.readouterr()
         code = cli.main([str(argument) for argument in arguments])
         # A progress bar may stand before it, and warnings.
-        lines = [line for line in capfd.readouterr().err.splitlines() if "error" in line.lower() or "raceback" in line]
+        shown = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", capfd.readouterr().err)
+        lines = [line.strip() for line in shown.splitlines() if "error" in line.lower() or "raceback" in line]
         assert (code, len(lines)) == (2, 1), lines
         assert lines[0].startswith("musicbench: error: "), lines
         return lines[0].removeprefix("musicbench: error: ")

@@ -8,11 +8,12 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from musicbench.commands import processes
 from musicbench.commands.assemble import Assembly
-from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
+from musicbench.commands.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
 from musicbench.commands.config import instantiated, write_configuration
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
@@ -72,6 +73,8 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
+        for logger in trainer.loggers:
+            logger.save()  # what was logged before the state is not logged again after it
         trainer.save_checkpoint(self.path)
 
 
@@ -90,8 +93,11 @@ def fit(run: Assembly, folder: Path) -> None:
     _quiet()
     try:
         trainer = _trainer(run, folder)
-    except (MisconfigurationException, ValueError, TypeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"the trainer's settings do not fit this machine: {error}") from error
+    processes.check_number(trainer.num_devices * trainer.num_nodes)
+    if run.precision.startswith("16") and trainer.precision.startswith("bf16"):
+        raise UserError(f"trainer.precision={run.precision} needs a GPU; use bf16-mixed or 32-true on this machine")
     share, over = divmod(config.training.batch_size, trainer.world_size * config.training.accumulate)
     if over or not share:
         raise UserError(
@@ -112,6 +118,7 @@ def fit(run: Assembly, folder: Path) -> None:
         for rest in folder.glob(".*.ckpt"):
             rest.unlink()
         write_configuration(run.plain, folder)
+    processes.tell_of_lost_children(config.trainer.timeout)
     last = folder / LAST
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
@@ -121,6 +128,11 @@ def fit(run: Assembly, folder: Path) -> None:
         trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     except torch.OutOfMemoryError as error:
         raise UserError("the device's memory is full; raise training.accumulate or choose a smaller model") from error
+    except RuntimeError as error:
+        told = processes.lost(error, config.trainer.timeout)
+        if told is None:
+            raise
+        raise told from error
     except SystemExit as error:  # Lightning's way to end an interrupted training
         raise KeyboardInterrupt from error
     finally:
@@ -135,14 +147,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
     callbacks: list[Callback] = [
         # Index tables are buffers too, and an average of integers is no integer.
         EMAWeightAveraging(decay=training.ema_decay, use_buffers=False),
-        ModelCheckpoint(
-            folder,
-            filename=Path(BEST).stem,
-            monitor=run.family.monitor,
-            mode="min",
-            enable_version_counter=False,
-            every_n_train_steps=None,
-        ),
+        BestCheckpoint(folder, run.family.monitor),
         NonFiniteGuard(training.max_nonfinite),
         WallClock(),
         LastCheckpoint(folder / LAST, training.save_every, training.validate_every),
@@ -152,11 +157,11 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
         num_nodes=config.trainer.num_nodes,
-        strategy=config.trainer.strategy,
+        strategy=processes.strategy(config.trainer.strategy, config.trainer.timeout),
         precision=run.precision,  # type: ignore[arg-type]
         logger=instantiated(config.logger, save_dir=str(folder)),
         callbacks=callbacks,
-        plugins=[AtomicCheckpoints()],
+        plugins=[AtomicCheckpoints(), *processes.cluster()],
         max_steps=training.steps,
         max_epochs=-1,
         accumulate_grad_batches=training.accumulate,
@@ -175,4 +180,6 @@ def _quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    # A step that the loss scaler skips counts in the schedule.
+    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own, with torch 2.11

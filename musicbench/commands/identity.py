@@ -23,7 +23,7 @@ _TRAINED_ONLY = ("family", "pattern", "schedule", "decode", "model", "training",
 _HASHED_BY_CONTENT = ("codec", "text")
 _NEUTRAL_KEYS = {
     "training": ("save_every", "max_nonfinite"),
-    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads"),
+    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads", "timeout"),
     "data": ("workers", "store"),
     "evaluation": ("samples", "originals", "clap_mini", "reference", "fadtk"),
 }

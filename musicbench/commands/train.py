@@ -20,6 +20,7 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.checkpoints import BEST, LAST
     from musicbench.commands.fit import fit
     from musicbench.commands.held_out import HeldOut
+    from musicbench.commands.processes import is_first_process
     from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.systems import sampling
     from musicbench.commands.trained import adopt, check_rescorer
@@ -34,7 +35,8 @@ def main(argv: list[str]) -> int:
     sampling(run)
     check_rescorer(run)
     HeldOut(run)
-    print(f"run folder: {folder}")
+    if is_first_process():
+        print(f"run folder: {folder}")
     if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
         # Going on from the last step would not bring the best one back.
         print(f"{folder / BEST} is gone: training again from the start")
@@ -47,10 +49,10 @@ def main(argv: list[str]) -> int:
             fit(run, folder)
             with atomic_path(folder / TRAINED) as temporary:
                 temporary.write_text(f"{run.training_identity}\n", encoding="utf-8")
-        if _is_first_process():
+        if is_first_process():
             print(f"record: {assess_run(run, folder)}")
     except UserError as error:
-        if folder.is_dir() and _is_first_process():
+        if folder.is_dir() and is_first_process():
             with suppress(UserError), atomic_path(folder / FAILED) as temporary:
                 temporary.write_text(f"{error}\n", encoding="utf-8")
         raise
@@ -109,9 +111,3 @@ def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[st
         "train_bits_per_frame": bits.get("train"),
         "validation_bits_per_frame": bits.get("validation"),
     }
-
-
-def _is_first_process() -> bool:
-    import torch.distributed as distributed
-
-    return not distributed.is_initialized() or distributed.get_rank() == 0

@@ -31,6 +31,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "evaluation.speed_repeats": (1, _MANY),
     "evaluation.samples": (0, _MANY),
     "trainer.threads": (1, _MANY),
+    "trainer.timeout": (1, _MANY),
     "corpus.workers": (1, _MANY),
     "corpus.seed": (0, _MANY),
     "training.ema_decay": (0, 1),
@@ -49,6 +50,7 @@ ABOVE_ZERO = ("seconds", "data.seconds", "evaluation.seconds", "optimiser.lr", "
 # What a value that is null in the shipped configuration looks like.
 EXAMPLES: dict[str, Any] = {
     "trainer.threads": 2,
+    "trainer.timeout": 600.0,
     "pattern.delays": [0, 1, 1, 1],
     "pattern.positional": "step",
     "pattern.stride": 2,

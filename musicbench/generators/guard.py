@@ -1,5 +1,6 @@
 """Keep non-finite gradients out of the weights, and stop a run that produces nothing else."""
 
+import warnings
 from typing import Any
 
 import lightning.pytorch as pl
@@ -30,11 +31,18 @@ class NonFiniteGuard(pl.Callback):
             self.in_a_row = 0
             return
         self.in_a_row += 1
-        pl_module.log("train/nonfinite_in_a_row", float(self.in_a_row))
+        for logger in trainer.loggers:  # at once: Lightning's own way passes most steps over
+            logger.log_metrics({"train/nonfinite_in_a_row": float(self.in_a_row)}, trainer.global_step)
         if self.in_a_row >= self.limit:
             raise UserError(
                 f"{self.in_a_row} steps in a row had gradients that are not finite (step {trainer.global_step}); "
-                "lower optimiser.lr or use trainer.precision=bf16-mixed"
+                "lower optimiser.lr or use trainer.precision=bf16-mixed (the checkpoints are good)"
+            )
+        if trainer.is_global_zero:
+            warnings.warn(
+                f"step {trainer.global_step} is skipped: its gradients are not finite ({self.in_a_row} of "
+                f"{self.limit} in a row)",
+                stacklevel=1,
             )
         optimizer.zero_grad(set_to_none=True)
 

@@ -1,22 +1,29 @@
 """Run by ``test_fit_ddp``, once per process: one small training under Lightning's own launcher.
 
-Arguments: folder of the tests' conftest, run folder, overrides. Lightning starts the second process with the same
-arguments.
+Arguments: folder of the tests' conftest, run folder, steps in which the second process has no finite loss (as a JSON
+list), overrides. Lightning starts the second process with the same arguments.
 """
 
+import json
 import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    tests, folder, *overrides = sys.argv[1:]
+    tests, folder, nan_steps, *overrides = sys.argv[1:]
     sys.path.insert(0, tests)
     from conftest import StubEncoder
+    from probe import install
 
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.config import compose
     from musicbench.commands.fit import fit
+    from musicbench.errors import UserError
 
+    install(Path(folder) / "gradients", json.loads(nan_steps))
     run = Assembly(compose("train", overrides))
     run.__dict__["encoder"] = StubEncoder()
     set_threads(run.config)
-    fit(run, Path(folder))
+    try:
+        fit(run, Path(folder))
+    except UserError as error:
+        sys.exit(f"musicbench: error: {error}")

@@ -1,6 +1,5 @@
 """A whole training in miniature: averaged weights, the best checkpoint, resuming, and what stops it."""
 
-import csv
 import signal
 from pathlib import Path
 
@@ -8,10 +7,11 @@ import pytest
 import torch
 import yaml
 
-from musicbench.commands.checkpoints import BEST, LAST
+from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
 from musicbench.commands.fit import WallClock, fit
 from musicbench.errors import UserError
 from musicbench.generators.autoregressive import AutoregressiveLM
+from tests.commands.compare import assert_equal_runs, validation_curves
 
 Weights = dict[str, torch.Tensor]
 
@@ -27,19 +27,13 @@ def assert_equal(one: Weights, other: Weights) -> None:
 
 def validation_curve(folder: Path) -> dict[int, float]:
     """Validation bits by optimiser step, over all starts of a run."""
-    curve = {}
-    for path in sorted(folder.glob("logs/version_*/metrics.csv")):
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                if row.get("validation/bits_per_frame"):
-                    curve[int(row["step"]) + 1] = float(row["validation/bits_per_frame"])
-    return curve
+    return validation_curves(folder).get("validation/bits_per_frame", {})
 
 
 def best_score(folder: Path) -> float:
     """What the best checkpoint's keeper believes at the end of training."""
     callbacks = load(folder / LAST)["callbacks"]
-    (state,) = [state for name, state in callbacks.items() if name.startswith("ModelCheckpoint")]
+    (state,) = [state for name, state in callbacks.items() if name.startswith("BestCheckpoint")]
     return float(state["best_model_score"])
 
 
@@ -97,10 +91,20 @@ class StopError(Exception):
     """Ends a training in the middle."""
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_k_and_k_steps_are_two_k_steps(make_run, tmp_path, monkeypatch, accumulate):
+FAMILIES = {
+    "autoregressive": ["family.level_dropout=0.3"],
+    "magnet": ["family=magnet", "decode=magnet_10s"],
+    "hybrid": ["family=hybrid", "decode=hybrid_10s"],
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "accumulate"), [("autoregressive", 1), ("autoregressive", 2), ("magnet", 1), ("hybrid", 2)]
+)
+def test_k_and_k_steps_are_two_k_steps(make_run, tmp_path, monkeypatch, family, accumulate):
     """Interrupted half of the way, training ends at the very same numbers: data order, dropout, averages."""
     overrides = (
+        *FAMILIES[family],
         f"training.accumulate={accumulate}",
         "model.dropout=0.3",
         "training.steps=6",
@@ -130,13 +134,42 @@ def test_k_and_k_steps_are_two_k_steps(make_run, tmp_path, monkeypatch, accumula
     torch.rand(5)  # resuming must not lean on the global random stream
     fit(make_run(*overrides), tmp_path / "halves")
     assert second.clips == whole.clips[3 * accumulate :]
-    one, other = load(tmp_path / "whole" / LAST), load(tmp_path / "halves" / LAST)
-    assert one["global_step"] == other["global_step"] == 6
-    for key in ("current_model_state", "state_dict", "averaging_state"):
-        assert_equal(one[key], other[key])
-    best_one, best_other = (load(tmp_path / name / BEST) for name in ("whole", "halves"))
-    assert best_one["global_step"] == best_other["global_step"]
-    assert_equal(best_one["state_dict"], best_other["state_dict"])
+    assert load(tmp_path / "halves" / LAST)["global_step"] == 6
+    assert_equal_runs(tmp_path / "whole", tmp_path / "halves")
+
+
+def test_a_folder_that_was_moved_keeps_its_best(make_run, tmp_path):
+    """Going on elsewhere, a worse score is no reason to write over the best checkpoint."""
+    overrides = ("training.save_every=1", "optimiser.lr=0.1", "training.validate_every=1")
+    fit(make_run(*overrides, "training.steps=6"), tmp_path / "whole")
+    curve = validation_curve(tmp_path / "whole")
+    best = min(curve, key=curve.get)
+    assert best < 6, "else the best would not be lost"
+    fit(make_run(*overrides, "training.steps=6"), tmp_path / "first")
+    moved = (tmp_path / "first").rename(tmp_path / "second")
+    before = (moved / BEST).read_bytes()
+    fit(make_run(*overrides, "training.steps=8"), moved)
+    later = validation_curve(moved)
+    assert len(later) == 8
+    assert load(moved / BEST)["global_step"] == min(later, key=later.get)
+    if min(later, key=later.get) == best:
+        assert (moved / BEST).read_bytes() == before
+    assert best_score(moved) == pytest.approx(min(later.values()), rel=1e-6)
+
+
+def test_what_was_logged_before_a_checkpoint_is_on_disk_with_it(make_run, tmp_path, monkeypatch):
+    """A killed process flushes nothing, and what comes before the checkpoint is not done again."""
+    rows = []
+    original = AtomicCheckpoints.save_checkpoint
+
+    def save(self, checkpoint, path, storage_options=None):
+        if Path(path).name == LAST:
+            rows.append((checkpoint["global_step"], len(validation_curve(tmp_path / "run"))))
+        original(self, checkpoint, path, storage_options)
+
+    monkeypatch.setattr(AtomicCheckpoints, "save_checkpoint", save)
+    fit(make_run("training.steps=6", "training.save_every=1"), tmp_path / "run")
+    assert rows == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3)]
 
 
 def test_interrupting_is_a_keyboard_interrupt_and_can_go_on(make_run, tmp_path, monkeypatch):

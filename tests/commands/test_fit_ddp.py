@@ -1,8 +1,10 @@
-"""Two gloo processes with half a batch each are one process with the whole batch."""
+"""Two gloo processes are one process with the whole batch, whatever the family; and they fail together."""
 
-import os
+import csv
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,46 +12,71 @@ import torch
 
 from musicbench.commands.checkpoints import BEST, LAST
 from musicbench.commands.fit import fit
+from tests.commands.compare import validation_curves
+from tests.commands.probe import gradients, install
+from tests.commands.real_run import environment
 
 HERE = Path(__file__).parent
+FAMILIES = {
+    "autoregressive": ["pattern=stack_delay", "training.steps=3"],
+    "magnet": ["family=magnet", "decode=magnet_10s", "training.steps=5"],
+    "hybrid": ["family=hybrid", "decode=hybrid_10s", "training.steps=5"],
+}
+COMMON = [
+    "model.dropout=0.3",
+    "training.validate_every=1",
+    # The first two steps on crops of 0.6 s, three for each of 2 s.
+    "training.length_warmup=[{steps:2,seconds:0.6}]",
+]
+
+
+def train_in_two(
+    folder: Path, overrides: Sequence[str], nan_steps: Sequence[int] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Two processes of Lightning's launcher."""
+    arguments = [str(HERE), str(folder), json.dumps(nan_steps), *overrides, "trainer=ddp_cpu", "trainer.timeout=200"]
+    return subprocess.run(
+        [sys.executable, str(HERE / "ddp_script.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+        env=environment(),
+    )
 
 
 def best_score(folder: Path) -> float:
     callbacks = torch.load(folder / LAST, weights_only=True)["callbacks"]
-    (state,) = [state for name, state in callbacks.items() if name.startswith("ModelCheckpoint")]
+    (state,) = [state for name, state in callbacks.items() if name.startswith("BestCheckpoint")]
     return float(state["best_model_score"])
 
 
 @pytest.mark.parametrize(
-    "family",
-    [
-        ["pattern=stack_delay"],
-        ["family=magnet", "decode=magnet_10s", "training.steps=5"],
-        ["family=hybrid", "decode=hybrid_10s", "training.steps=5"],
-    ],
-    ids=["autoregressive", "magnet", "hybrid"],
+    ("family", "accumulate"), [("autoregressive", 1), ("autoregressive", 2), ("magnet", 1), ("hybrid", 1)]
 )
-def test_two_processes_equal_one(make_run, tiny_overrides, tmp_path, family):
-    """Three validation clips: the ranks have unequal numbers of batches, and each clip counts once."""
-    overrides = ["model.dropout=0", "training.steps=3", "training.validate_every=1"]
-    overrides += family
-    # The first two steps on crops of 0.6 s, three for each of 2 s.
-    overrides += ["training.length_warmup=[{steps:2,seconds:0.6}]"]
-    fit(make_run(*overrides), tmp_path / "one")
-    launcher = ["trainer=ddp_cpu", "training.batch_size=4"]
-    # One clip per batch: two validation batches on the first rank, one on the second.
-    accumulate = ["training.accumulate=2"]
-    arguments = [*tiny_overrides, *overrides, *launcher, *accumulate]
-    environment = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "NODE_RANK")}
-    done = subprocess.run(
-        [sys.executable, str(HERE / "ddp_script.py"), str(HERE), str(tmp_path / "two"), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        env=environment | {"OMP_NUM_THREADS": "1"},
-    )
+def test_two_processes_equal_one(make_run, tiny_overrides, tmp_path, monkeypatch, family, accumulate):
+    """Three validation clips: the ranks have unequal numbers of batches, and each clip counts once.
+
+    One process that accumulates twice as many batches sees the same ones, each with the same masks and dropout.
+    """
+    overrides = [*COMMON, *FAMILIES[family]]
+    install(tmp_path / "one" / "gradients", put=monkeypatch.setattr)
+    fit(make_run(*overrides, f"training.accumulate={2 * accumulate}"), tmp_path / "one")
+    done = train_in_two(tmp_path / "two", [*tiny_overrides, *overrides, f"training.accumulate={accumulate}"])
     assert done.returncode == 0, done.stderr[-3000:]
+
+    whole = gradients(tmp_path / "one" / "gradients", 0, 0)
+    first, second = (gradients(tmp_path / "two" / "gradients", rank, 0) for rank in (0, 1))
+    assert whole.keys() == first.keys()
+    for name, value in whole.items():
+        assert torch.equal(first[name], second[name]), name
+        torch.testing.assert_close(first[name], value, atol=1e-6 * float(value.abs().max()) + 1e-9, rtol=1e-4, msg=name)
+    assert any(value.abs().max() > 0 for value in whole.values())
+
+    curves = [validation_curves(tmp_path / side) for side in ("one", "two")]
+    assert curves[0].keys() == curves[1].keys() != set()
+    for name, curve in curves[0].items():
+        assert len(curve) >= 3 and curves[1][name] == pytest.approx(curve, rel=1e-4)
     for name in (LAST, BEST):
         one, two = (torch.load(tmp_path / side / name, weights_only=True) for side in ("one", "two"))
         assert one["global_step"] == two["global_step"]
@@ -57,3 +84,53 @@ def test_two_processes_equal_one(make_run, tiny_overrides, tmp_path, family):
             for weight, value in one[key].items():
                 torch.testing.assert_close(two[key][weight], value, atol=1e-4, rtol=0, msg=f"{name} {weight}")
     assert abs(best_score(tmp_path / "one") - best_score(tmp_path / "two")) < 1e-3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_accumulated_gradients_are_those_of_the_whole_batch(make_run, tmp_path, monkeypatch, family):
+    """With one process: however many batches the clips of a step come in, their gradient is the same."""
+    found = []
+    for accumulate in (1, 2, 4):
+        folder = tmp_path / f"{accumulate}"
+        with monkeypatch.context() as patch:
+            install(folder, put=patch.setattr)
+            settings = (f"training.accumulate={accumulate}", "model.dropout=0", "training.steps=2")
+            fit(make_run(*FAMILIES[family], *settings), folder / "run")
+        found.append(gradients(folder, 0, 0))
+    for other in found[1:]:
+        for name, value in found[0].items():
+            torch.testing.assert_close(other[name], value, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_one_ranks_nan_is_skipped_by_both(tiny_overrides, tmp_path):
+    """Steps 1 and 2 are bad on the second rank alone, and both skip them; training goes on from step 0's weights."""
+    done = train_in_two(tmp_path / "run", [*tiny_overrides, "training.steps=6", "training.max_nonfinite=3"], [1, 2])
+    assert done.returncode == 0, done.stderr[-3000:]
+    for step in range(6):
+        first, second = (gradients(tmp_path / "run" / "gradients", rank, step) for rank in (0, 1))
+        finite = [all(bool(value.isfinite().all()) for value in rank.values()) for rank in (first, second)]
+        assert finite == [step not in (1, 2)] * 2, step
+        if finite[0]:
+            assert all(torch.equal(first[name], second[name]) for name in first), "they still have the same weights"
+    last = torch.load(tmp_path / "run" / LAST, weights_only=True)
+    assert last["global_step"] == 6
+    (optimiser,) = last["optimizer_states"]
+    assert {int(moments["step"]) for moments in optimiser["state"].values()} == {4}, "two updates were left out"
+    assert all(value.isfinite().all() for value in last["current_model_state"].values())
+    (path,) = (tmp_path / "run").glob("logs/*/metrics.csv")
+    with path.open(newline="") as file:
+        logged = [(int(row["step"]), row.get("train/nonfinite_in_a_row")) for row in csv.DictReader(file)]
+    assert [(step, float(value)) for step, value in logged if value] == [(1, 1.0), (2, 2.0)]
+    assert done.stderr.count("is skipped: its gradients are not finite") >= 2
+
+
+def test_nan_of_one_rank_for_ever_stops_both_and_keeps_the_checkpoint(tiny_overrides, tmp_path):
+    settings = ["training.steps=9", "training.max_nonfinite=3", "training.save_every=1"]
+    done = train_in_two(tmp_path / "run", [*tiny_overrides, *settings], [4, 5, 6, 7, 8])
+    assert done.returncode not in (0, None)
+    assert "3 steps in a row had gradients that are not finite" in done.stderr
+    last = torch.load(tmp_path / "run" / LAST, weights_only=True)
+    assert 4 <= last["global_step"] <= 6
+    assert all(value.isfinite().all() for value in last["current_model_state"].values())
+    ranks = {path.name for path in (tmp_path / "run" / "gradients").iterdir()}
+    assert {"0-6.pt", "1-6.pt"} <= ranks and not ranks & {"0-7.pt", "1-7.pt"}, "both stopped at the same step"

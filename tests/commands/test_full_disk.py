@@ -1,8 +1,10 @@
 """Files that grow past a limit, as on a full disk: one line, and what was finished before is as it was."""
 
+import errno
 import os
 import resource
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,3 +150,57 @@ def test_an_error_of_the_system_anywhere_is_one_line(refused, monkeypatch):
 
     monkeypatch.setattr("musicbench.commands.plan.main", fail)
     assert "No space left on device" in refused("plan")
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3])
+def test_a_whole_run_on_a_full_disk_is_one_line_and_goes_on(refused, overrides, tmp_path, share):
+    """Whatever file is the first not to fit; afterwards the run is what it would have been."""
+    from musicbench.commands import train
+
+    train.main([*overrides, f"output={tmp_path / 'whole'}", f"cache={tmp_path / 'first'}"])
+    (whole,) = tmp_path.glob("whole/*/record.json")
+    size = int((whole.parent / LAST).stat().st_size * share)
+    (tmp_path / "full" / "cache").mkdir(parents=True)
+    command = [*overrides, f"output={tmp_path / 'full'}", f"cache={tmp_path / 'full' / 'cache'}"]
+    with disk_of(size):
+        line = refused("train", *command)
+    assert "File too large" in line and "free" in line
+    assert not list(tmp_path.glob("full/**/record.json"))
+    assert train.main(command) == 0
+    (again,) = tmp_path.glob("full/*/record.json")
+    assert read_record(again)["metrics"] == read_record(whole)["metrics"]
+
+
+def test_evaluate_on_a_full_disk_keeps_the_record(refused, trained_run):
+    before = contents(trained_run)
+    with disk_of(len(before["record.json"]) // 2):
+        assert "record.json: File too large" in refused("evaluate", f"run={trained_run}")
+    after = contents(trained_run)
+    assert after["record.json"] == before["record.json"]
+    assert after.keys() == before.keys()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_read_only_folder_is_one_line(refused, trained_run, overrides, monkeypatch, command):
+    """A root user writes where the mode says read-only, so the system's answer is put in its place."""
+    original = tempfile.mkstemp
+
+    def refuse(*arguments, dir, **options):
+        if Path(dir).is_relative_to(trained_run):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir))
+        return original(*arguments, dir=dir, **options)
+
+    (trained_run / "record.json").unlink()
+    before = contents(trained_run)
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    arguments = {"train": overrides, "evaluate": [f"run={trained_run}"]}[command]
+    line = refused(command, *arguments)
+    assert line.startswith(f"cannot write {trained_run}") and "Read-only file system" in line
+    assert contents(trained_run) == before
+
+
+def test_checkpoints_are_written_beside_their_place(make_run, tmp_path, monkeypatch):
+    """Not by way of the system's temporary folder, which may be another disk or none."""
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    fit(make_run(), tmp_path / "run")
+    assert all((tmp_path / "run" / name).is_file() for name in (BEST, LAST))

@@ -128,7 +128,7 @@ def test_recorded_configuration_names_no_place(config):
     assert {"output", "cache", "logger", "judges"} & set(recorded_config(config)) == set()
     recorded = recorded_config(config)
     places = {
-        "trainer": {"accelerator", "devices", "num_nodes", "strategy", "threads"},
+        "trainer": {"accelerator", "devices", "num_nodes", "strategy", "threads", "timeout"},
         "data": {"store", "workers"},
         "training": {"save_every", "max_nonfinite"},
         "evaluation": {"samples", "originals", "clap_mini", "reference", "fadtk"},

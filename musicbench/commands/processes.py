@@ -1,0 +1,96 @@
+"""Processes that train one run together: who is first, how they meet, and what is said when one of them is lost."""
+
+import logging
+import os
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as distributed
+from lightning.fabric.plugins import ClusterEnvironment
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
+
+from musicbench.errors import UserError
+
+TIMEOUT = 600.0
+"""Seconds that processes wait for each other, if the configuration does not say."""
+
+GRACE = 10.0
+"""Seconds in which a process may find out by itself that another one is lost, before it is told and ended."""
+
+
+def is_first_process() -> bool:
+    """Whether this process is alone, or the first of those that train together: it evaluates and writes."""
+    # By the variables of torchrun, Slurm or Lightning at first, then by what the trainer found.
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def strategy(name: str, timeout: float | None) -> Any:
+    """Lightning's strategy of a name; under ``ddp`` a process waits so many seconds for the others."""
+    return DDPStrategy(timeout=timedelta(seconds=timeout or TIMEOUT)) if name == "ddp" else name
+
+
+def cluster() -> list[ClusterEnvironment]:
+    """Plugins for where this process was started.
+
+    Slurm's without Lightning's own way to requeue: that saves a second kind of checkpoint wherever the signal arrives,
+    while the same command goes on from the last one anyway.
+    """
+    slurm = not TorchElasticEnvironment.detect() and SLURMEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if slurm else []
+
+
+def check_number(wanted: int) -> None:
+    """Compare the processes that a launcher started with those that the configuration wants.
+
+    Raises:
+        UserError: torchrun or Slurm started another number, and each would train for itself, or wait for ever.
+    """
+    if TorchElasticEnvironment.detect():
+        launcher, started = "torchrun", int(os.environ["WORLD_SIZE"])
+    elif SLURMEnvironment.detect():
+        launcher, started = "Slurm", int(os.environ["SLURM_NTASKS"])
+    else:
+        return
+    if started != wanted:
+        raise UserError(
+            f"{launcher} started {started} processes, but trainer.devices x trainer.num_nodes is {wanted}; "
+            "choose trainer=ddp (or ddp_cpu), and as many devices a node as processes"
+        )
+
+
+def lost(error: BaseException, timeout: float | None) -> UserError | None:
+    """What to tell if an error means that another process is gone or silent; None if it means something else."""
+    return UserError(_lost(timeout)) if isinstance(error, distributed.DistError) or "gloo" in str(error) else None
+
+
+def tell_of_lost_children(timeout: float | None) -> None:
+    """Let Lightning's launcher say why, and not at once, when it ends this process because a child of it failed."""
+    logger = logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script")
+    for old in [handler for handler in logger.handlers if isinstance(handler, _Teller)]:
+        logger.removeHandler(old)
+    logger.addHandler(_Teller(timeout))
+
+
+class _Teller(logging.Handler):
+    """Called in the launcher's thread, just before it kills: most errors of this process end it before that."""
+
+    def __init__(self, timeout: float | None) -> None:
+        super().__init__()
+        self.timeout = timeout
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "terminated with code" in record.getMessage():
+            time.sleep(GRACE)
+            print(f"musicbench: error: {_lost(self.timeout)}", file=sys.stderr, flush=True)
+
+
+def _lost(timeout: float | None) -> str:
+    return (
+        f"another process of this training has ended, or did not answer within trainer.timeout={timeout or TIMEOUT:g} "
+        "s; its own last lines say why (none: it was killed, often for want of memory); the same command goes on from "
+        "the last checkpoint"
+    )
