@@ -14,6 +14,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
 from musicbench.commands.config import instantiated, write_configuration
+from musicbench.commands.throughput import DataWait, Throughput
+from musicbench.commands.trace import TRACE, StepTrace
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.generators.batch import Batch
@@ -132,9 +134,12 @@ def fit(run: Assembly, folder: Path) -> None:
 def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
     config = run.config
     training = config.training
+    wait = DataWait()
     callbacks: list[Callback] = [
         # Index tables are buffers too, and an average of integers is no integer.
-        EMAWeightAveraging(decay=training.ema_decay, use_buffers=False),
+        EMAWeightAveraging(
+            decay=training.ema_decay, use_buffers=False, update_every_n_steps=training.ema_every or 1
+        ),
         ModelCheckpoint(
             folder,
             filename=Path(BEST).stem,
@@ -146,6 +151,9 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         NonFiniteGuard(training.max_nonfinite),
         WallClock(),
         LastCheckpoint(folder / LAST, training.save_every, training.validate_every),
+        # Behind all that belongs to a step.
+        Throughput(wait, run.precision, config.trainer.peak_flops),
+        *([StepTrace(folder / TRACE)] if config.trainer.profile else []),
         TQDMProgressBar(refresh_rate=1),
     ]
     return pl.Trainer(
@@ -156,6 +164,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         precision=run.precision,  # type: ignore[arg-type]
         logger=instantiated(config.logger, save_dir=str(folder)),
         callbacks=callbacks,
+        profiler=wait,
         plugins=[AtomicCheckpoints()],
         max_steps=training.steps,
         max_epochs=-1,

@@ -34,6 +34,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "corpus.workers": (1, _MANY),
     "corpus.seed": (0, _MANY),
     "training.ema_decay": (0, 1),
+    "training.ema_every": (1, _MANY),
+    "trainer.peak_flops": (1, _MANY),
     "model.dropout": (0, 1),
     "family.condition_dropout": (0, 1),
     "family.level_dropout": (0, 1),
@@ -45,6 +47,10 @@ ABOVE_ZERO = ("data.seconds", "evaluation.seconds", "optimiser.lr", "corpus.hour
 # What a value that is null in the shipped configuration looks like.
 EXAMPLES: dict[str, Any] = {
     "trainer.threads": 2,
+    "trainer.peak_flops": 1e14,
+    "trainer.profile": True,
+    "training.ema_every": 10,
+    "optimiser.betas": [0.9, 0.95],
     "pattern.delays": [0, 1, 1, 1],
     "pattern.positional": "step",
     "pattern.stride": 2,

@@ -27,6 +27,7 @@ TINY = (
     "trainer.accelerator=cpu",
     "trainer.precision=32-true",
     "trainer.threads=1",
+    "trainer.peak_flops=1e11",
 )
 
 
