@@ -168,6 +168,12 @@ def trained_run(overrides: list[str], tmp_path: Path, tmp_path_factory: pytest.T
 
 
 @pytest.fixture
+def stub_encoder() -> StubEncoder:
+    """A text encoder that costs nothing."""
+    return StubEncoder()
+
+
+@pytest.fixture
 def stub_codec() -> StubCodec:
     """A codec of the tiny store."""
     return StubCodec()
