@@ -3,6 +3,8 @@
 import logging
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +91,7 @@ def fit(run: Assembly, folder: Path) -> None:
             f"training.validate_every={config.training.validate_every} must be at most "
             f"training.steps={config.training.steps}: the best checkpoint is chosen on validation"
         )
-    _quiet()
+    quiet()
     try:
         trainer = _trainer(run, folder)
     except (MisconfigurationException, ValueError, TypeError) as error:
@@ -115,16 +117,30 @@ def fit(run: Assembly, folder: Path) -> None:
             rest.unlink()
         write_configuration(run.plain, folder)
     last = folder / LAST
+    try:
+        with training_numerics():
+            trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        raise UserError("the device's memory is full; raise training.accumulate or choose a smaller model") from error
+    except SystemExit as error:  # Lightning's way to end an interrupted training
+        raise KeyboardInterrupt from error
+
+
+def averaging(training: Any) -> EMAWeightAveraging:
+    """The moving average of the weights under a configuration's ``training``."""
+    # Index tables are buffers too, and an average of integers is no integer.
+    return EMAWeightAveraging(decay=training.ema_decay, use_buffers=False, update_every_n_steps=training.ema_every or 1)
+
+
+@contextmanager
+def training_numerics() -> Iterator[None]:
+    """Torch's settings while training: faster matrix products, no denormal numbers."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     # Tiny moments in Adam become denormal numbers, which CPUs add a hundred times slower.
     torch.set_flush_denormal(True)
     try:
-        trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
-    except torch.OutOfMemoryError as error:
-        raise UserError("the device's memory is full; raise training.accumulate or choose a smaller model") from error
-    except SystemExit as error:  # Lightning's way to end an interrupted training
-        raise KeyboardInterrupt from error
+        yield
     finally:
         # Evaluation is in full fp32, and other libraries want all of its numbers.
         torch.set_float32_matmul_precision(precision)
@@ -136,10 +152,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
     training = config.training
     wait = DataWait()
     callbacks: list[Callback] = [
-        # Index tables are buffers too, and an average of integers is no integer.
-        EMAWeightAveraging(
-            decay=training.ema_decay, use_buffers=False, update_every_n_steps=training.ema_every or 1
-        ),
+        averaging(training),
         ModelCheckpoint(
             folder,
             filename=Path(BEST).stem,
@@ -180,7 +193,8 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
     )
 
 
-def _quiet() -> None:
+def quiet() -> None:
+    """Keep Lightning's remarks on what is meant to be so out of the output."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -5,7 +5,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicbench.models.footprint import NOTHING_SAVED, Saved
-from musicbench.models.transformer import SelfAttend
 
 _BLOCK = 32  # queries that share one stretch of keys
 
@@ -42,7 +41,7 @@ class BandAttention:
         self.seen_NQS = seen_NQS | (query_NQ1 >= frames)
 
     def saved(self, dim: int) -> Saved:
-        """What a layer of width ``dim`` keeps of one clip for the backward pass: all padded, and the output once more."""
+        """What a layer of width ``dim`` keeps of one clip for the backward pass: padded copies."""
         rows = self.blocks * _BLOCK
         return Saved(dim * (2 * rows + 2 * (rows + 2 * self.context)), 0)
 

@@ -98,7 +98,7 @@ def test_settings_are_those_of_the_paper(name):
 
 
 def parameters(dim: int, layers: int, text_dim: int, levels: int = 4, size: int = 2048) -> int:
-    """Audiocraft's layout: 16 D^2 and three norms a layer; embeddings with a special token; heads; output norm; text."""
+    """Audiocraft's: 16 D^2 and three norms a layer; embeddings with a special token; heads; output norm; text."""
     blocks = layers * (16 * dim**2 + 3 * 2 * dim)
     return blocks + levels * (size + 1) * dim + levels * size * dim + 2 * dim + (text_dim + 1) * dim
 
