@@ -38,7 +38,16 @@ class Row(NamedTuple):
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    titles = ("row", "parameters (M)", "positions", "pairs (M)", "TFLOP/step", "TFLOP/s", "of peak", "hours")
+    titles: tuple[str, ...] = (
+        "row",
+        "parameters (M)",
+        "positions",
+        "pairs (M)",
+        "TFLOP/step",
+        "TFLOP/s",
+        "of peak",
+        "hours",
+    )
     titles += ("accumulate", "memory (GB)", "disk (GB)", "memory measured/formula")
     cells = [
         [

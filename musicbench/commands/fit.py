@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
 from musicbench.commands.config import instantiated, write_configuration
-from musicbench.commands.throughput import DataWait, Throughput
+from musicbench.commands.throughput import LOG_EVERY, DataWait, Throughput
 from musicbench.commands.trace import TRACE, StepTrace
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
@@ -185,7 +185,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         gradient_clip_val=config.optimiser.clip_norm or None,
         val_check_interval=training.validate_every * training.accumulate,
         check_val_every_n_epoch=None,
-        log_every_n_steps=10,
+        log_every_n_steps=LOG_EVERY,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -198,4 +198,5 @@ def quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")  # measured steps have none
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own, with torch 2.11

@@ -42,6 +42,7 @@ def measure(run: PlannedRun) -> Measured:
         callbacks=[averaging(config.training), clock, NonFiniteGuard(config.training.max_nonfinite)],
         max_steps=1 + sizes.measured_steps,
         gradient_clip_val=config.optimiser.clip_norm or None,
+        limit_val_batches=0,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -1,7 +1,7 @@
 """Runs that are only planned: their networks without their data, at sizes that are assumed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -42,7 +42,7 @@ def assumed(settings: Sequence[str]) -> Assumed:
     Raises:
         UserError: there is no such assumption, or the value is no number above zero of its kind.
     """
-    kinds = {f.name: type(f.default) for f in fields(Assumed)}
+    kinds = {name: type(value) for name, value in asdict(Assumed()).items()}
     values: dict[str, Any] = {}
     for setting in settings:
         name, _, text = setting.partition("=")

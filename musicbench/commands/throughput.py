@@ -12,6 +12,9 @@ from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import CaptionedLM
 from musicbench.models.cost import training_flops
 
+LOG_EVERY = 10
+"""Optimiser steps from one line of the log to the next."""
+
 
 class DataWait(Profiler):
     """Seconds that the training loop waited for its next batch; Lightning tells profilers of every such wait."""
@@ -72,7 +75,7 @@ class Throughput(pl.Callback):
     ) -> None:
         assert isinstance(pl_module, CaptionedLM)
         # While batches accumulate the step stands still.
-        due = trainer.global_step != self._step and trainer.global_step % trainer.log_every_n_steps == 0
+        due = trainer.global_step != self._step and trainer.global_step % LOG_EVERY == 0
         self._step = trainer.global_step
         if due and pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)  # what was asked of the device counts when it is done

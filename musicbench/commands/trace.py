@@ -26,7 +26,7 @@ class StepTrace(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
             plan = schedule(wait=SKIPPED, warmup=WARMUP, active=TRACED, repeat=1)
-            self._profiler = profile(schedule=plan, on_trace_ready=self._write)
+            self._profiler = profile(schedule=plan, on_trace_ready=self._write, acc_events=True)
             self._profiler.start()
 
     def on_train_batch_end(

@@ -49,7 +49,7 @@ def activation_bytes(shape: Shape, work: Pass, saved: Saved, text_tokens: float,
     width, rows = shape.dim, work.positions
     # The residual stream before each of three norms stays in fp32; then three normed inputs, queries, keys, values,
     # two attention outputs, the query of cross-attention, and both sides of the FFN's activation, 4D wide.
-    block = rows * width * (3 * FULL + (3 + 3 + 2 + 1 + 8) * working)
+    block: float = rows * width * (3 * FULL + (3 + 3 + 2 + 1 + 8) * working)
     block += 2 * text_tokens * width * working  # keys and values of the caption
     block += saved.working * working + saved.weights * (FULL + _copy(working))
     # Inputs of the heads; log-probabilities and their gradient in fp32, and the gradient in working precision.
