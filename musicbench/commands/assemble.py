@@ -266,7 +266,7 @@ class Assembly:
             "codebook_size": self.store.codebook_size,
             "text_dim": self.encoder.dim,
         }
-        optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm"}
+        optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm" and v is not None}
         options.pop("_target_")
         if has_pattern(self.plain):
             options |= {"pattern": self.pattern, "frames": self.frames}

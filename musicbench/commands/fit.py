@@ -3,6 +3,8 @@
 import logging
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from musicbench.commands import processes
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
 from musicbench.commands.config import instantiated, write_configuration
+from musicbench.commands.throughput import LOG_EVERY, DataWait, Throughput
+from musicbench.commands.trace import TRACE, StepTrace
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.generators.batch import Batch
@@ -90,7 +94,7 @@ def fit(run: Assembly, folder: Path) -> None:
             f"training.validate_every={config.training.validate_every} must be at most "
             f"training.steps={config.training.steps}: the best checkpoint is chosen on validation"
         )
-    _quiet()
+    quiet()
     try:
         trainer = _trainer(run, folder)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
@@ -120,12 +124,9 @@ def fit(run: Assembly, folder: Path) -> None:
         write_configuration(run.plain, folder)
     processes.tell_of_lost_children(config.trainer.timeout)
     last = folder / LAST
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    # Tiny moments in Adam become denormal numbers, which CPUs add a hundred times slower.
-    torch.set_flush_denormal(True)
     try:
-        trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+        with training_numerics():
+            trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     except torch.OutOfMemoryError as error:
         raise UserError("the device's memory is full; raise training.accumulate or choose a smaller model") from error
     except RuntimeError as error:
@@ -135,6 +136,23 @@ def fit(run: Assembly, folder: Path) -> None:
         raise told from error
     except SystemExit as error:  # Lightning's way to end an interrupted training
         raise KeyboardInterrupt from error
+
+
+def averaging(training: Any) -> EMAWeightAveraging:
+    """The moving average of the weights under a configuration's ``training``."""
+    # Index tables are buffers too, and an average of integers is no integer.
+    return EMAWeightAveraging(decay=training.ema_decay, use_buffers=False, update_every_n_steps=training.ema_every or 1)
+
+
+@contextmanager
+def training_numerics() -> Iterator[None]:
+    """Torch's settings while training: faster matrix products, no denormal numbers."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    # Tiny moments in Adam become denormal numbers, which CPUs add a hundred times slower.
+    torch.set_flush_denormal(True)
+    try:
+        yield
     finally:
         # Evaluation is in full fp32, and other libraries want all of its numbers.
         torch.set_float32_matmul_precision(precision)
@@ -144,13 +162,16 @@ def fit(run: Assembly, folder: Path) -> None:
 def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
     config = run.config
     training = config.training
+    wait = DataWait()
     callbacks: list[Callback] = [
-        # Index tables are buffers too, and an average of integers is no integer.
-        EMAWeightAveraging(decay=training.ema_decay, use_buffers=False),
+        averaging(training),
         BestCheckpoint(folder, run.family.monitor),
         NonFiniteGuard(training.max_nonfinite),
         WallClock(),
         LastCheckpoint(folder / LAST, training.save_every, training.validate_every),
+        # Behind all that belongs to a step.
+        Throughput(wait, run.precision, config.trainer.peak_flops),
+        *([StepTrace(folder / TRACE)] if config.trainer.profile else []),
         TQDMProgressBar(refresh_rate=1),
     ]
     return pl.Trainer(
@@ -161,6 +182,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         precision=run.precision,  # type: ignore[arg-type]
         logger=instantiated(config.logger, save_dir=str(folder)),
         callbacks=callbacks,
+        profiler=wait,
         plugins=[AtomicCheckpoints(), *processes.cluster()],
         max_steps=training.steps,
         max_epochs=-1,
@@ -168,7 +190,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         gradient_clip_val=config.optimiser.clip_norm or None,
         val_check_interval=training.validate_every * training.accumulate,
         check_val_every_n_epoch=None,
-        log_every_n_steps=10,
+        log_every_n_steps=LOG_EVERY,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -176,10 +198,12 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
     )
 
 
-def _quiet() -> None:
+def quiet() -> None:
+    """Keep Lightning's remarks on what is meant to be so out of the output."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     # A step that the loss scaler skips counts in the schedule.
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
+    warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")  # measured steps have none
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own, with torch 2.11

@@ -23,7 +23,7 @@ _TRAINED_ONLY = ("family", "pattern", "schedule", "decode", "model", "training",
 _HASHED_BY_CONTENT = ("codec", "text")
 _NEUTRAL_KEYS = {
     "training": ("save_every", "max_nonfinite"),
-    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads", "timeout"),
+    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads", "timeout", "peak_flops", "profile"),
     "data": ("workers", "store"),
     "evaluation": ("samples", "originals", "clap_mini", "reference", "fadtk"),
 }
@@ -75,8 +75,9 @@ def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
     if not has_pattern(kept):
         kept.pop("pattern", None)
         kept.pop("schedule", None)
-    else:  # an option left to its default is as good as one that is not there yet
-        kept["pattern"] = _set_options(kept["pattern"])
+    for group in ("pattern", "training", "optimiser"):
+        if group in kept:  # an option left to its default is as good as one that is not there yet
+            kept[group] = _set_options(kept[group])
     for decode in (kept["decode"], kept["decode"].get("masked", {})) if "decode" in kept else ():
         decode.pop("rescorer", None)
     return kept
@@ -87,8 +88,8 @@ def has_pattern(config: dict[str, Any]) -> bool:
     return "pattern" in config and config.get("family", {}).get("_target_") != MAGNET
 
 
-def _set_options(pattern: dict[str, Any]) -> dict[str, Any]:
-    return {option: value for option, value in pattern.items() if value is not None}
+def _set_options(group: dict[str, Any]) -> dict[str, Any]:
+    return {option: value for option, value in group.items() if value is not None}
 
 
 def row_label(config: dict[str, Any]) -> str:

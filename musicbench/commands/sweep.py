@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from musicbench.commands import estimate
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
@@ -18,6 +19,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of the run folders")
     parser.add_argument("--table", type=Path, metavar="FOLDER", help="folder with a table.yaml to fill")
     parser.add_argument("--dry-run", action="store_true", help="print the commands only")
+    parser.add_argument("--estimate", action="store_true", help="hours, memory and disk instead; --estimate --help")
+    if "--estimate" in argv:
+        return estimate.main(argv)
     arguments = parser.parse_args(argv)
 
     from musicbench.launch.sweep_file import expand

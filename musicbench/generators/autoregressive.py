@@ -12,7 +12,9 @@ from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM
 from musicbench.generators.objectives import pattern_bits, pattern_nats
 from musicbench.generators.plan_tables import PlanTables, plan_facts
+from musicbench.models.cost import Pass
 from musicbench.models.decode import Decoding, by_seeds, sample
+from musicbench.models.footprint import Saved
 from musicbench.models.pattern_lm import PatternLM
 from musicbench.models.rescore import PatternRescorer
 from musicbench.models.sampling import Sampling
@@ -78,8 +80,11 @@ class AutoregressiveLM(CaptionedLM):
         self.validation_bits.update(pattern_bits(self.lm, self.tables, batch))
         self.log(self.monitor, self.validation_bits, prog_bar=True)
 
-    def positions(self, frames: int) -> int:
-        return self.tables.plan(frames).positions
+    def passes(self, frames: int) -> list[Pass]:
+        return [self.tables.work(frames)]
+
+    def saved(self, frames: int) -> list[Saved]:
+        return [self.tables.saved(frames)]
 
     def cost(self, frames: int, sampling: Sampling) -> dict[str, Any]:
         return plan_facts(self.tables.plan(frames))

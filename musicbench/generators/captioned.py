@@ -10,6 +10,8 @@ from torch import Tensor
 
 from musicbench.generators.batch import Batch
 from musicbench.generators.optimiser import OptimiserSettings
+from musicbench.models.cost import Pass
+from musicbench.models.footprint import Saved
 from musicbench.models.token_lm import TokenLM
 
 # Kinds of random choices, apart from each other and from the data's, which follow (seed, number) too.
@@ -46,8 +48,16 @@ class CaptionedLM(pl.LightningModule, ABC):
         """What training minimises; logs it in bits."""
 
     @abstractmethod
+    def passes(self, frames: int) -> list[Pass]:
+        """What training does with one clip of so many frames; shares of the steps add up to 1."""
+
+    @abstractmethod
+    def saved(self, frames: int) -> list[Saved]:
+        """What self-attention keeps for the backward of each of ``passes``."""
+
     def positions(self, frames: int) -> int:
-        """Transformer positions of one training clip of so many frames."""
+        """Transformer positions of one training clip of so many frames, the mean over steps."""
+        return round(sum(one.share * one.positions for one in self.passes(frames)))
 
     @abstractmethod
     def cost(self, frames: int, sampling: Any) -> dict[str, Any]:

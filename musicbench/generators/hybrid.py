@@ -20,6 +20,8 @@ from musicbench.generators.objectives import (
     training_masks,
 )
 from musicbench.generators.plan_tables import PlanTables, plan_facts
+from musicbench.models.cost import Pass
+from musicbench.models.footprint import Saved
 from musicbench.models.hybrid_decode import HybridSampling, decode_hybrid
 from musicbench.models.hybrid_lm import HybridLM
 from musicbench.models.masked_decode import Rescore
@@ -89,9 +91,12 @@ class HybridModel(CaptionedLM):
         self.log("validation/masked_bits", self.masked_bits)
         self.log(self.monitor, self.token_bits, prog_bar=True)
 
-    def positions(self, frames: int) -> int:
+    def passes(self, frames: int) -> list[Pass]:
         share = self.autoregressive_share
-        return round(share * self.tables.plan(frames).positions + (1 - share) * frames)
+        return [self.tables.work(frames, share), self.lm.frame_work(frames, 1 - share)]
+
+    def saved(self, frames: int) -> list[Saved]:
+        return [self.tables.saved(frames), self.lm.frame_saved(frames)]
 
     def cost(self, frames: int, sampling: HybridSampling) -> dict[str, Any]:
         own = sampling.frames(frames)

@@ -14,6 +14,8 @@ from musicbench.generators.objectives import (
     masked_step,
     training_masks,
 )
+from musicbench.models.cost import Pass
+from musicbench.models.footprint import Saved
 from musicbench.models.masked_decode import Rescore, decode_masked
 from musicbench.models.masked_lm import MaskedLM
 from musicbench.models.masked_sampling import MaskedSampling
@@ -62,8 +64,11 @@ class MagnetLM(CaptionedLM):
         self.validation_bits.update(masked_bits(self.lm, batch, self.span))
         self.log(self.monitor, self.validation_bits, prog_bar=True)
 
-    def positions(self, frames: int) -> int:
-        return frames
+    def passes(self, frames: int) -> list[Pass]:
+        return [self.lm.frame_work(frames)]
+
+    def saved(self, frames: int) -> list[Saved]:
+        return [self.lm.frame_saved(frames)]
 
     def cost(self, frames: int, sampling: MaskedSampling) -> dict[str, Any]:
         calls = sum(sampling.iterations)

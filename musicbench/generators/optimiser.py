@@ -1,6 +1,7 @@
 """AdamW with the papers' settings and a cosine schedule counted in optimiser steps."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,10 @@ class OptimiserSettings:
         lr: peak learning rate. final_lr: value at the last step.
         warmup_steps, total_steps: optimiser steps.
         weight_decay: on matrices only; norms, biases and the null token are exempt.
+        betas: decay of AdamW's two moments, each from 0 to below 1.
 
     Raises:
-        ValueError: the warm-up is not shorter than the training.
+        ValueError: the warm-up is not shorter than the training, or the betas are no such pair.
     """
 
     lr: float
@@ -26,10 +28,11 @@ class OptimiserSettings:
     final_lr: float = 0.0
     warmup_steps: int = 0
     weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
+    betas: Sequence[float] = (0.9, 0.95)
 
     def __post_init__(self) -> None:
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be two numbers from 0 to below 1; got {list(self.betas)}")
         if not 0 <= self.warmup_steps < self.total_steps:
             raise ValueError(f"warmup_steps must be below total_steps; got {self.warmup_steps} and {self.total_steps}")
 
@@ -50,7 +53,7 @@ class OptimiserSettings:
         optimiser = torch.optim.AdamW(
             groups,
             lr=self.lr,
-            betas=(self.beta1, self.beta2),
+            betas=(self.betas[0], self.betas[1]),
             weight_decay=self.weight_decay,
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.factor)

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 
 from musicbench import plans
+from musicbench.models.cost import Pass
+from musicbench.models.footprint import Saved
 from musicbench.models.pattern_lm import PatternLM
 from musicbench.models.plan_tensors import PlanTensors
 
@@ -40,6 +42,16 @@ class PlanTables:
             if frames not in self._tables:
                 self._tables[frames] = self._lm[0].tensors(self.plan(frames))
             return self._tables[frames].to(self._lm[0].embedding.weight.device)
+
+    def work(self, frames: int, share: float = 1.0) -> Pass:
+        """A training pass over a clip, in this share of the steps."""
+        plan = self.plan(frames)
+        return Pass(share, plan.positions, plan.pairs, plan.levels * frames)
+
+    def saved(self, frames: int) -> Saved:
+        """What the plan's training attention keeps for the backward pass."""
+        lm = self._lm[0]
+        return self.tensors(frames).masked.saved(lm.dim, lm.transformer.heads)
 
 
 def plan_facts(plan: plans.Plan) -> dict[str, Any]:

@@ -16,12 +16,7 @@ def expand(path: Path | str) -> list[list[str]]:
     Raises:
         UserError: the file is missing, no YAML, or no grid of listed values.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the sweep file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no YAML: {error}") from error
+    content = _read(path)
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict) or not content["parameters"]:
         raise UserError(f"{path} has no 'parameters:' of a sweep")
     if content.get("method") != "grid":
@@ -32,6 +27,27 @@ def expand(path: Path | str) -> list[list[str]]:
         [f"{name}={_text(value)}" for name, value in zip(names, point, strict=True)]
         for point in itertools.product(*choices)
     ]
+
+
+def settings(path: Path | str) -> list[str]:
+    """A YAML file of keys and values as overrides; keys are dotted or name groups.
+
+    Raises:
+        UserError: the file is missing, or no such YAML.
+    """
+    content = _read(path)
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{path} must hold lines 'key: value'")
+    return [f"{name}={_text(value)}" for name, value in content.items()]
+
+
+def _read(path: Path | str) -> Any:
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the sweep file {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no YAML: {error}") from error
 
 
 def _values(path: Path | str, name: str, spec: Any) -> list[Any]:

@@ -4,13 +4,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from musicbench.models.transformer import SelfAttend
+from musicbench.models.footprint import NOTHING_SAVED, Saved
 
 _BLOCK = 32  # queries that share one stretch of keys
 
 
 class FullAttention:
     """Every frame sees every frame."""
+
+    def saved(self, dim: int) -> Saved:
+        """What a layer of width ``dim`` keeps of one clip for the backward pass."""
+        return NOTHING_SAVED
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(q_BHQD, k_BHQD, v_BHQD)
@@ -36,6 +40,11 @@ class BandAttention:
         # Padded queries see all: their rows are cut off, but a softmax over nothing would not be a number.
         self.seen_NQS = seen_NQS | (query_NQ1 >= frames)
 
+    def saved(self, dim: int) -> Saved:
+        """What a layer of width ``dim`` keeps of one clip for the backward pass: padded copies."""
+        rows = self.blocks * _BLOCK
+        return Saved(dim * (2 * rows + 2 * (rows + 2 * self.context)), 0)
+
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
         b, h, frames, d = q_BHQD.shape
         padding = self.blocks * _BLOCK - frames
@@ -51,6 +60,6 @@ class BandAttention:
         return padded.unfold(1, _BLOCK + 2 * self.context, _BLOCK).transpose(2, 3)
 
 
-def frame_attention(frames: int, context: int | None, device: torch.device) -> SelfAttend:
+def frame_attention(frames: int, context: int | None, device: torch.device) -> FullAttention | BandAttention:
     """Full attention without a ``context``, else a band."""
     return FullAttention() if context is None else BandAttention(frames, context, device)

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from musicbench.models.cost import Pass
+from musicbench.models.footprint import Saved
 from musicbench.models.frame_attention import frame_attention
 from musicbench.models.positions import frame_tables, rotated
 from musicbench.models.token_lm import TokenLM
@@ -49,6 +51,16 @@ class MaskedLM(TokenLM):
         x_BTD = self.embed(ids_BKT.transpose(1, 2).contiguous(), code_TD, MASKED_MODE)
         hidden_BTD: Tensor = self.transformer(x_BTD, attend, text, text_mask_B11L)
         return hidden_BTD
+
+    def frame_work(self, frames: int, share: float = 1.0) -> Pass:
+        """A training pass over a clip, in this share of the steps; pairs are the mean over levels."""
+        reach = frames - 1 if self.context is None else min(self.context, frames - 1)
+        near = frames * (2 * reach + 1) - reach * (reach + 1)
+        return Pass(share, frames, (frames**2 + (self.levels - 1) * near) / self.levels, frames)
+
+    def frame_saved(self, frames: int) -> Saved:
+        """What a layer's attention between frames keeps for the backward pass, at the level that keeps most."""
+        return frame_attention(frames, self.context, self.embedding.weight.device).saved(self.dim)
 
     def _frames(self, frames: int, level: int, device: torch.device) -> tuple[Tensor | None, SelfAttend]:
         shape = self.position, self.dim, self.transformer.heads

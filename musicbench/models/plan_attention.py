@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from musicbench.models.footprint import Saved
 from musicbench.plans import Plan
 
 _ROWS = 512  # queries at a time: bounds the memory of the scores
@@ -42,6 +43,13 @@ class KeptAttention(nn.Module):
         for first in range(0, plan.positions, _ROWS):
             end = min(first + _ROWS, plan.positions)
             self.blocks.append((slice(first, end), int((plan.step[kept] <= plan.step[end - 1]).sum())))
+
+    def saved(self, dim: int, heads: int) -> Saved:
+        """What a layer of width ``dim`` keeps of one clip for the backward pass."""
+        positions, kept = len(self.hidden_PM), len(self.kept_M)
+        scores = sum((rows.stop - rows.start) * count for rows, count in self.blocks) + positions * len(self.offsets)
+        # Scaled queries, kept keys and values, a turned copy of both for each offset; the weights.
+        return Saved(dim * (positions + 2 * kept + 2 * len(self.offsets) * positions), heads * scores)
 
     def forward(self, layer: int, q_BHPD: Tensor, k_BHPD: Tensor, v_BHPD: Tensor) -> Tensor:
         """Attention output [B, H, P, D]; see ``transformer.SelfAttend``."""

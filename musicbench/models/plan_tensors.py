@@ -30,7 +30,7 @@ class PlanTensors(nn.Module):
         self.register_buffer("source_KT", torch.from_numpy(plan.source.copy()))
         self.register_buffer("code_PD", positions.code_PD)
         self.register_buffer("turn_P2F", positions.turn_P2F)
-        self.masked: SelfAttend = MaskedAttention(None) if plan.causal else KeptAttention(plan)
+        self.masked = MaskedAttention(None) if plan.causal else KeptAttention(plan)
 
     @property
     def attention(self) -> SelfAttend:

@@ -72,7 +72,8 @@ def sinusoidal(positions_P: Tensor, dim: int) -> Tensor:
 def _angles(positions_P: Tensor, width: int) -> Tensor:
     """Angles of rotary position embedding (RoFormer, arXiv 2104.09864, section 3.2.2), fp32 [P, width / 2]."""
     pairs = width // 2
-    return positions_P.float()[:, None] * 10000.0 ** -(torch.arange(pairs, dtype=torch.float32) / pairs)
+    rate = torch.arange(pairs, device=positions_P.device, dtype=torch.float32) / pairs
+    return positions_P.float()[:, None] * 10000.0**-rate
 
 
 def rotated(attend: SelfAttend, turn_Q2F: Tensor) -> SelfAttend:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicbench.models.conditioning import TextConditioner
+from musicbench.models.cost import Shape
 from musicbench.models.positions import PositionCode
 from musicbench.models.transformer import KeysValues, Transformer
 
@@ -54,6 +55,13 @@ class TokenLM(nn.Module):
         self.transformer = Transformer(dim, layers, heads, dropout)
         self.heads_KVD = nn.Parameter(torch.randn(levels, codebook_size, dim) * 0.5 * dim**-0.5)
         self.register_buffer("level_offset_K", torch.arange(levels) * (codebook_size + 1), persistent=False)
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes from which costs follow."""
+        transformer, text_dim = self.transformer, self.conditioner.project.in_features
+        layers = len(transformer.blocks)
+        return Shape(self.dim, layers, transformer.heads, self.levels, self.codebook_size, text_dim)
 
     def _rows_KVD(self) -> Tensor:
         """Token embeddings; row V of each level is the absent one."""

@@ -5,6 +5,8 @@ from typing import Protocol
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from musicbench.models.footprint import NOTHING_SAVED, Saved
+
 KeysValues = tuple[Tensor, Tensor]
 
 
@@ -23,6 +25,10 @@ class MaskedAttention:
 
     def __init__(self, mask_PP: Tensor | None) -> None:
         self.mask_PP = mask_PP
+
+    def saved(self, dim: int, heads: int) -> Saved:
+        """What a layer of width ``dim`` keeps of one clip for the backward pass."""
+        return NOTHING_SAVED
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(

@@ -134,6 +134,14 @@ class Plan:
         return visible | np.eye(self.positions, dtype=bool)
 
     @cached_property
+    def pairs(self) -> int:
+        """Number of (query, key) pairs that the training mask lets through."""
+        bounds = self.step_bounds
+        later = bounds[np.minimum(self.expires, self.steps - 1) + 1] - bounds[self.step + 1]
+        together = np.square(np.diff(bounds)) if self.same_step else np.diff(bounds)
+        return int(later.sum() + together.sum())
+
+    @cached_property
     def causal(self) -> bool:
         """Whether the training mask is exactly the lower triangle (a faster attention kernel applies)."""
         one_per_step = self.steps == self.positions and np.all(np.diff(self.step) == 1)

@@ -27,6 +27,7 @@ TINY = (
     "trainer.accelerator=cpu",
     "trainer.precision=32-true",
     "trainer.threads=1",
+    "trainer.peak_flops=1e11",
 )
 
 
@@ -168,6 +169,12 @@ def trained_run(overrides: list[str], tmp_path: Path, tmp_path_factory: pytest.T
         (record,) = tmp_path.glob("*/record.json")
         _trained.append(shutil.move(record.parent, tmp_path_factory.mktemp("trained")))
     return Path(shutil.copytree(_trained[0], tmp_path / Path(_trained[0]).name))
+
+
+@pytest.fixture
+def stub_encoder() -> StubEncoder:
+    """A text encoder that costs nothing."""
+    return StubEncoder()
 
 
 @pytest.fixture

@@ -63,3 +63,9 @@ def test_without_gradients_decay_shrinks_matrices_alone():
         optimiser.step()
     torch.testing.assert_close(module.weight.detach(), weight * (1 - 0.05) ** 3)
     torch.testing.assert_close(module.bias.detach(), bias)
+
+
+@pytest.mark.parametrize("betas", [[0.9], [0.9, 1.0], [-0.1, 0.9], [0.9, 0.95, 0.99]])
+def test_betas_must_be_two_decays(betas):
+    with pytest.raises(ValueError, match="betas must be two"):
+        OptimiserSettings(lr=1.0, total_steps=10, betas=betas)

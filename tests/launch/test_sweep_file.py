@@ -6,7 +6,7 @@ import json
 import pytest
 
 from musicbench.errors import UserError
-from musicbench.launch.sweep_file import expand
+from musicbench.launch.sweep_file import expand, settings
 
 
 @pytest.fixture
@@ -104,3 +104,17 @@ def test_missing_and_unreadable_files(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(UserError, match=r"binary\.yaml is no YAML"):
         expand(tmp_path / "binary.yaml")
+
+
+def test_settings_are_overrides(tmp_path):
+    path = tmp_path / "scale.yaml"
+    path.write_text("model: 300m\ntraining.steps: 5\noptimiser.betas: [0.9, 0.95]\n", encoding="utf-8")
+    assert settings(path) == ["model=300m", "training.steps=5", "optimiser.betas=[0.9, 0.95]"]
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "word\n"])
+def test_settings_must_be_a_mapping(tmp_path, text):
+    path = tmp_path / "scale.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="key: value"):
+        settings(path)

@@ -147,3 +147,9 @@ def test_broken_plans_are_refused(change, message):
     }
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(plan, **arrays)
+
+
+@given(any_plan())
+@settings(max_examples=100, deadline=None)
+def test_pairs_are_those_of_the_mask(plan):
+    assert plan.pairs == plan.mask().sum()

@@ -1,0 +1,109 @@
+"""A few real training steps of a planned run on this device, timed."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from musicbench.commands.fit import averaging, quiet, training_numerics
+from musicbench.commands.planned import PlannedRun
+from musicbench.evaluation.memory import GpuMemory, ResidentMemory
+from musicbench.generators.batch import Batch
+from musicbench.generators.guard import NonFiniteGuard
+from musicbench.models.cost import training_flops
+
+
+class Measured(NamedTuple):
+    """Attributes:
+    flops_per_second: useful operations of forward and backward passes.
+    update_seconds: of clipping, optimiser and averaging, a parameter.
+    peak_bytes: memory at most; None where the system cannot tell.
+    """
+
+    flops_per_second: float
+    update_seconds: float
+    peak_bytes: int | None
+
+
+def measure(run: PlannedRun) -> Measured:
+    """Train on random tokens through the family's own step, optimiser and callbacks, as long as assumed."""
+    sizes, config = run.assumed, run.config
+    quiet()
+    module = run.model()
+    clock = _StepClock()
+    trainer = pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=1,
+        precision=run.precision,  # type: ignore[arg-type]
+        callbacks=[averaging(config.training), clock, NonFiniteGuard(config.training.max_nonfinite)],
+        max_steps=1 + sizes.measured_steps,
+        gradient_clip_val=config.optimiser.clip_norm or None,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    memory = GpuMemory() if torch.cuda.is_available() else ResidentMemory()
+    memory.restart()
+    with training_numerics():
+        trainer.fit(module, DataLoader(_RandomBatches(run), batch_size=None))
+    flops = sizes.measured_clips * training_flops(module.lm.shape, module.passes(run.frames), sizes.caption_tokens)
+    passes, updates = (statistics.median(seconds[1:]) for seconds in (clock.passes, clock.updates))
+    parameters = sum(p.numel() for p in module.parameters())
+    return Measured(flops / passes, updates / parameters, next(iter(memory.peak().values()), None))
+
+
+class _RandomBatches(IterableDataset[Batch]):
+    """Endless random tokens with random caption states."""
+
+    def __init__(self, run: PlannedRun) -> None:
+        self.sizes, self.frames = run.assumed, run.frames
+
+    def __iter__(self) -> Iterator[Batch]:
+        sizes, number = self.sizes, 0
+        random = torch.Generator().manual_seed(0)
+        clips, tokens = sizes.measured_clips, sizes.caption_tokens
+        while True:
+            yield Batch(
+                torch.randint(sizes.codebook_size, (clips, sizes.levels, self.frames), generator=random),
+                torch.randn(clips, tokens, sizes.text_dim, generator=random),
+                torch.ones(clips, tokens, dtype=torch.bool),
+                torch.arange(number, number + clips),
+            )
+            number += clips
+
+
+class _StepClock(pl.Callback):
+    """Seconds of every step: its passes, and what follows once for all weights. To stand behind the averaging."""
+
+    def __init__(self) -> None:
+        self.passes: list[float] = []
+        self.updates: list[float] = []
+        self._since = 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._lap(pl_module)
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.passes.append(self._lap(pl_module))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.updates.append(self._lap(pl_module))
+
+    def _lap(self, module: pl.LightningModule) -> float:
+        if module.device.type == "cuda":
+            torch.cuda.synchronize(module.device)
+        now = time.perf_counter()
+        lap, self._since = now - self._since, now
+        return lap

@@ -1,0 +1,94 @@
+"""Runs that are only planned: their networks without their data, at sizes that are assumed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from musicbench.commands.assemble import Assembly
+from musicbench.commands.config import compose
+from musicbench.errors import UserError, did_you_mean
+
+
+def _is(value: float, meaning: str) -> Any:
+    return field(default=value, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What an estimate takes for granted; every field is printed with its meaning."""
+
+    levels: int = _is(4, "codec levels (encodec_32khz)")
+    codebook_size: int = _is(2048, "codes of a level (encodec_32khz)")
+    frame_rate: float = _is(50.0, "frames a second (encodec_32khz)")
+    sample_rate: int = _is(32000, "of the audio kept as 16-bit samples")
+    text_dim: int = _is(768, "width of the caption states (t5-base)")
+    caption_tokens: int = _is(32, "length of a caption, padding included")
+    working_bytes: int = _is(2, "bytes of a number in matrix products (mixed precision; 4: fp32)")
+    checkpoints: int = _is(3, "on disk at once: last, best, and the one being written")
+    measured_layers: int = _is(2, "of the network that is measured; width, clip length and pattern are the plan's")
+    measured_clips: int = _is(1, "a step, when measured")
+    measured_steps: int = _is(3, "timed, after one that is not; the median counts")
+
+    def __str__(self) -> str:
+        return "\n".join(f"  {f.name}={getattr(self, f.name):g}: {f.metadata['meaning']}" for f in fields(self))
+
+
+def assumed(settings: Sequence[str]) -> Assumed:
+    """Assumptions with some values replaced, ``name=value``.
+
+    Raises:
+        UserError: there is no such assumption, or the value is no number above zero of its kind.
+    """
+    kinds = {name: type(value) for name, value in asdict(Assumed()).items()}
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in kinds:
+            raise UserError(f"--assume {setting}: assumptions are {', '.join(kinds)}{did_you_mean(name, kinds)}")
+        try:
+            values[name] = kinds[name](text)
+        except ValueError:
+            values[name] = 0
+        if values[name] <= 0:
+            raise UserError(f"--assume {setting}: give a {kinds[name].__name__} above 0")
+    return Assumed(**values)
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    dim: int
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedRun(Assembly):
+    """A run of assumed sizes; it has no codec, no data and no captions."""
+
+    assumed: Assumed = field(default_factory=Assumed)
+
+    @cached_property
+    def store(self) -> Any:
+        """Only the sizes of a token store."""
+        return self.assumed
+
+    @cached_property
+    def encoder(self) -> Any:
+        """Only the width of a text encoder."""
+        return _Encoder(self.assumed.text_dim)
+
+    def empty_model(self) -> Any:
+        """The LightningModule without memory for its weights."""
+        with torch.device("meta"):
+            return self.model()
+
+
+def planned(overrides: Sequence[str], sizes: Assumed) -> PlannedRun:
+    """The run of some overrides, for one process on the best device here, with weights that need no codec.
+
+    Raises:
+        UserError: an override is mistaken.
+    """
+    return PlannedRun(compose("train", [*overrides, "trainer=auto", "model.from_codebooks=false"]), sizes)
