@@ -49,6 +49,7 @@ def _again(config: Any, argv: list[str]) -> Path:
     from musicbench.commands.assemble import Assembly
     from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.identity import TRAINED
+    from musicbench.commands.loggers import make_loggers, tracking
     from musicbench.commands.train import assess_run
     from musicbench.commands.trained import adopt
     from musicbench.errors import UserError
@@ -69,7 +70,11 @@ def _again(config: Any, argv: list[str]) -> Path:
     unchanged = Assembly(run_configuration(folder)).identity == run.identity
     if not unchanged and not (run.folder / TRAINED).is_file() and not adopt(run, run.folder):
         raise UserError(f"the weights in {folder} are not those of its configuration; train it again")
-    return assess_run(run, folder if unchanged else run.folder)
+    place = folder if unchanged else run.folder
+    with tracking(make_loggers(run, place)) as publish:
+        path = assess_run(run, place)
+        publish(path)
+    return path
 
 
 def assess_baseline(overrides: list[str]) -> Path:

@@ -9,11 +9,13 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
-from musicbench.commands.config import instantiated, write_configuration
+from musicbench.commands.config import write_configuration
+from musicbench.commands.loggers import make_loggers, tracker
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.generators.batch import Batch
@@ -75,13 +77,17 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(self.path)
 
 
-def fit(run: Assembly, folder: Path) -> None:
+def fit(run: Assembly, folder: Path, loggers: list[Logger] | None = None) -> None:
     """Train until the configured step; afterwards ``folder`` holds the best and the last checkpoint.
 
+    Args:
+        loggers: None: those of the configuration.
+
     Raises:
-        UserError: the settings do not fit together, or training diverged.
+        UserError: the settings do not fit together, W&B cannot be used, or training diverged.
     """
     config = run.config
+    loggers = make_loggers(run, folder) if loggers is None else loggers
     if config.training.validate_every > config.training.steps:
         raise UserError(
             f"training.validate_every={config.training.validate_every} must be at most "
@@ -89,7 +95,7 @@ def fit(run: Assembly, folder: Path) -> None:
         )
     _quiet()
     try:
-        trainer = _trainer(run, folder)
+        trainer = _trainer(run, folder, loggers)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise UserError(f"the trainer's settings do not fit this machine: {error}") from error
     share, over = divmod(config.training.batch_size, trainer.world_size * config.training.accumulate)
@@ -108,6 +114,8 @@ def fit(run: Assembly, folder: Path) -> None:
         workers=config.data.workers,
     )
     model = run.model()
+    if (tracked := tracker(loggers)) is not None:
+        tracked.start()
     if trainer.is_global_zero:
         for rest in folder.glob(".*.ckpt"):
             rest.unlink()
@@ -129,7 +137,7 @@ def fit(run: Assembly, folder: Path) -> None:
         torch.set_flush_denormal(False)
 
 
-def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
+def _trainer(run: Assembly, folder: Path, loggers: list[Logger]) -> pl.Trainer:
     config = run.config
     training = config.training
     callbacks: list[Callback] = [
@@ -154,7 +162,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         num_nodes=config.trainer.num_nodes,
         strategy=config.trainer.strategy,
         precision=run.precision,  # type: ignore[arg-type]
-        logger=instantiated(config.logger, save_dir=str(folder)),
+        logger=loggers,
         callbacks=callbacks,
         plugins=[AtomicCheckpoints()],
         max_steps=training.steps,

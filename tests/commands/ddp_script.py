@@ -17,6 +17,6 @@ if __name__ == "__main__":
     from musicbench.commands.fit import fit
 
     run = Assembly(compose("train", overrides))
-    run.__dict__["encoder"] = StubEncoder()
+    run.__dict__.update(encoder=StubEncoder(), identity="0dd5")  # there are no judges to make the id from
     set_threads(run.config)
     fit(run, Path(folder))
