@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.config import instantiated, options_of
 from musicbench.commands.identity import has_pattern, row_label
-from musicbench.commands.tracker import Tracker
+from musicbench.commands.tracker import KEPT, Tracker, in_sweep
 
 _TRACKER = f"{Tracker.__module__}.{Tracker.__qualname__}"
 
@@ -49,6 +49,18 @@ def tracking(loggers: list[Logger]) -> Iterator[Callable[[Path], None]]:
             tracked.finish(failed)
 
 
+def send(run: Assembly, path: Path) -> None:
+    """Send the record in a run folder to W&B, if the run is configured to be there."""
+    with tracking(make_loggers(run, path.parent)) as publish:
+        publish(path)
+
+
+def send_once(run: Assembly, path: Path) -> None:
+    """The same for a run that was finished before, unless W&B has it; an agent's sweep has not."""
+    if in_sweep() or not (path.parent / KEPT).is_file():
+        send(run, path)
+
+
 def _nowhere(record: Path) -> None:
     """There is no W&B run to send it to."""
 
@@ -57,9 +69,11 @@ def _facts(run: Assembly) -> dict[str, Any]:
     """What W&B is told of a run when it starts; what the configuration says comes first."""
     own = run.plain["logger"]
     row = row_label(run.plain)
-    tags = [*own["tags"], options_of("family", run.plain["family"]["_target_"])[0]]
-    if has_pattern(run.plain):
-        tags.append(run.plain["pattern"]["pattern"][:64])  # W&B takes no longer ones
+    tags = list(own["tags"])
+    if not run.plain.get("system") and not run.plain.get("audio"):
+        tags.append(options_of("family", run.plain["family"]["_target_"])[0])
+        if has_pattern(run.plain):
+            tags.append(run.plain["pattern"]["pattern"][:64])  # W&B takes no longer ones
     config = {key: value for key, value in run.plain.items() if key != "logger"}
     facts = {
         "id": run.identity,

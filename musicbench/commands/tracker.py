@@ -21,6 +21,9 @@ from musicbench.study.listening import SAMPLES
 from musicbench.study.records import read_record
 
 WITHOUT = "or go on without it: WANDB_MODE=offline, or logger=csv"
+PATIENCE = 600
+"""Seconds that the end of a run waits for its upload; what is left then can be sent with ``wandb sync``."""
+
 KEPT = Path("wandb") / "run.json"
 """Which W&B run a run folder belongs to."""
 
@@ -34,15 +37,18 @@ class Tracker(WandbLogger):
 
     Args:
         save_dir: run folder.
+        project: None: ``WANDB_PROJECT``, or musicbench.
         offline: only write files, to be sent with ``wandb sync``; else what W&B's settings and ``WANDB_MODE`` say.
         options: of ``WandbLogger`` and ``wandb.init``.
     """
 
-    def __init__(self, save_dir: str, offline: bool = False, **options: Any) -> None:
-        super().__init__(save_dir=os.environ.get("WANDB_DIR", save_dir), **options)
+    def __init__(self, save_dir: str, project: str | None = None, offline: bool = False, **options: Any) -> None:
+        project = project or os.environ.get("WANDB_PROJECT", "musicbench")
+        super().__init__(save_dir=os.environ.get("WANDB_DIR", save_dir), project=project, **options)
         self.folder = Path(save_dir)
         self.lost = False
         del self._wandb_init["anonymous"]  # W&B warns of it
+        self._wandb_init["settings"] = {"finish_timeout": PATIENCE} | (options.get("settings") or {})
         if offline:
             self._wandb_init["mode"] = "offline"
         if not assigned():
@@ -70,7 +76,7 @@ class Tracker(WandbLogger):
         except UserError:
             raise
         except Exception as error:  # whatever it is, it must not be a traceback
-            raise UserError(f"Weights & Biases does not start ({first_line(error)}); {WITHOUT}") from error
+            raise UserError(f"Weights & Biases does not start ({first_line(error)}); try again, {WITHOUT}") from error
         if not run.disabled:
             with atomic_path(self.folder / KEPT) as temporary:
                 place = {"id": run.id, "project": run.project, "entity": run.entity or None}
@@ -83,6 +89,7 @@ class Tracker(WandbLogger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: W&B has the whole configuration since the start."""
 
+    @rank_zero_only
     def publish(self, path: Path) -> None:
         """Send what a run folder's ``record.json`` and ``samples/`` hold."""
         self._guarded(lambda: self._publish(path))

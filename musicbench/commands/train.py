@@ -20,21 +20,17 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.checkpoints import BEST, LAST
     from musicbench.commands.fit import fit
     from musicbench.commands.held_out import HeldOut
-    from musicbench.commands.loggers import make_loggers, tracking
+    from musicbench.commands.loggers import make_loggers, send_once, tracking
     from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.systems import sampling
-    from musicbench.commands.tracker import in_sweep
     from musicbench.commands.trained import adopt, check_rescorer
 
     set_threads(config)
     run = Assembly(config)
     folder = run.folder
-    loggers = make_loggers(run, folder)
     if finished(folder):
         print(f"finished already: {folder / RECORD}")
-        if in_sweep():  # whose run on W&B would stay empty
-            with tracking(loggers) as publish:
-                publish(folder / RECORD)
+        send_once(run, folder / RECORD)
         return 0
     # A mistake in the evaluation's settings must not wait until training is over.
     sampling(run)
@@ -49,6 +45,7 @@ def main(argv: list[str]) -> int:
     try:
         if (folder / FAILED).is_file():
             (folder / FAILED).unlink(missing_ok=True)
+        loggers = make_loggers(run, folder)
         with tracking(loggers) as publish:
             if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)) and not adopt(run, folder):
                 fit(run, folder, loggers)

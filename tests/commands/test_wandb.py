@@ -264,6 +264,21 @@ def test_in_a_sweep_the_run_is_the_agents(overrides, trained_run, monkeypatch, c
     assert json.loads((trained_run / KEPT).read_text())["id"] == "agents"
 
 
+def test_baselines_and_finished_runs_are_sent_once(overrides, tmp_path):
+    """A table made from a project needs the rows that nobody trains, too."""
+    for _ in range(2):
+        folder = evaluate.assess_baseline([*overrides, "system=unigram"])
+        assert not run_files(folder)
+    for _ in range(2):
+        evaluate.assess_baseline([*overrides, "system=unigram", "logger=wandb"])
+    close()
+    (file,) = run_files(folder)
+    record = read_record(folder / RECORD)
+    assert (file.run.run_id, file.run.run_group, list(file.run.tags)) == (record["id"], "unigram", [])
+    assert [artifact.name for artifact in file.artifacts] == [f"unigram-{record['id']}"]
+    assert file.summary["metrics"]["bits_per_frame"] == record["metrics"]["bits_per_frame"]["value"]
+
+
 def test_two_processes_are_one_wandb_run(tiny_overrides, tmp_path):
     arguments = [*tiny_overrides, "trainer=ddp_cpu", "training.validate_every=4", "logger=wandb"]
     environment = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "NODE_RANK")}
