@@ -14,7 +14,7 @@ from musicbench.study.run_record import RunRecord
 from musicbench.study.table import build_table
 from musicbench.study.table_spec import read_spec
 
-RECORD = "record.json"
+_RECORD = "record.json"
 RECORD_TYPE = "record"
 """Type of the W&B artifacts that hold a ``record.json``."""
 
@@ -57,7 +57,7 @@ def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[
         with TemporaryDirectory() as folder:
             _asked(path, lambda artifact=artifact, folder=folder: artifact.download(root=folder))  # type: ignore[misc]
             time = datetime.fromisoformat(artifact.created_at)
-            found += _read(Path(folder) / RECORD, f"{path}/{artifact.name}", time, rows, others)
+            found += _read(Path(folder) / _RECORD, f"{path}/{artifact.name}", time, rows, others)
     _say_others(path, others)
     return found
 
@@ -68,7 +68,7 @@ def from_folders(folder: Path, rows: Sequence[str]) -> list[Found]:
     Raises:
         UserError: there is no run folder.
     """
-    paths = sorted(folder.glob(f"*/{RECORD}"))
+    paths = sorted(folder.glob(f"*/{_RECORD}"))
     if not paths:
         raise UserError(f"{folder} holds no finished run; name the folder of the run folders")
     found: list[Found] = []

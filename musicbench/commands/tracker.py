@@ -102,8 +102,13 @@ class Tracker(WandbLogger):
         if not self.lost:
             self._guarded(lambda: run.finish(exit_code=exit_code))
             return
-        with suppress(Exception):  # has been told; what can still be sent is
-            run.finish(exit_code=exit_code)
+        import wandb
+
+        # It has been told. What can still be sent is; and nothing is left for the interpreter's end to stumble over.
+        for end in (lambda: run.finish(exit_code=exit_code), wandb.teardown):
+            with suppress(Exception):
+                end()
+        wandb.run = None  # else the next one would be taken for it
 
     def _publish(self, path: Path) -> None:
         import wandb
