@@ -49,6 +49,7 @@ def _again(config: Any, argv: list[str]) -> Path:
     from musicbench.commands.assemble import Assembly
     from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.identity import TRAINED
+    from musicbench.commands.loggers import send
     from musicbench.commands.train import assess_run
     from musicbench.commands.trained import adopt
     from musicbench.errors import UserError
@@ -69,7 +70,9 @@ def _again(config: Any, argv: list[str]) -> Path:
     unchanged = Assembly(run_configuration(folder)).identity == run.identity
     if not unchanged and not (run.folder / TRAINED).is_file() and not adopt(run, run.folder):
         raise UserError(f"the weights in {folder} are not those of its configuration; train it again")
-    return assess_run(run, folder if unchanged else run.folder)
+    path = assess_run(run, folder if unchanged else run.folder)
+    send(run, path)
+    return path
 
 
 def assess_baseline(overrides: list[str]) -> Path:
@@ -78,7 +81,8 @@ def assess_baseline(overrides: list[str]) -> Path:
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.config import compose
     from musicbench.commands.held_out import HeldOut
-    from musicbench.commands.recording import Facts, finished, record
+    from musicbench.commands.loggers import send, send_once
+    from musicbench.commands.recording import RECORD, Facts, finished, record
     from musicbench.commands.systems import baseline
 
     config = compose("evaluate", overrides)
@@ -86,6 +90,7 @@ def assess_baseline(overrides: list[str]) -> Path:
     run, name = Assembly(config), config.system
     folder = run.folder
     if finished(folder):
+        send_once(run, folder / RECORD)
         return folder
     held = HeldOut(run)
     if name == "ground_truth":
@@ -95,5 +100,5 @@ def assess_baseline(overrides: list[str]) -> Path:
     else:
         found = assess.assess_system(held, baseline(run, name), folder, speed=False)
     kind = "reference" if name in ("ground_truth", "codec") else "baseline"
-    record(held, found, Facts(kind), run.identity, folder)
+    send(run, record(held, found, Facts(kind), run.identity, folder))
     return folder

@@ -9,7 +9,8 @@ from torch import Tensor
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.assess import Findings, measure
 from musicbench.commands.held_out import Asked, HeldOut, OwnCaptions
-from musicbench.commands.recording import Facts, finished, record
+from musicbench.commands.loggers import send, send_once
+from musicbench.commands.recording import RECORD, Facts, finished, record
 from musicbench.commands.samples import write_sample
 from musicbench.data.audio_folder import Item, list_items, read_clips
 from musicbench.data.read_report import ReadReport
@@ -36,7 +37,8 @@ def assess_folder(run: Assembly) -> Path:
         raise UserError("audio=FOLDER becomes a row of its own; name it with row=NAME")
     folder = run.folder
     if finished(folder):
-        return folder / "record.json"
+        send_once(run, folder / RECORD)
+        return folder / RECORD
     report = ReadReport()
     if config.captions is None:
         held = HeldOut(run)
@@ -59,7 +61,9 @@ def assess_folder(run: Assembly) -> Path:
         originals = None if config.originals is None else _originals(run, kept, Path(config.originals))
     found = Findings(files=report.facts())
     found.add(measure(asked, heard, originals))
-    return record(asked, found, Facts("external"), run.identity, folder)
+    path = record(asked, found, Facts("external"), run.identity, folder)
+    send(run, path)
+    return path
 
 
 def _held_out_items(held: HeldOut, items: Sequence[Item]) -> list[Item]:

@@ -11,12 +11,14 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from musicbench.commands import processes
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
-from musicbench.commands.config import instantiated, write_configuration
+from musicbench.commands.config import write_configuration
+from musicbench.commands.loggers import make_loggers, tracker
 from musicbench.commands.throughput import LOG_EVERY, DataWait, Throughput
 from musicbench.commands.trace import TRACE, StepTrace
 from musicbench.data.module import TokenDataModule
@@ -82,13 +84,17 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(self.path)
 
 
-def fit(run: Assembly, folder: Path) -> None:
+def fit(run: Assembly, folder: Path, loggers: list[Logger] | None = None) -> None:
     """Train until the configured step; afterwards ``folder`` holds the best and the last checkpoint.
 
+    Args:
+        loggers: None: those of the configuration.
+
     Raises:
-        UserError: the settings do not fit together, or training diverged.
+        UserError: the settings do not fit together, W&B cannot be used, or training diverged.
     """
     config = run.config
+    loggers = make_loggers(run, folder) if loggers is None else loggers
     if config.training.validate_every > config.training.steps:
         raise UserError(
             f"training.validate_every={config.training.validate_every} must be at most "
@@ -96,7 +102,7 @@ def fit(run: Assembly, folder: Path) -> None:
         )
     quiet()
     try:
-        trainer = _trainer(run, folder)
+        trainer = _trainer(run, folder, loggers)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"the trainer's settings do not fit this machine: {error}") from error
     processes.check_number(trainer.num_devices * trainer.num_nodes)
@@ -118,6 +124,8 @@ def fit(run: Assembly, folder: Path) -> None:
         workers=config.data.workers,
     )
     model = run.model()
+    if (tracked := tracker(loggers)) is not None:
+        tracked.start()
     if trainer.is_global_zero:
         for rest in folder.glob(".*.ckpt"):
             rest.unlink()
@@ -159,7 +167,7 @@ def training_numerics() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
+def _trainer(run: Assembly, folder: Path, loggers: list[Logger]) -> pl.Trainer:
     config = run.config
     training = config.training
     wait = DataWait()
@@ -180,7 +188,7 @@ def _trainer(run: Assembly, folder: Path) -> pl.Trainer:
         num_nodes=config.trainer.num_nodes,
         strategy=processes.strategy(config.trainer.strategy, config.trainer.timeout),
         precision=run.precision,  # type: ignore[arg-type]
-        logger=instantiated(config.logger, save_dir=str(folder)),
+        logger=loggers,
         callbacks=callbacks,
         profiler=wait,
         plugins=[AtomicCheckpoints(), *processes.cluster()],

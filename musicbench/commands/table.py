@@ -18,20 +18,31 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--runs", type=Path, metavar="FOLDER", help="first fetch audio from the table's run folders there"
     )
+    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="first fetch records that runs logged to W&B")
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="KEY=VALUE", help="of W&B's runs, such as sweep=ID or tags=NAME"
+    )
+    parser.add_argument(
+        "--offline-runs", type=Path, metavar="FOLDER", help="first fetch records of run folders, synced with W&B or not"
+    )
+    parser.add_argument("--log", metavar="ENTITY/PROJECT", help="log the rendered table to W&B")
     arguments = parser.parse_args(argv)
 
     from musicbench.study.delimited import render_csv
     from musicbench.study.latex import render_latex
-    from musicbench.study.listening import fetch_samples, find_prompts, systems
+    from musicbench.study.listening import SAMPLES, fetch_samples, find_prompts, systems
     from musicbench.study.markdown import render_markdown
-    from musicbench.study.page import draw_pictures, render_page
+    from musicbench.study.page import PICTURES, draw_pictures, render_page
     from musicbench.study.table import load_table
 
     folder = find_table(arguments.table)
     output = arguments.output or folder
+    writing = [name for name in ("runs", "wandb", "offline_runs", "log") if getattr(arguments, name)]
+    if writing and arguments.check:
+        raise UserError(f"--check writes nothing; leave out --{writing[0].replace('_', '-')}")
+    if arguments.wandb or arguments.offline_runs:
+        _gather(folder, arguments.wandb, arguments.where, arguments.offline_runs)
     table = load_table(folder)
-    if arguments.runs and arguments.check:
-        raise UserError("--check writes nothing; leave out --runs")
     if arguments.runs:
         runs = sorted(path.parent for path in arguments.runs.glob("*/record.json"))
         if not fetch_samples(folder, runs):
@@ -65,7 +76,31 @@ def main(argv: list[str]) -> int:
     print(texts["table.md"], end="")
     if prompts:
         print(f"\nTo listen, open {output / PAGE} in a browser.")
+    if arguments.log:
+        from musicbench.commands.publish import publish_table
+
+        rendered = [output / file for file in texts] + ([output / "figure.png"] if "figure" in table.spec else [])
+        rendered += [file for place in (SAMPLES, PICTURES) if prompts for file in sorted((output / place).rglob("*.*"))]
+        files = {file.relative_to(output).as_posix(): file for file in rendered}
+        publish_table(arguments.log, folder.resolve().name, table.spec["title"], texts["table.csv"], files)
     return 0
+
+
+def _gather(table: Path, project: str | None, where: list[str], runs: Path | None) -> None:
+    """Fetch the table's records from a W&B project, from run folders, or from both."""
+    from musicbench.commands.gather import from_folders, from_project, newest, put_into
+    from musicbench.study.table_spec import read_spec
+
+    rows = [row["row"] for row in read_spec(table / "table.yaml")["rows"]]
+    for condition in where:
+        if "=" not in condition:
+            raise UserError(f"--where {condition}: write KEY=VALUE, such as sweep=ID")
+    filters = dict(condition.split("=", 1) for condition in where)
+    found = [] if project is None else from_project(project, rows, filters)
+    found += [] if runs is None else from_folders(runs, rows)
+    if not found:
+        raise UserError(f"no record of this table's rows ({', '.join(rows)}) there; run its sweep first")
+    put_into(table, newest(found))
 
 
 def find_table(name: str) -> Path:

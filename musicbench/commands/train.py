@@ -20,6 +20,7 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.checkpoints import BEST, LAST
     from musicbench.commands.fit import fit
     from musicbench.commands.held_out import HeldOut
+    from musicbench.commands.loggers import make_loggers, send_once, tracking
     from musicbench.commands.processes import is_first_process
     from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.systems import sampling
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> int:
     folder = run.folder
     if finished(folder):
         print(f"finished already: {folder / RECORD}")
+        send_once(run, folder / RECORD)
         return 0
     # A mistake in the evaluation's settings must not wait until training is over.
     sampling(run)
@@ -45,12 +47,16 @@ def main(argv: list[str]) -> int:
     try:
         if (folder / FAILED).is_file():
             (folder / FAILED).unlink(missing_ok=True)
-        if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)) and not adopt(run, folder):
-            fit(run, folder)
-            with atomic_path(folder / TRAINED) as temporary:
-                temporary.write_text(f"{run.training_identity}\n", encoding="utf-8")
-        if is_first_process():
-            print(f"record: {assess_run(run, folder)}")
+        loggers = make_loggers(run, folder)
+        with tracking(loggers) as publish:
+            if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)) and not adopt(run, folder):
+                fit(run, folder, loggers)
+                with atomic_path(folder / TRAINED) as temporary:
+                    temporary.write_text(f"{run.training_identity}\n", encoding="utf-8")
+            if is_first_process():
+                path = assess_run(run, folder)
+                publish(path)
+                print(f"record: {path}")
     except UserError as error:
         if folder.is_dir() and is_first_process():
             with suppress(UserError), atomic_path(folder / FAILED) as temporary:

@@ -21,7 +21,7 @@ if __name__ == "__main__":
 
     install(Path(folder) / "gradients", json.loads(nan_steps))
     run = Assembly(compose("train", overrides))
-    run.__dict__["encoder"] = StubEncoder()
+    run.__dict__.update(encoder=StubEncoder(), identity="0dd5")  # there are no judges to make the id from
     set_threads(run.config)
     try:
         fit(run, Path(folder))

@@ -75,7 +75,7 @@ def test_a_run_that_cannot_be_composed_is_a_failed_run(file, tmp_path, started, 
 
 
 def test_the_reason_of_a_failure_is_kept_with_the_run(file, tmp_path, monkeypatch, capsys):
-    def diverge(run, folder):
+    def diverge(run, folder, loggers):
         folder.mkdir(parents=True)
         raise UserError("training diverged")
 

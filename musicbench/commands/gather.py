@@ -1,0 +1,164 @@
+"""Records for a table from where runs left them: a Weights & Biases project, or run folders."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from musicbench.errors import UserError
+from musicbench.files import atomic_path
+from musicbench.study.records import read_record
+from musicbench.study.run_record import RunRecord
+from musicbench.study.table import build_table
+from musicbench.study.table_spec import read_spec
+
+_RECORD = "record.json"
+RECORD_TYPE = "record"
+"""Type of the W&B artifacts that hold a ``record.json``."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record, its file's content, and where and when it was left."""
+
+    record: RunRecord
+    content: bytes
+    place: str
+    time: datetime
+
+    @property
+    def cell(self) -> tuple[str, int]:
+        """Row and seed, of which a table has one record."""
+        return self.record["row"], self.record["seed"]
+
+
+def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[Found]:
+    """Records of some rows that the runs of a W&B project logged; what is left out is told in a line.
+
+    Args:
+        path: ``entity/project``.
+        where: W&B's filters of runs, such as ``{"sweep": ID}`` or ``{"tags": TAG}``.
+
+    Raises:
+        UserError: nobody is logged in, there is no such project, or W&B cannot be reached.
+    """
+    split_project(path)
+    found: list[Found] = []
+    others: set[str] = set()
+    for artifact in _asked(path, lambda: list(_artifacts(path, where))):
+        row = artifact.metadata.get("row")
+        if row is not None and row not in rows:
+            others.add(row)
+            continue
+        with TemporaryDirectory() as folder:
+            _asked(path, lambda artifact=artifact, folder=folder: artifact.download(root=folder))  # type: ignore[misc]
+            time = datetime.fromisoformat(artifact.created_at)
+            found += _read(Path(folder) / _RECORD, f"{path}/{artifact.name}", time, rows, others)
+    _say_others(path, others)
+    return found
+
+
+def from_folders(folder: Path, rows: Sequence[str]) -> list[Found]:
+    """Records of some rows in the run folders below ``folder``; what is left out is told in a line.
+
+    Raises:
+        UserError: there is no run folder.
+    """
+    paths = sorted(folder.glob(f"*/{_RECORD}"))
+    if not paths:
+        raise UserError(f"{folder} holds no finished run; name the folder of the run folders")
+    found: list[Found] = []
+    others: set[str] = set()
+    for path in paths:
+        found += _read(path, str(path), datetime.fromtimestamp(path.stat().st_mtime, UTC), rows, others)
+    _say_others(str(folder), others)
+    return found
+
+
+def newest(found: Iterable[Found]) -> list[Found]:
+    """One record for each row and seed, the newest; others that say something else are told in a line."""
+    kept: dict[tuple[str, int], Found] = {}
+    for one in sorted(found, key=lambda one: one.time):
+        older = kept.get(one.cell)
+        if older is not None and older.content != one.content:
+            print(f"{one.record['row']}, seed {one.record['seed']}: {one.place} is newer than {older.place}")
+        kept[one.cell] = one
+    return [kept[cell] for cell in sorted(kept)]
+
+
+def put_into(table: Path, found: Iterable[Found]) -> None:
+    """Put records into ``<table>/records`` in place of those of the same row and seed, if the table can be built.
+
+    Raises:
+        UserError: the records do not compare with each other or with those that are there; nothing is written.
+    """
+    folder = table / "records"
+    before = {path: read_record(path) for path in sorted(folder.glob("*.json"))}
+    places = {(record["row"], record["seed"]): path for path, record in before.items()}
+    new = {places.get(one.cell, folder / f"{one.cell[0]}-seed{one.cell[1]}.json"): one for one in found}
+    after = before | {path: one.record for path, one in new.items()}
+    build_table(read_spec(table / "table.yaml"), list(after.values()))
+    for path, one in new.items():
+        if path in before and before[path]["id"] != one.record["id"]:
+            print(f"{path.name}: run {one.record['id']} replaces {before[path]['id']}")
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(one.content)
+
+
+def _artifacts(path: str, where: dict[str, str]) -> Iterator[Any]:
+    import wandb
+
+    for run in wandb.Api().runs(path, filters=where):
+        yield from (artifact for artifact in run.logged_artifacts() if artifact.type == RECORD_TYPE)
+
+
+def _asked(path: str, question: Callable[[], T]) -> T:
+    """An answer from W&B."""
+    import wandb
+
+    try:
+        return question()
+    except (wandb.Error, ValueError, OSError) as error:
+        raise UserError(
+            f"Weights & Biases does not open {path} ({first_line(error)}); run `wandb login`, and name the project as "
+            "its address does"
+        ) from error
+
+
+def split_project(path: str) -> tuple[str, str]:
+    """Entity and project.
+
+    Raises:
+        UserError: the path has other parts.
+    """
+    match path.split("/"):
+        case [str(entity), str(project)] if entity and project:
+            return entity, project
+    raise UserError(f"{path!r} is no Weights & Biases project; write ENTITY/PROJECT")
+
+
+def first_line(error: Exception) -> str:
+    """What an error of W&B says, in short."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _read(path: Path, place: str, time: datetime, rows: Sequence[str], others: set[str]) -> list[Found]:
+    try:
+        record = read_record(path)
+    except UserError as error:
+        print(f"left out {place}: {error}")
+        return []
+    if record["row"] not in rows:
+        others.add(record["row"])
+        return []
+    return [Found(record, path.read_bytes(), place, time if time.tzinfo else time.replace(tzinfo=UTC))]
+
+
+def _say_others(place: str, rows: set[str]) -> None:
+    if rows:
+        print(f"{place}: left out rows that this table does not name: {', '.join(sorted(rows))}")

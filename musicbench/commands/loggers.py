@@ -1,0 +1,84 @@
+"""What records the curves of a run while it trains."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from musicbench.commands.assemble import Assembly
+from musicbench.commands.config import instantiated, options_of
+from musicbench.commands.identity import has_pattern, row_label
+from musicbench.commands.tracker import KEPT, Tracker, in_sweep
+
+_TRACKER = f"{Tracker.__module__}.{Tracker.__qualname__}"
+
+
+def make_loggers(run: Assembly, folder: Path) -> list[Logger]:
+    """The configured logger; with one of another kind the CSV log is kept too, and comes first.
+
+    Raises:
+        UserError: the logger's options are wrong.
+    """
+    config = run.config.logger
+    if config is None:
+        return []
+    if config.get("_target_") == _TRACKER:
+        made = instantiated(config, _partial_=True, _convert_="all")(save_dir=str(folder), **_facts(run))
+    else:
+        made = instantiated(config, save_dir=str(folder))
+    return [made] if isinstance(made, CSVLogger) else [CSVLogger(folder, name="logs"), made]
+
+
+def tracker(loggers: list[Logger]) -> Tracker | None:
+    """The one of them that has a W&B run."""
+    return next((logger for logger in loggers if isinstance(logger, Tracker)), None)
+
+
+@contextmanager
+def tracking(loggers: list[Logger]) -> Iterator[Callable[[Path], None]]:
+    """Yields what sends a ``record.json`` to W&B, if one of the loggers is W&B's; its run is closed at the end."""
+    tracked = tracker(loggers)
+    failed = 1
+    try:
+        yield _nowhere if tracked is None else tracked.publish
+        failed = 0
+    finally:
+        if tracked is not None:
+            tracked.finish(failed)
+
+
+def send(run: Assembly, path: Path) -> None:
+    """Send the record in a run folder to W&B, if the run is configured to be there."""
+    with tracking(make_loggers(run, path.parent)) as publish:
+        publish(path)
+
+
+def send_once(run: Assembly, path: Path) -> None:
+    """The same for a run that was finished before, unless W&B has it; an agent's sweep has not."""
+    if in_sweep() or not (path.parent / KEPT).is_file():
+        send(run, path)
+
+
+def _nowhere(record: Path) -> None:
+    """There is no W&B run to send it to."""
+
+
+def _facts(run: Assembly) -> dict[str, Any]:
+    """What W&B is told of a run when it starts; what the configuration says comes first."""
+    own = run.plain["logger"]
+    row = row_label(run.plain)
+    tags = list(own["tags"])
+    if not run.plain.get("system") and not run.plain.get("audio"):
+        tags.append(options_of("family", run.plain["family"]["_target_"])[0])
+        if has_pattern(run.plain):
+            tags.append(run.plain["pattern"]["pattern"][:64])  # W&B takes no longer ones
+    config = {key: value for key, value in run.plain.items() if key != "logger"}
+    facts = {
+        "id": run.identity,
+        "name": f"{row}-{run.identity}",
+        "group": row,
+        "config": config | {"id": run.identity, "row": row},
+    }
+    return {key: value for key, value in facts.items() if own.get(key) is None} | {"tags": tags}

@@ -1,0 +1,59 @@
+"""A rendered table as a run of a Weights & Biases project."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from musicbench.commands.gather import first_line, split_project
+from musicbench.errors import UserError
+
+TABLE_TYPE = "table"
+"""Type of the W&B artifacts that hold a rendered table."""
+
+
+_TEXTS = ("row", "label", "family", "kind")
+_FIGURE = "figure.png"
+
+
+def publish_table(path: str, name: str, title: str, text: str, files: Mapping[str, Path]) -> None:
+    """Log a table: its cells as a W&B table, its figure, and all of its files as an artifact.
+
+    Args:
+        path: ``entity/project``.
+        name: of the table, the artifact and the run.
+        text: the table as CSV.
+        files: by their names in the artifact.
+
+    Raises:
+        UserError: nobody is logged in, or W&B cannot be reached.
+    """
+    import wandb
+
+    entity, project = split_project(path)
+    try:
+        with wandb.init(entity=entity, project=project, name=name, notes=title, job_type=TABLE_TYPE) as run:
+            names, *rows = csv.reader(io.StringIO(text))
+            cells = [[_cell(*item) for item in zip(names, row, strict=True)] for row in rows]
+            run.log({TABLE_TYPE: wandb.Table(columns=[*names], data=cells)})
+            if _FIGURE in files:
+                run.log({"figure": wandb.Image(str(files[_FIGURE]))})
+            artifact = wandb.Artifact(name, type=TABLE_TYPE, description=title)
+            for place, file in files.items():
+                artifact.add_file(str(file), name=place)
+            run.log_artifact(artifact)
+    except (wandb.Error, ValueError, OSError) as error:
+        raise UserError(
+            f"the table is written but not logged to {path} ({first_line(error)}); run `wandb login`, or set "
+            "WANDB_MODE=offline"
+        ) from error
+
+
+def _cell(column: str, text: str) -> str | float | None:
+    """W&B's columns are of one kind each: a number that is missing or failed is none."""
+    if column in _TEXTS:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,181 @@
+"""A run on Weights & Biases: curves while it trains; summary, audio and record when it is evaluated."""
+
+import json
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from musicbench.commands.gather import RECORD_TYPE, first_line
+from musicbench.errors import UserError
+from musicbench.files import atomic_path
+from musicbench.study.headline import headline
+from musicbench.study.listening import SAMPLES
+from musicbench.study.records import read_record
+
+WITHOUT = "or go on without it: WANDB_MODE=offline, or logger=csv"
+PATIENCE = 600
+"""Seconds that the end of a run waits for its upload; what is left then can be sent with ``wandb sync``."""
+
+KEPT = Path("wandb") / "run.json"
+"""Which W&B run a run folder belongs to."""
+
+
+class Tracker(WandbLogger):
+    """Lightning's W&B logger, of the first process only; its failures end the logging, never the run.
+
+    The W&B run has the id that is given, so that a resumed run goes on in it, unless the environment names one
+    (``WANDB_RUN_ID``, as the agent of a W&B sweep does); the run folder remembers which it was. W&B's files are below
+    ``WANDB_DIR`` or else the run folder.
+
+    Args:
+        save_dir: run folder.
+        project: None: ``WANDB_PROJECT``, or musicbench.
+        offline: only write files, to be sent with ``wandb sync``; else what W&B's settings and ``WANDB_MODE`` say.
+        options: of ``WandbLogger`` and ``wandb.init``.
+    """
+
+    def __init__(self, save_dir: str, project: str | None = None, offline: bool = False, **options: Any) -> None:
+        project = project or os.environ.get("WANDB_PROJECT", "musicbench")
+        super().__init__(save_dir=os.environ.get("WANDB_DIR", save_dir), project=project, **options)
+        self.folder = Path(save_dir)
+        self.lost = False
+        del self._wandb_init["anonymous"]  # W&B warns of it
+        self._wandb_init["settings"] = {"finish_timeout": PATIENCE} | (options.get("settings") or {})
+        if offline:
+            self._wandb_init["mode"] = "offline"
+        if not assigned():
+            self._wandb_init |= self._remembered()
+        for name in assigned():
+            self._wandb_init.pop(name, None)
+
+    @rank_zero_only
+    def start(self) -> None:
+        """Open the W&B run.
+
+        Raises:
+            UserError: nobody is logged in, W&B cannot be reached, or an option is wrong.
+        """
+        import wandb
+
+        if self._experiment is not None:
+            return
+        try:
+            mode = self._wandb_init.get("mode") or wandb.setup().settings.mode
+            if mode in ("online", "shared"):
+                require_login()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            run = self.experiment
+        except UserError:
+            raise
+        except Exception as error:  # whatever it is, it must not be a traceback
+            raise UserError(f"Weights & Biases does not start ({first_line(error)}); try again, {WITHOUT}") from error
+        if not run.disabled:
+            with atomic_path(self.folder / KEPT) as temporary:
+                place = {"id": run.id, "project": run.project, "entity": run.entity or None}
+                temporary.write_text(json.dumps(place) + "\n", encoding="utf-8")
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        log = super().log_metrics
+        self._guarded(lambda: log(metrics, step))
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: W&B has the whole configuration since the start."""
+
+    @rank_zero_only
+    def publish(self, path: Path) -> None:
+        """Send what a run folder's ``record.json`` and ``samples/`` hold."""
+        self._guarded(lambda: self._publish(path))
+
+    def finish(self, exit_code: int) -> None:
+        """Send what is left and close the W&B run; 0: it succeeded."""
+        if self._experiment is None:
+            return
+        run, self._experiment = self._experiment, None
+        if not self.lost:
+            self._guarded(lambda: run.finish(exit_code=exit_code))
+            return
+        import wandb
+
+        # It has been told. What can still be sent is; and nothing is left for the interpreter's end to stumble over.
+        for end in (lambda: run.finish(exit_code=exit_code), wandb.teardown):
+            with suppress(Exception):
+                end()
+        wandb.run = None  # else the next one would be taken for it
+
+    def _publish(self, path: Path) -> None:
+        import wandb
+
+        self.start()
+        run, record = self.experiment, read_record(path)
+        run.summary.update(headline(record))
+        sounds = sorted((path.parent / SAMPLES).glob("*.flac"))
+        if sounds:
+            run.log({SAMPLES: [wandb.Audio(str(sound), caption=_caption(sound)) for sound in sounds]})
+        # The name of an artifact is of fewer characters than that of a row, and at most 128.
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", record["row"])[:100]
+        facts = {key: record[key] for key in ("id", "row", "seed", "kind", "schema")}  # type: ignore[literal-required]
+        artifact = wandb.Artifact(f"{name}-{record['id']}", type=RECORD_TYPE, metadata=facts)
+        # In W&B's folder and not in its cache in the home folder, which `wandb sync` may never see; and not the
+        # record itself, which a later evaluation replaces.
+        copy = Path(run.dir) / path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        artifact.add_file(str(copy), name=path.name, policy="immutable")
+        run.log_artifact(artifact)
+
+    def _guarded(self, action: Callable[[], Any]) -> None:
+        """Do it unless W&B has failed before; the first failure is told."""
+        if self.lost:
+            return
+        try:
+            action()
+        except Exception as error:  # a full disk, a dead service process, a lost account: none may end a training
+            self.lost = True
+            warnings.warn(
+                f"Weights & Biases failed ({first_line(error)}); the run goes on, and its folder holds logs and record",
+                stacklevel=2,
+            )
+
+    def _remembered(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.folder / KEPT).read_text(encoding="utf-8"))
+            return {key: found[key] for key in ("id", "project", "entity")}
+        except (OSError, ValueError, LookupError, TypeError):  # not started yet, or damaged
+            return {}
+
+
+def assigned() -> tuple[str, ...]:
+    """What the environment says of the W&B run, so that nothing else may."""
+    if in_sweep():
+        return "id", "project", "entity"
+    return ("id",) if os.environ.get("WANDB_RUN_ID") else ()
+
+
+def in_sweep() -> bool:
+    """Whether a W&B agent started this process."""
+    return bool(os.environ.get("WANDB_SWEEP_ID"))
+
+
+def require_login() -> None:
+    """Refuse to ask for an account in the middle of a command.
+
+    Raises:
+        UserError: nobody is logged in.
+    """
+    import wandb
+
+    if not wandb.login(prompt=False, verify=False):
+        raise UserError(f"not logged in to Weights & Biases; run `wandb login` once, {WITHOUT}")
+
+
+def _caption(sound: Path) -> str:
+    text = sound.with_suffix(".txt")
+    return text.read_text(encoding="utf-8").strip() if text.is_file() else ""
