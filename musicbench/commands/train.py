@@ -1,13 +1,15 @@
 """Train one run and evaluate it; an interrupted run goes on, a finished one is recognised."""
 
 import math
-from contextlib import suppress
+import os
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from musicbench.commands.identity import TRAINED
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.launch.job import FAILED
 
 
 def main(argv: list[str]) -> int:
@@ -18,10 +20,9 @@ def main(argv: list[str]) -> int:
 
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.assess import RECORD, HeldOut, finished
-    from musicbench.commands.checkpoints import BEST, LAST
-    from musicbench.commands.fit import fit
     from musicbench.commands.systems import sampling
-    from musicbench.commands.trained import adopt, check_rescorer
+    from musicbench.commands.trained import check_rescorer
+    from musicbench.launch.locks import held, run_lock
 
     set_threads(config)
     run = Assembly(config)
@@ -34,29 +35,50 @@ def main(argv: list[str]) -> int:
     check_rescorer(run)
     HeldOut(run)
     print(f"run folder: {folder}")
+    with _first_holds(held(run_lock(folder), f"{folder} is being trained")):
+        try:
+            if (folder / FAILED).is_file():
+                (folder / FAILED).unlink(missing_ok=True)
+            _train(run, folder)
+            if _is_first_process():
+                print(f"record: {assess_run(run, folder)}")
+        except UserError as error:
+            if folder.is_dir() and _is_first_process():
+                with suppress(UserError), atomic_path(folder / FAILED) as temporary:
+                    temporary.write_text(f"{error}\n", encoding="utf-8")
+            raise
+    return 0
+
+
+def _train(run: Any, folder: Path) -> None:
+    """Make the run's weights, unless they are there; of processes that make the same ones, one after the other."""
+    from musicbench.commands.checkpoints import BEST, LAST
+    from musicbench.commands.fit import fit
+    from musicbench.commands.trained import adopt
+    from musicbench.launch.locks import awaited, held, training_lock
+
     if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
         # Going on from the last step would not bring the best one back.
         print(f"{folder / BEST} is gone: training again from the start")
         for name in (TRAINED, LAST):
             (folder / name).unlink(missing_ok=True)
-    try:
-        if (folder / FAILED).is_file():
-            (folder / FAILED).unlink(missing_ok=True)
-        if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)) and not adopt(run, folder):
+    if all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
+        return
+    # Processes that torchrun or srun started beside this one would not wait with it.
+    several = any(int(os.environ.get(name, "1")) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    hold = held if several else awaited
+    with _first_holds(hold(training_lock(folder.parent, run.training_identity), "the same weights are being trained")):
+        if not adopt(run, folder):
             fit(run, folder)
             with atomic_path(folder / TRAINED) as temporary:
                 temporary.write_text(f"{run.training_identity}\n", encoding="utf-8")
-        if _is_first_process():
-            print(f"record: {assess_run(run, folder)}")
-    except UserError as error:
-        if folder.is_dir() and _is_first_process():
-            with suppress(UserError), atomic_path(folder / FAILED) as temporary:
-                temporary.write_text(f"{error}\n", encoding="utf-8")
-        raise
-    return 0
 
 
-FAILED = "failed.txt"
+def _first_holds(lock: AbstractContextManager[None]) -> AbstractContextManager[None]:
+    """The lock in the first process of a run on several devices; nothing in the others."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return lock if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext()
 
 
 def assess_run(run: Any, folder: Path) -> Path:
