@@ -1,13 +1,15 @@
 """Train one run and evaluate it; an interrupted run goes on, a finished one is recognised."""
 
 import math
-from contextlib import suppress
+import os
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from musicbench.commands.identity import TRAINED
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.launch.job import FAILED
 
 
 def main(argv: list[str]) -> int:
@@ -17,14 +19,13 @@ def main(argv: list[str]) -> int:
     config = compose("train", argv)
 
     from musicbench.commands.assemble import Assembly, set_threads
-    from musicbench.commands.checkpoints import BEST, LAST
-    from musicbench.commands.fit import fit
     from musicbench.commands.held_out import HeldOut
     from musicbench.commands.loggers import make_loggers, send_once, tracking
     from musicbench.commands.processes import is_first_process
     from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.systems import sampling
-    from musicbench.commands.trained import adopt, check_rescorer
+    from musicbench.commands.trained import check_rescorer
+    from musicbench.launch.locks import held, run_lock
 
     set_threads(config)
     run = Assembly(config)
@@ -39,33 +40,54 @@ def main(argv: list[str]) -> int:
     HeldOut(run)
     if is_first_process():
         print(f"run folder: {folder}")
+    with _first_holds(held(run_lock(folder), f"{folder} is being trained")):
+        try:
+            if (folder / FAILED).is_file():
+                (folder / FAILED).unlink(missing_ok=True)
+            loggers = make_loggers(run, folder)
+            with tracking(loggers) as publish:
+                _train(run, folder, loggers)
+                if is_first_process():
+                    path = assess_run(run, folder)
+                    publish(path)
+                    print(f"record: {path}")
+        except UserError as error:
+            if folder.is_dir() and is_first_process():
+                with suppress(UserError), atomic_path(folder / FAILED) as temporary:
+                    temporary.write_text(f"{error}\n", encoding="utf-8")
+            raise
+    return 0
+
+
+def _train(run: Any, folder: Path, loggers: list[Any]) -> None:
+    """Make the run's weights, unless they are there; of processes that make the same ones, one after the other."""
+    from musicbench.commands.checkpoints import BEST, LAST
+    from musicbench.commands.fit import fit
+    from musicbench.commands.trained import adopt
+    from musicbench.launch.locks import awaited, held, training_lock
+
     if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
         # Going on from the last step would not bring the best one back.
         print(f"{folder / BEST} is gone: training again from the start")
         for name in (TRAINED, LAST):
             (folder / name).unlink(missing_ok=True)
-    try:
-        if (folder / FAILED).is_file():
-            (folder / FAILED).unlink(missing_ok=True)
-        loggers = make_loggers(run, folder)
-        with tracking(loggers) as publish:
-            if not all((folder / name).is_file() for name in (TRAINED, BEST, LAST)) and not adopt(run, folder):
-                fit(run, folder, loggers)
-                with atomic_path(folder / TRAINED) as temporary:
-                    temporary.write_text(f"{run.training_identity}\n", encoding="utf-8")
-            if is_first_process():
-                path = assess_run(run, folder)
-                publish(path)
-                print(f"record: {path}")
-    except UserError as error:
-        if folder.is_dir() and is_first_process():
-            with suppress(UserError), atomic_path(folder / FAILED) as temporary:
-                temporary.write_text(f"{error}\n", encoding="utf-8")
-        raise
-    return 0
+    if all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
+        return
+    # Processes that torchrun or srun started beside this one would not wait with it.
+    several = any(int(os.environ.get(name, "1")) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    hold = held if several else awaited
+    with _first_holds(hold(training_lock(folder.parent, run.training_identity), "the same weights are being trained")):
+        if not adopt(run, folder):
+            fit(run, folder, loggers)
+            with atomic_path(folder / TRAINED) as temporary:
+                temporary.write_text(f"{run.training_identity}\n", encoding="utf-8")
 
 
-FAILED = "failed.txt"
+def _first_holds(lock: AbstractContextManager[None]) -> AbstractContextManager[None]:
+    """The lock in the first process of a run on several devices; nothing in the others."""
+    from musicbench.commands.processes import is_first_process
+
+    return lock if is_first_process() else nullcontext()
 
 
 def assess_run(run: Any, folder: Path) -> Path:

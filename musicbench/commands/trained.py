@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,26 @@ def adopt(run: Assembly, folder: Path) -> bool:
 
     Hard links where the disk has them: a sweep over decoding settings keeps one copy of the weights.
     """
-    for marker in sorted(folder.parent.glob(f"*/{TRAINED}")):
-        other, alike = marker.parent, False
+    other = next((found for found in lenders(folder.parent, run.training_identity) if found != folder), None)
+    if other is None:
+        return False
+    print(f"trained already: weights of {other}")
+    write_configuration(run.plain, folder)
+    for name in (LAST, BEST, TRAINED):
+        with atomic_path(folder / name) as temporary:
+            temporary.unlink()
+            _link(other / name, temporary)
+    return True
+
+
+def lenders(output: Path, training: str) -> Iterator[Path]:
+    """Run folders in ``output`` with a finished training of this id and its checkpoints."""
+    for marker in sorted(output.glob(f"*/{TRAINED}")):
+        folder, alike = marker.parent, False
         with suppress(UserError):  # of an older version, or being deleted: it lends nothing
-            alike = other != folder and read_training_id(other) == run.training_identity
-        if alike and all((other / name).is_file() for name in (BEST, LAST)):
-            print(f"trained already: weights of {other}")
-            write_configuration(run.plain, folder)
-            for name in (LAST, BEST, TRAINED):
-                with atomic_path(folder / name) as temporary:
-                    temporary.unlink()
-                    _link(other / name, temporary)
-            return True
-    return False
+            alike = read_training_id(folder) == training
+        if alike and all((folder / name).is_file() for name in (BEST, LAST)):
+            yield folder
 
 
 def _link(source: Path, target: Path) -> None:

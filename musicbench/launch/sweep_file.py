@@ -1,32 +1,64 @@
-"""W&B sweep files, read without W&B: the grid of parameters as overrides of `musicbench train`."""
+"""W&B sweep files, read without W&B: each run's parameters as overrides of `musicbench train`."""
 
 import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from musicbench.errors import UserError
+from musicbench.launch.random_search import draw
+
+METHODS = ("grid", "random")
+_AGENTS_ONLY = ("logger=",)
+"""Words of a file's ``command:`` that only W&B's agents need."""
 
 
-def expand(path: Path | str) -> list[list[str]]:
-    """Overrides of every run of a grid sweep, the last parameter changing fastest.
+def expand(path: Path | str, count: int | None = None, seed: int = 0) -> list[list[str]]:
+    """Overrides of every run of a sweep: of a grid with the last parameter changing fastest, or drawn at random.
+
+    Args:
+        path: the sweep file.
+        count: runs of a random search; by default the file's ``run_cap``.
+        seed: of a random search.
 
     Raises:
-        UserError: the file is missing, no YAML, or no grid of listed values.
+        UserError: the file is missing, no YAML, no grid or random search, asks for what only a server does, or a
+            parameter is wrong.
     """
+    content = _read_sweep(path)
+    parameters, method = content["parameters"], content.get("method")
+    names = list(parameters)
+    if method == "grid":
+        if count is not None:
+            raise UserError(f"{path} is a grid: it has no number of runs to choose; leave out --count")
+        points: Iterable[Iterable[Any]] = itertools.product(*(_values(path, name, parameters[name]) for name in names))
+    elif method == "random":
+        wanted = content.get("run_cap") if count is None else count
+        if not isinstance(wanted, int) or wanted < 1:
+            raise UserError(f"{path} is a random search: say how many runs, --count 1 or more")
+        try:
+            points = [list(point.values()) for point in draw(parameters, wanted, seed)]
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+    else:
+        raise UserError(f"{path}: method must be 'grid' or 'random' without W&B's server, got {method!r}")
+    return [[f"{name}={_text(value)}" for name, value in zip(names, point, strict=True)] for point in points]
+
+
+def _read_sweep(path: Path | str) -> dict[str, Any]:
     content = _read(path)
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict) or not content["parameters"]:
         raise UserError(f"{path} has no 'parameters:' of a sweep")
-    if content.get("method") != "grid":
-        raise UserError(f"{path}: method must be 'grid', got {content.get('method')!r}")
-    choices = [_values(path, name, spec) for name, spec in content["parameters"].items()]
-    names = list(content["parameters"])
-    return [
-        [f"{name}={_text(value)}" for name, value in zip(names, point, strict=True)]
-        for point in itertools.product(*choices)
-    ]
+    if "early_terminate" in content:
+        raise UserError(f"{path}: early_terminate needs W&B's server; leave it out to run all of every run")
+    fixed = [word for word in content.get("command") or [] if "=" in str(word)]
+    lost = [word for word in fixed if not str(word).startswith(_AGENTS_ONLY)]
+    if lost:
+        raise UserError(f"{path}: {lost[0]} in 'command:' reaches W&B's agents only; move it to 'parameters:'")
+    return content
 
 
 def settings(path: Path | str) -> list[str]:
@@ -55,7 +87,7 @@ def _values(path: Path | str, name: str, spec: Any) -> list[Any]:
         return [spec["value"]]
     if isinstance(spec, dict) and isinstance(spec.get("values"), list) and spec["values"]:
         return list(spec["values"])
-    raise UserError(f"{path}: parameter {name!r} needs 'value:' or a non-empty list 'values:'")
+    raise UserError(f"{path}: parameter {name!r} of a grid needs 'value:' or a non-empty list 'values:'")
 
 
 def _text(value: Any) -> str:

@@ -79,21 +79,48 @@ def test_a_fixed_null_is_a_value(sweep):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("method: random\nparameters: {a: {values: [1]}}", "method must be 'grid', got 'random'"),
-        ("parameters: {a: {values: [1]}}", "method must be 'grid', got None"),
+        ("method: bayes\nparameters: {a: {values: [1]}}", "method must be 'grid' or 'random' .*, got 'bayes'"),
+        ("parameters: {a: {values: [1]}}", "method must be 'grid' or 'random' .*, got None"),
+        ("method: random\nparameters: {a: {values: [1]}}", "say how many runs, --count"),
+        ("method: random\nrun_cap: 2\nparameters: {a: {min: 1}}", r"sweep\.yaml: parameter 'a' needs"),
+        ("method: grid\nearly_terminate: {type: hyperband}\nparameters: {a: {value: 1}}", "early_terminate needs W&B"),
+        ("method: grid\ncommand: [musicbench, seed=3]\nparameters: {a: {value: 1}}", "seed=3 in 'command:'"),
         ("method: grid", "no 'parameters:'"),
         ("method: grid\nparameters: [a, b]", "no 'parameters:'"),
         ("- method", "no 'parameters:'"),
         ("", "no 'parameters:'"),
-        ("method: grid\nparameters: {a: {min: 0, max: 1}}", "parameter 'a' needs 'value:' or a non-empty list"),
-        ("method: grid\nparameters: {a: {values: []}}", "parameter 'a' needs"),
-        ("method: grid\nparameters: {a: 3}", "parameter 'a' needs"),
+        ("method: grid\nparameters: {a: {min: 0, max: 1}}", "parameter 'a' of a grid needs 'value:' or a"),
+        ("method: grid\nparameters: {a: {values: []}}", "parameter 'a' of a grid needs"),
+        ("method: grid\nparameters: {a: 3}", "parameter 'a' of a grid needs"),
         ("method: [grid", "no YAML"),
     ],
 )
 def test_mistakes_are_named(sweep, text, message):
     with pytest.raises(UserError, match=message):
         expand(sweep(text))
+
+
+def test_random_search(sweep):
+    text = "method: random\nrun_cap: 3\nparameters:\n  seed: {value: 1}\n  lr: {min: 0.001, max: 0.002}\n"
+    three = expand(sweep(text))
+    assert [line[0] for line in three] == ["seed=1"] * 3
+    values = [float(line[1].removeprefix("lr=")) for line in three]
+    assert len({0.001 <= value <= 0.002 for value in values}) == 1
+    assert len(set(values)) == 3
+    assert expand(sweep(text), count=5)[:3] == three
+    assert expand(sweep(text), seed=1) != three
+    for count in (0, -1):
+        with pytest.raises(UserError, match="--count 1 or more"):
+            expand(sweep(text), count=count)
+
+
+def test_a_grid_has_no_count(sweep):
+    with pytest.raises(UserError, match="leave out --count"):
+        expand(sweep("method: grid\nparameters: {a: {value: 1}}"), count=3)
+
+
+def test_words_for_agents_are_not_for_us(sweep):
+    assert expand(sweep("method: grid\ncommand: [musicbench, logger=wandb]\nparameters: {a: {value: 1}}")) == [["a=1"]]
 
 
 def test_missing_and_unreadable_files(tmp_path):

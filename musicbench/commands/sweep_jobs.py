@@ -1,0 +1,84 @@
+"""From the lines of a sweep to jobs of a pool: run ids, what is finished, what is trained in common."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from musicbench.errors import UserError
+from musicbench.launch.job import Job
+from musicbench.launch.locks import training_lock
+
+_PROGRAM = (sys.executable, "-m", "musicbench.cli")
+
+
+def spelled(overrides: Sequence[str]) -> str:
+    """The command of a run as a user types it."""
+    return shlex.join(["musicbench", "train", *overrides])
+
+
+@dataclass
+class Resolved:
+    """The runs of a sweep.
+
+    Attributes:
+        jobs: one for each run; lines that are the same run are one job.
+        mistaken: lines that are no run, with the reason.
+        alone: whether a run spreads over several devices, so that it can have no other beside it.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    mistaken: list[str] = field(default_factory=list)
+    alone: bool = False
+
+
+def resolve(lines: Sequence[list[str]], committed: set[str]) -> Resolved:
+    """Jobs for lines of overrides.
+
+    Args:
+        lines: overrides of `musicbench train`.
+        committed: ids of runs whose records are in a table already.
+    """
+    from musicbench.commands.assemble import Assembly
+    from musicbench.commands.config import compose
+
+    found, folders = Resolved(), set[Path]()
+    for overrides in lines:
+        try:
+            run = Assembly(compose("train", overrides))
+            job = _job(run, overrides, committed)
+        except UserError as error:
+            found.mistaken.append(f"{spelled(overrides)}: {error}")
+            continue
+        if job.folder not in folders:
+            folders.add(job.folder)
+            found.jobs.append(job)
+        found.alone |= run.config.trainer.devices != 1 or run.config.trainer.num_nodes != 1
+    return found
+
+
+def committed_ids(table: Path | None) -> set[str]:
+    """Ids of the runs whose records a table has.
+
+    Raises:
+        UserError: one of them is damaged.
+    """
+    from musicbench.study.records import read_records
+
+    return {record["id"] for record in read_records(table / "records")} if table is not None else set()
+
+
+def _job(run: Any, overrides: Sequence[str], committed: set[str]) -> Job:
+    from musicbench.commands.recording import finished
+    from musicbench.commands.trained import lenders
+
+    folder, identity, training = run.folder, run.identity, run.training_identity
+    return Job(
+        folder,
+        (*_PROGRAM, "train", *overrides),
+        finished=lambda: identity in committed or finished(folder),
+        common=training_lock(folder.parent, training),
+        common_done=lambda: any(lenders(folder.parent, training)),
+    )
