@@ -14,6 +14,7 @@ from torch import Tensor
 
 import musicbench
 from musicbench.codecs.chunked import ChunkedCodec
+from musicbench.commands.checkpoints import BEST
 from musicbench.commands.config import instantiated, plain
 from musicbench.commands.identity import has_pattern, read_training_id, run_folder, run_id, training_id
 from musicbench.commands.originals import Originals
@@ -25,7 +26,7 @@ from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.judge import ClapMini
 from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.judges import MusiCNN
-from musicbench.evaluation.judges.base import Judge
+from musicbench.evaluation.judges.base import Judge, judge_key
 from musicbench.evaluation.reference import Reference
 from musicbench.files import sha256_file
 from musicbench.text.encoder import TextEncoder, TransformersEncoder
@@ -80,8 +81,10 @@ class Assembly:
         """The configured judges; those of equal configuration are one."""
         made: dict[str, Any] = {}
         for role in ("fad", "kld", "clap"):
-            part = self.plain["judges"][role]
+            part = self.plain["judges"].get(role)
             same = next((other for other in made if self.plain["judges"][other] == part), None)
+            if part is None and role != "clap":
+                raise UserError(f"judges.{role} is missing; name a judge, as conf/judges/bundled.yaml does")
             if part is not None:
                 made[role] = made[same] if same else instantiated(self.config.judges[role], device=device())
         return JudgeSet(**made)
@@ -89,7 +92,7 @@ class Assembly:
     @cached_property
     def musicnn(self) -> Judge:
         """The judge through which clap_mini hears."""
-        found = [judge for judge in self.judges.roles.values() if isinstance(judge, MusiCNN)]
+        found = [judge for judge in self.judges.roles.values() if type(judge) is MusiCNN]
         return found[0] if found else MusiCNN(device=device())
 
     @property
@@ -178,8 +181,12 @@ class Assembly:
     @cached_property
     def identity(self) -> str:
         """Run id."""
-        contents = self._generated_from | {role: judge.sha256 for role, judge in self.judges.roles.items()}
-        contents["reference"] = self.originals.reference_identity
+        contents = self._trained_on | {role: judge_key(judge) for role, judge in self.judges.roles.items()}
+        contents["reference"] = self.originals.reference_sha256(self.judges.fad)
+        if not self.config.get("captions"):
+            contents["originals"] = self.originals.crops_sha256
+        if self.rescorer_folder is not None:
+            contents["rescorer"] = read_training_id(self.rescorer_folder)
         if self.clap is not None:
             contents["clap_mini"] = self.clap.sha256
         for key in ("audio", "originals"):
@@ -189,22 +196,23 @@ class Assembly:
             contents["captions"] = sha256_file(Path(self.config.captions))
         return run_id(self._precise, contents)
 
-    @cached_property
-    def generation_identity(self) -> str:
-        """What runs have in common whose held-out clips have the same codes: they differ in judges alone."""
+    def generation_identity(self, folder: Path) -> str:
+        """What evaluations have in common whose held-out clips have the same codes: they differ in judges alone.
+
+        Args:
+            folder: of the run, whose weights count by content, as do the rescorer's.
+        """
         clips = {key: self.plain["evaluation"][key] for key in ("split", "seconds", "per_piece")}
-        return run_id({**self._precise, "evaluation": clips}, self._generated_from | {"device": device().type})
+        contents = self._trained_on | {"device": device().type}
+        for name, place in (("weights", folder), ("rescorer", self.rescorer_folder)):
+            if place is not None and (place / BEST).is_file():
+                contents[name] = sha256_file(place / BEST)
+        return run_id({**self._precise, "evaluation": clips}, contents)
 
     @cached_property
     def training_identity(self) -> str:
         """What runs have in common that differ in nothing but decoding and evaluation."""
         return training_id(self._precise, self._trained_on)
-
-    @property
-    def _generated_from(self) -> dict[str, str]:
-        if self.rescorer_folder is None:
-            return self._trained_on
-        return self._trained_on | {"rescorer": read_training_id(self.rescorer_folder)}
 
     @property
     def _trained_on(self) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Evaluate one system on the held-out crops."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from musicbench.commands.samples import keep_original, keep_sample
 from musicbench.commands.timing import time_system
 from musicbench.evaluation import audio_metrics as audio
 from musicbench.evaluation.judge_set import Heard, hear
+from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.systems import Generator, LikelihoodModel
@@ -45,7 +47,7 @@ def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -
         others = shuffled_captions(held.captions, held.pieces)
         for name, captions in (("bits_per_frame", held.captions), ("bits_per_frame_shuffled", others)):
             found.metrics[name] = audio.per_clip(bits_per_frame(system, held.codes_NKT, captions))
-    codes_NKT = _draw(held, system)
+    codes_NKT = _draw(held, system, folder)
     assess_codes(held, codes_NKT, folder, found)
     if speed and held.run.config.evaluation.speed_batches:
         speeds = time_system(held.run, system, held.captions, held.frames)
@@ -84,33 +86,36 @@ def measure(asked: Asked, heard: Heard, originals: Heard | None) -> audio.Metric
             neither KLD nor KAD.
     """
     run, judges, found = asked.run, asked.run.judges, audio.Metrics()
-    fad = judges.fad.sha256
+    fad, codec = judge_key(judges.fad), judge_key(CodecLatents(run.codec))
     audio.distances(found, run.originals.reference(judges.fad), heard[fad], asked.pieces, REPLICATES)
-    if run.codec.sha256 in heard:
-        latents = [clip.embeddings_WD for clip in heard[run.codec.sha256]]
-        audio.codec_distance(found, run.originals.codec_reference(), latents, asked.pieces, REPLICATES)
+    if codec in heard:
+        latents = [clip.embeddings_WD for clip in heard[codec]]
+        audio.codec_distance(found, run.originals.codec_reference, latents, asked.pieces, REPLICATES)
     if originals is not None:
         audio.kernel_distance(found, originals[fad], heard[fad], asked.pieces, REPLICATES)
-        audio.divergences(found, judges.kld, originals[judges.kld.sha256], heard[judges.kld.sha256])
-    others = shuffled_captions(asked.captions, asked.pieces)
+        audio.divergences(found, judges.kld, originals[judge_key(judges.kld)], heard[judge_key(judges.kld)])
     if judges.clap is not None:
-        captions = {"clap": asked.captions, "clap_shuffled": others}
-        audio.text_scores(found, judges.clap, heard[judges.clap.sha256], captions)
+        clap = judges.clap
+        audio.text_scores(found, clap, heard[judge_key(clap)], "clap", asked.captions, asked.pieces)
     if run.clap is not None:
-        embeddings = [clip.embeddings_WD for clip in heard[run.musicnn.sha256]]
-        for name, texts in (("clap_mini", asked.captions), ("clap_mini_shuffled", others)):
-            scores_N = run.clap.score(run.musicnn.sha256, embeddings, *run.clap_states(texts))
-            found.values[name] = audio.per_clip(scores_N)
+        embeddings = [clip.embeddings_WD for clip in heard[judge_key(run.musicnn)]]
+        mini, musicnn = run.clap, run.musicnn.sha256
+
+        def score(captions: Callable[[], Sequence[str]]) -> dict[str, Any]:
+            return audio.per_clip(mini.score(musicnn, embeddings, *run.clap_states(captions())))
+
+        for name, texts in audio.caption_sets("clap_mini", asked.captions, asked.pieces):
+            found.attempt(name, partial(score, texts))
     return found
 
 
-def _draw(held: HeldOut, system: Generator) -> Tensor:
+def _draw(held: HeldOut, system: Generator, folder: Path) -> Tensor:
     """One clip per caption; the seed of a clip is its number, whatever the batch size.
 
-    Codes are kept, so that a stopped evaluation goes on and other judges need no new clips.
+    Codes are kept, by the content of all that they follow from, so that a stopped evaluation goes on and other judges need no new clips.
     """
     run = held.run
-    kept = Path(run.config.cache) / "generated" / run.generation_identity
+    kept = Path(run.config.cache) / "generated" / run.generation_identity(folder)
     drawn = []
     for batch in tqdm(
         _batches(len(held.captions), run.config.evaluation.batch_size), "generating", unit="batch", leave=False

@@ -22,6 +22,12 @@ def main(argv: list[str]) -> int:
     if config.system is not None and config.system not in SYSTEMS:
         raise UserError(f"unknown system {config.system!r}; choose one of {', '.join(SYSTEMS)}")
 
+    for key in ("captions", "originals"):
+        if config[key] is not None and config.audio is None:
+            raise UserError(f"{key}= goes with audio=FOLDER; leave it out")
+    if config.originals is not None and config.captions is None:
+        raise UserError("originals= goes with captions=FILE; held-out clips have their originals already")
+
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.external import assess_folder
     from musicbench.commands.held_out import HeldOut, write_prompts
@@ -39,7 +45,7 @@ def main(argv: list[str]) -> int:
         write_prompts(held, Path(config.prompts))
         print(
             f"{len(held.captions)} captions: {config.prompts}; make their audio, each under its name, in one folder, "
-            "and go on with `musicbench evaluate audio=FOLDER row=NAME`"
+            "and go on with the same settings and audio=FOLDER row=NAME instead of prompts="
         )
     return 0
 
@@ -54,7 +60,7 @@ def _again(config: Any, argv: list[str]) -> Path:
     from musicbench.commands.trained import adopt
     from musicbench.errors import UserError
 
-    folder = Path(config.run)
+    folder = Path(config.run).resolve()
     if any(not argument.startswith(_AGAIN) for argument in argv):
         raise UserError(
             "run=FOLDER brings its own configuration; give no overrides but judges, evaluation and trainer.threads"

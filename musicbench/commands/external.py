@@ -12,7 +12,7 @@ from musicbench.commands.held_out import Asked, HeldOut, OwnCaptions
 from musicbench.commands.loggers import send, send_once
 from musicbench.commands.recording import RECORD, Facts, finished, record
 from musicbench.commands.samples import write_sample
-from musicbench.data.audio_folder import Item, list_items, read_clips
+from musicbench.data.audio_folder import Item, folder_sha256, list_items, read_clips
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
@@ -42,12 +42,12 @@ def assess_folder(run: Assembly) -> Path:
     report = ReadReport()
     if config.captions is None:
         held = HeldOut(run)
-        items = _held_out_items(held, list_items(Path(config.audio), report))
+        items = _held_out_items(held, list_items(Path(config.audio), report), report)
         seconds: float | None = float(config.evaluation.seconds)
     else:
         items, seconds = list_items(Path(config.audio), report, Path(config.captions)), None
     kept: list[Item] = []
-    lengths: set[float] = set()
+    lengths: list[float] = []
     heard = _hear(run, items, seconds, report, kept, lengths, folder)
     for line in report.lines():
         print(line, file=sys.stderr)
@@ -57,8 +57,10 @@ def assess_folder(run: Assembly) -> Path:
         asked: Asked = held
         originals: Heard | None = run.originals.of_crops(run.judges.roles.values(), held.crops)
     else:
-        asked = OwnCaptions(run, kept, lengths.pop() if len(lengths) == 1 else None)
-        originals = None if config.originals is None else _originals(run, kept, Path(config.originals))
+        originals, content = None, None
+        if config.originals is not None:
+            originals, content = _originals(run, kept, Path(config.originals))
+        asked = OwnCaptions(run, kept, lengths, content)
     found = Findings(files=report.facts())
     found.add(measure(asked, heard, originals))
     path = record(asked, found, Facts("external"), run.identity, folder)
@@ -66,8 +68,8 @@ def assess_folder(run: Assembly) -> Path:
     return path
 
 
-def _held_out_items(held: HeldOut, items: Sequence[Item]) -> list[Item]:
-    """The files of the held-out clips, in their order and with their captions."""
+def _held_out_items(held: HeldOut, items: Sequence[Item], report: ReadReport) -> list[Item]:
+    """The files of the held-out clips, in their order; others are skipped in the report."""
     by_name = {item.id: item for item in items}
     wanted = [sample_name(crop.id) for crop in held.crops]
     missing = [name for name in wanted if name not in by_name]
@@ -76,6 +78,8 @@ def _held_out_items(held: HeldOut, items: Sequence[Item]) -> list[Item]:
             f"{held.run.config.audio} lacks {len(missing)} of {len(wanted)} held-out clips, such as {missing[0]}; "
             "`musicbench evaluate prompts=FILE` lists them, or give captions=FILE for clips of your own"
         )
+    for name in by_name.keys() - set(wanted):
+        report.skip(name, "no held-out clip")
     return [by_name[name] for name in wanted]
 
 
@@ -85,7 +89,7 @@ def _hear(
     seconds: float | None,
     report: ReadReport,
     kept: list[Item],
-    lengths: set[float],
+    lengths: list[float],
     folder: Path,
 ) -> Heard:
     """What all listeners say of the readable files, which are put into ``kept``, and their lengths into ``lengths``."""
@@ -98,14 +102,14 @@ def _hear(
             if len(kept) < run.config.evaluation.samples:
                 write_sample(folder / SAMPLES / item.id.replace("/", "_"), item.caption or "", audio_N, rate)
             kept.append(item)
-            lengths.add(round(len(audio_N) / rate, 6))
+            lengths.append(round(len(audio_N) / rate, 3))
             yield audio_N, rate
 
     return hear([*run.listeners, CodecLatents(run.codec)], clips(), run.originals.cache, len(items))
 
 
-def _originals(run: Assembly, kept: Sequence[Item], folder: Path) -> Heard:
-    """What the judges say of the originals: files of the same ids in another folder."""
+def _originals(run: Assembly, kept: Sequence[Item], folder: Path) -> tuple[Heard, str]:
+    """What the judges say of the originals, files of the same ids in another folder, and the files' hash."""
     report = ReadReport()
     by_id = {item.id: item for item in list_items(folder, report)}
     missing = [item.id for item in kept if item.id not in by_id]
@@ -116,4 +120,4 @@ def _originals(run: Assembly, kept: Sequence[Item], folder: Path) -> Heard:
     heard = hear(run.judges.roles.values(), ((audio_N, rate) for _, audio_N, rate in clips), run.originals.cache)
     if report.skipped:
         raise UserError(f"originals in {folder} cannot be read: {'; '.join(report.lines())}")
-    return heard
+    return heard, folder_sha256([by_id[item.id] for item in kept])

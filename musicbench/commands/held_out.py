@@ -12,6 +12,7 @@ from musicbench.commands.assemble import Assembly
 from musicbench.data.audio_folder import Item
 from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.module import crop_codes
+from musicbench.errors import UserError
 from musicbench.evaluation.audio_metrics import KLD_FACTS
 from musicbench.evaluation.judges.base import RESAMPLER, judge_facts
 from musicbench.evaluation.reference_sets import ReferenceSet
@@ -24,6 +25,7 @@ class Asked(Protocol):
     ids: list[str]
     pieces: list[str]
     captions: list[str]
+    originals_sha256: str | None
 
     def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
         """The record's protocol: everything that changes a metric's value."""
@@ -47,7 +49,14 @@ class HeldOut:
             run.clap.require_use(run.musicnn.sha256)
             run.clap.require_unheard(self.pieces)
             _ = run.clap_encoder  # a missing one, too, is told before anything is trained
-        _ = run.judges
+        longest = max(judge.window_seconds for judge in run.listeners)
+        if settings.seconds < longest:
+            raise UserError(
+                f"evaluation.seconds={settings.seconds:g} is shorter than a judge's window of {longest:g} s; raise it"
+            )
+        # What FAD and KLD are measured against, too, must be there before anything is trained.
+        run.originals.reference_sha256(run.judges.fad)
+        self.originals_sha256: str | None = run.originals.crops_sha256
 
     def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
         settings = self.run.config.evaluation
@@ -65,20 +74,25 @@ class OwnCaptions:
     """Clips of a folder with captions that came with it.
 
     Args:
-        seconds: length of every clip; None if they differ.
+        seconds: length of every clip.
+        originals_sha256: hash of their originals' files; None without any.
     """
 
-    def __init__(self, run: Assembly, items: Sequence[Item], seconds: float | None) -> None:
-        self.run, self.seconds = run, seconds
+    def __init__(
+        self, run: Assembly, items: Sequence[Item], seconds: Sequence[float], originals_sha256: str | None
+    ) -> None:
+        self.run, self.seconds, self.originals_sha256 = run, seconds, originals_sha256
         self.ids = [item.id for item in items]
         self.pieces = [item.piece for item in items]
         self.captions = [item.caption or "" for item in items]
 
     def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
-        asked = json.dumps(sorted(zip(self.ids, self.pieces, self.captions, strict=True)))
+        asked = json.dumps(sorted(zip(self.ids, self.pieces, self.captions, self.seconds, strict=True)))
+        alike = len(set(self.seconds)) == 1
         return {
             "split": "own",
-            "clip_seconds": self.seconds,
+            "clip_seconds": self.seconds[0] if alike else None,
+            **({} if alike else {"seconds_range": [min(self.seconds), max(self.seconds)]}),
             "per_piece": None,
             "tokens_sha256": None,
             "captions_sha256": hashlib.sha256(asked.encode()).hexdigest(),
@@ -95,10 +109,11 @@ def judged_by(asked: Asked) -> dict[str, Any]:
         "clips": len(asked.ids),
         "pieces": len(set(asked.pieces)),
         "codec": {"id": run.codec.id, "sha256": run.codec.sha256},
-        "codec_reference": _facts(run.originals.codec_reference()),
+        "codec_reference": _facts(run.originals.codec_reference),
         "judges": {role: judge_facts(judge) for role, judge in run.judges.roles.items()},
         "reference": _facts(run.originals.reference(run.judges.fad)),
         **clap,
+        "originals_sha256": asked.originals_sha256,
         "audio": {"channels": "averaged", "loudness": "unchanged", "resampler": RESAMPLER},
         "kld": KLD_FACTS,
     }

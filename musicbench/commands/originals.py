@@ -1,7 +1,10 @@
 """What the judges say of the original recordings: reference sets, and the originals of held-out clips."""
 
 import hashlib
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,18 @@ from torch import Tensor
 
 from musicbench.commands.samples import cut, find_original
 from musicbench.data.audio import read_audio
-from musicbench.data.audio_folder import folder_sha256, list_items, read_clips
-from musicbench.data.crops import Crop
+from musicbench.data.audio_folder import Item, folder_sha256, list_items, read_clips
+from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
-from musicbench.evaluation.judges.base import Judge
+from musicbench.evaluation.judges.base import Judge, judge_key
 from musicbench.evaluation.judges.codec_latents import CodecLatents
+from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.moments import RunningMoments
 from musicbench.evaluation.reference import original_judgements
 from musicbench.evaluation.reference_sets import ReferenceSet, fma_pop
-from musicbench.files import atomic_path
+from musicbench.files import atomic_path, sha256_file
 
 
 class Originals:
@@ -35,14 +39,22 @@ class Originals:
         self.run = run
         self.folder = Path(run.config.evaluation.originals)
         self.cache = Path(run.config.cache) / "judged"
+        self._references: dict[str, ReferenceSet] = {}
 
-    @property
-    def reference_identity(self) -> str:
-        """Hash or name of what FAD is measured against, told before anything is judged."""
+    def reference_sha256(self, judge: Judge) -> str:
+        """Hash of what FAD is measured against, from files alone: nothing is judged.
+
+        Raises:
+            UserError: it is not there.
+        """
         wanted = self.run.config.evaluation.reference
-        if wanted in ("originals", "fma_pop"):
-            return f"{wanted} {self.run.reference.sha256}"
-        return folder_sha256(list_items(Path(wanted), ReadReport()))
+        if wanted == "fma_pop":
+            return self.reference(judge).sha256
+        if wanted != "originals":
+            return folder_sha256(self._items)
+        if self.run.reference.made_by(judge):
+            return str(self.run.reference.sha256)
+        return self._files_sha256([clip.id for clip in self.run.store.split("train")])
 
     def reference(self, judge: Judge) -> ReferenceSet:
         """The reference of FAD that ``evaluation.reference`` names.
@@ -50,73 +62,96 @@ class Originals:
         Raises:
             UserError: there is none for this judge.
         """
-        wanted = self.run.config.evaluation.reference
+        key = judge_key(judge)
+        if key not in self._references:
+            self._references[key] = self._reference(judge)
+        return self._references[key]
+
+    def _reference(self, judge: Judge) -> ReferenceSet:
+        wanted, stored = self.run.config.evaluation.reference, self.run.reference
         if wanted == "fma_pop":
             stats = self.run.config.evaluation.fadtk
             return fma_pop(judge, None if stats is None else Path(stats))
         if wanted != "originals":
-            return self._folder_reference(judge, Path(wanted))
-        stored = self.run.reference
-        if stored.judge_sha256 == judge.sha256:
-            return ReferenceSet("training originals", stored.sha256, stored.windows, stored.mean, stored.cov, None)
-        return self._training_reference(judge)
+            return self._folder_reference(judge)
+        if stored.made_by(judge):
+            return ReferenceSet("training originals", stored.sha256, stored.windows, stored.mean, stored.cov)
+        clips = (self._audio(clip.id) for clip in self.run.store.split("train"))
+        return _reference_set("training originals", self.reference_sha256(judge), judge, clips, self.cache)
+
+    @cached_property
+    def crops_sha256(self) -> str:
+        """Hash of the originals of the held-out crops: of the stored view of them, or of the recordings' files.
+
+        Raises:
+            UserError: a judge has not heard them, and their audio is not there.
+        """
+        stored, settings = self.run.reference, self.run.config.evaluation
+        if all(stored.made_by(judge) for judge in self.run.judges.roles.values()):
+            return str(stored.sha256)
+        crops = evaluation_crops(self.run.store, settings.split, settings.seconds, settings.per_piece)
+        return self._files_sha256(sorted({crop.clip for crop in crops}))
 
     def of_crops(self, judges: Iterable[Judge], crops: Sequence[Crop]) -> Heard:
-        """What each judge says of the originals of held-out crops, by the judge's sha256."""
+        """What each judge says of the originals of held-out crops, by ``judge_key``."""
         stored, frame_rate = self.run.reference, self.run.store.frame_rate
-        distinct = {judge.sha256: judge for judge in judges}
-        found = {}
-        if distinct.pop(stored.judge_sha256, None):
-            found[stored.judge_sha256] = original_judgements(stored, crops, frame_rate)
-        if distinct:
+        distinct = {judge_key(judge): judge for judge in judges}
+        known = [key for key, judge in distinct.items() if stored.made_by(judge)]
+        found: dict[str, list[Judgement]] = {key: original_judgements(stored, crops, frame_rate) for key in known}
+        unheard = [judge for key, judge in distinct.items() if key not in found]
+        if unheard:
             clips = (cut(*self._audio(crop.clip), crop, frame_rate) for crop in crops)
-            found |= hear(distinct.values(), clips, self.cache, len(crops))
+            found |= hear(unheard, clips, self.cache, len(crops))
         return found
 
+    @cached_property
     def codec_reference(self) -> ReferenceSet:
         """Moments of the training clips' latents in the codec, from their stored codes; computed once."""
         card, codec = self.run.store.card, self.run.codec
         digest = hashlib.sha256(f"{card['codes_sha256']} {card['clips_sha256']} {codec.sha256}".encode()).hexdigest()
         path = Path(self.run.config.cache) / "codec_reference" / f"{digest}.npz"
-        if not path.is_file():
-            latents = CodecLatents(codec)
-            moments = RunningMoments(latents.codebooks_KVC.shape[2])
-            for clip in self.run.store.split("train"):
-                codes_KT = torch.from_numpy(self.run.store.codes(clip).astype(np.int64))
-                moments.add(latents.latents(codes_KT[None])[0].numpy())
-            with atomic_path(path) as temporary:
-                np.savez(temporary, mean=moments.mean_D, cov=moments.covariance, frames=moments.count)
-        with np.load(path) as saved:
-            return ReferenceSet("training codes", digest, int(saved["frames"]), saved["mean"], saved["cov"], None)
+        with suppress(Exception), np.load(path) as saved:  # not there, or damaged in one of many ways: made again
+            return ReferenceSet("training codes", digest, int(saved["frames"]), saved["mean"], saved["cov"])
+        latents = CodecLatents(codec)
+        moments = RunningMoments(latents.codebooks_KVC.shape[2])
+        for clip in self.run.store.split("train"):
+            codes_KT = torch.from_numpy(self.run.store.codes(clip).astype(np.int64))
+            moments.add(latents.latents(codes_KT[None])[0].numpy())
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, mean=moments.mean_D, cov=moments.covariance, frames=moments.count)
+        return ReferenceSet("training codes", digest, moments.count, moments.mean_D, moments.covariance)
 
-    def _audio(self, clip: str) -> tuple[Tensor, int]:
+    def _path(self, clip: str) -> Path:
         path = find_original(self.folder, clip)
         if path is None:
             raise UserError(
                 f"these judges have not heard the originals, and {self.folder} has no audio of {clip}; name the folder "
                 "of the recordings with evaluation.originals (`musicbench prepare` makes runs/corpus/audio)"
             )
-        return read_audio(path)
+        return path
 
-    def _training_reference(self, judge: Judge) -> ReferenceSet:
-        clips = (self._audio(clip.id) for clip in self.run.store.split("train"))
-        return _reference_set("training originals", None, judge, clips, self.cache)
+    def _audio(self, clip: str) -> tuple[Tensor, int]:
+        return read_audio(self._path(clip))
 
-    def _folder_reference(self, judge: Judge, folder: Path) -> ReferenceSet:
-        report = ReadReport()
-        items = list_items(folder, report)
-        clips = read_clips(items, report, seconds=None, shortest=judge.window_seconds)
-        found = _reference_set(
-            folder.name, folder_sha256(items), judge, ((a, rate) for _, a, rate in clips), self.cache
-        )
+    def _files_sha256(self, clips: Iterable[str]) -> str:
+        return hashlib.sha256("".join(sha256_file(self._path(clip)) for clip in clips).encode()).hexdigest()
+
+    @cached_property
+    def _items(self) -> list[Item]:
+        return list_items(Path(self.run.config.evaluation.reference), ReadReport())
+
+    def _folder_reference(self, judge: Judge) -> ReferenceSet:
+        folder, report = Path(self.run.config.evaluation.reference).resolve(), ReadReport()
+        clips = read_clips(self._items, report, seconds=None, shortest=judge.window_seconds)
+        heard = ((audio_N, rate) for _, audio_N, rate in clips)
+        found = _reference_set(folder.name, folder_sha256(self._items), judge, heard, self.cache)
         for line in report.lines():
-            print(f"reference {folder}: {line}")
+            print(f"reference {folder.name}: {line}", file=sys.stderr)
         return found
 
 
 def _reference_set(
-    name: str, sha256: str | None, judge: Judge, clips: Iterable[tuple[Tensor, int]], cache: Path
+    name: str, sha256: str, judge: Judge, clips: Iterable[tuple[Tensor, int]], cache: Path
 ) -> ReferenceSet:
-    embeddings = [judgement.embeddings_WD for judgement in hear([judge], clips, cache)[judge.sha256]]
-    content = hashlib.sha256(b"".join(rows_WD.tobytes() for rows_WD in embeddings)).hexdigest()
-    return ReferenceSet.from_embeddings(name, sha256 or content, embeddings)
+    heard = hear([judge], clips, cache)[judge_key(judge)]
+    return ReferenceSet.from_embeddings(name, sha256, [judgement.embeddings_WD for judgement in heard])

@@ -1,7 +1,8 @@
 """From what judges heard to the audio metrics of a run record, with replicates and per-clip values."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from musicbench.evaluation.judges.base import Judge, TextAudioJudge
 from musicbench.evaluation.judges.captions import clip_embeddings
 from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.kad_bootstrap import bootstrapped_kad
+from musicbench.evaluation.likelihood import shuffled_captions
 from musicbench.evaluation.metrics.clap_score import clap_score
 from musicbench.evaluation.metrics.fad_infinity import fad_infinity
 from musicbench.evaluation.metrics.kld import EPSILON, class_probabilities, kl_divergences
@@ -102,9 +104,25 @@ def divergences(found: Metrics, judge: Judge, originals: Sequence[Judgement], ju
 
 
 def text_scores(
-    found: Metrics, judge: TextAudioJudge, judgements: Sequence[Judgement], captions: Mapping[str, Sequence[str]]
+    found: Metrics,
+    judge: TextAudioJudge,
+    judgements: Sequence[Judgement],
+    name: str,
+    captions: Sequence[str],
+    pieces: Sequence[str],
 ) -> None:
-    """CLAP score of clips with captions, for each ``name -> captions``."""
+    """CLAP score ``name`` of clips with their captions, and as ``<name>_shuffled`` with those of other pieces."""
     audio_ND = np.stack([clip_embeddings(torch.from_numpy(clip.embeddings_WD)[None])[0].numpy() for clip in judgements])
-    for name, texts in captions.items():
-        found.attempt(name, lambda texts=texts: per_clip(clap_score(judge.text(texts).numpy(), audio_ND)))  # type: ignore[misc]
+
+    def score(texts: Callable[[], Sequence[str]]) -> dict[str, Any]:
+        return per_clip(clap_score(judge.text(texts()).numpy(), audio_ND))
+
+    for key, texts in caption_sets(name, captions, pieces):
+        found.attempt(key, partial(score, texts))
+
+
+def caption_sets(
+    name: str, captions: Sequence[str], pieces: Sequence[str]
+) -> list[tuple[str, Callable[[], Sequence[str]]]]:
+    """Names of scores and the captions for them, true ones and shuffled, which few pieces may not allow."""
+    return [(name, lambda: captions), (f"{name}_shuffled", lambda: shuffled_captions(captions, pieces))]

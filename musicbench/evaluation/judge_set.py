@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from musicbench.evaluation.judges.base import Judge, TextAudioJudge, require_classes
+from musicbench.evaluation.judges.base import Judge, TextAudioJudge, judge_key, require_classes
 from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.judging import Judgement, judge_clips
 
@@ -16,7 +16,7 @@ CLIPS_AT_ONCE = 16
 """Clips whose audio is in memory while all judges hear them."""
 
 Heard = Mapping[str, Sequence[Judgement]]
-"""What judges said of the same clips, by the judge's sha256."""
+"""What judges said of the same clips, by ``judge_key``."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ def hear(
     Args:
         cache: see ``judge_clips``. total: how many clips there are, for the progress bar.
     """
-    distinct = {judge.sha256: judge for judge in judges}
-    heard: dict[str, list[Judgement]] = {sha256: [] for sha256 in distinct}
+    distinct = {judge_key(judge): judge for judge in judges}
+    heard: dict[str, list[Judgement]] = {key: [] for key in distinct}
     for sample_rate, group in groupby(
         tqdm(clips, "judging", total, unit="clip", leave=False), key=lambda clip: clip[1]
     ):
         while some := [audio_N for audio_N, _ in islice(group, CLIPS_AT_ONCE)]:
-            for sha256, judge in distinct.items():
+            for key, judge in distinct.items():
                 kept = None if isinstance(judge, CodecLatents) else cache  # an embedding a frame is much to keep
-                heard[sha256] += judge_clips(judge, some, sample_rate, kept)
+                heard[key] += judge_clips(judge, some, sample_rate, kept)
     return heard

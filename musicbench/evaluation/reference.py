@@ -143,6 +143,11 @@ class Reference:
                 f"{path} is no readable judge reference; restore it, or delete it and run `musicbench prepare`"
             ) from error
 
+    def made_by(self, judge: Judge) -> bool:
+        """Whether the file holds what this judge says."""
+        made = (self.judge_id, self.judge_sha256, self.window_seconds, self.hop_seconds)
+        return made == (judge.id, judge.sha256, judge.window_seconds, judge.hop_seconds)
+
     def original(self, clip_id: str, start_second: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
         """The original's (embeddings [W, D], logits [W, C]) of the windows within a crop of a test clip.
 

@@ -62,7 +62,9 @@ def machine_name(record: RunRecord) -> str:
 
 
 def _evaluation(record: RunRecord) -> dict[str, Any]:
-    protocol = {key: value for key, value in record["protocol"].items() if key != "sampling"}
+    protocol: dict[str, Any] = {key: value for key, value in record["protocol"].items() if key != "sampling"}
+    # The same files may lie in a folder of another name.
+    protocol["reference"] = {key: value for key, value in record["protocol"]["reference"].items() if key != "id"}
     return _flat({"protocol": protocol, "numerics": record["numerics"], "clips": record["clips"]})
 
 

@@ -134,6 +134,45 @@ def test_own_captions_with_and_without_originals(overrides, own, tmp_path):
         evaluate.main([*given, "row=lacking", f"originals={originals}"])
 
 
+def test_the_record_says_which_originals_and_which_lengths(overrides, own, tmp_path):
+    folder, captions, originals = own
+    others = tmp_path / "others"
+    others.mkdir()
+    for number, path in enumerate(sorted(originals.iterdir())):
+        soundfile.write(others / path.name, tone(5.0, RATE, number + 90), RATE)
+    given = [*overrides, f"audio={folder}", f"captions={captions}"]
+    evaluate.main([*given, "row=one", f"originals={originals}"])
+    evaluate.main([*given, "row=two", f"originals={others}"])
+    one, two = record_of(tmp_path, "one"), record_of(tmp_path, "two")
+    assert one["metrics"]["kld"] != two["metrics"]["kld"]
+    with pytest.raises(UserError, match=r"protocol\.originals_sha256"):
+        require_comparable([one, two])
+    rate = 2 * RATE
+    soundfile.write(folder / "c01.wav", tone(7.0, rate, 1), rate)
+    evaluate.main([*given, "row=longer"])
+    longer = record_of(tmp_path, "longer")["protocol"]
+    assert longer["clip_seconds"] is None and longer["seconds_range"] == [5.0, 7.0]
+    assert longer["captions_sha256"] != one["protocol"]["captions_sha256"]
+
+
+def test_settings_that_do_not_go_together(overrides, own):
+    folder, captions, originals = own
+    for wrong in (["system=codec", f"captions={captions}"], [f"audio={folder}", f"originals={originals}"]):
+        with pytest.raises(UserError, match="goes with"):
+            evaluate.main([*overrides, "row=x", *wrong])
+
+
+def test_a_single_clip(overrides, own, tmp_path):
+    folder, captions, _ = own
+    captions.write_text(captions.read_text().splitlines()[0])
+    evaluate.main([*overrides, f"audio={folder}", f"captions={captions}", "row=single"])
+    single = record_of(tmp_path, "single")
+    assert (
+        single["metrics"]["clap_mini"]["value"] is not None and single["metrics"]["clap_mini_shuffled"]["value"] is None
+    )
+    assert any("cannot be shuffled" in line for line in single["failures"])
+
+
 def test_a_folder_as_reference(overrides, own, held_out, tmp_path):
     _, folder = held_out
     reference = own[2]

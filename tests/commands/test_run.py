@@ -193,6 +193,23 @@ def test_evaluate_a_finished_run_once_more(overrides, tmp_path):
         assert after[name] == before[name], name
 
 
+def test_other_weights_are_drawn_from_anew(trained_run):
+    from musicbench import torch_files
+    from musicbench.commands.checkpoints import BEST, read_checkpoint
+
+    before = read_record(trained_run / "record.json")
+    checkpoint = read_checkpoint(trained_run / BEST)
+    for values in checkpoint["state_dict"].values():
+        if values.is_floating_point():
+            values.mul_(-3)
+    torch_files.save(checkpoint, trained_run / BEST)
+    evaluate.main([f"run={trained_run}"])
+    after = read_record(trained_run / "record.json")
+    assert after["id"] == before["id"]
+    for name in ("bits_per_frame", "fad", "kld"):
+        assert after["metrics"][name]["value"] != before["metrics"][name]["value"], name
+
+
 @pytest.mark.parametrize("override", ["seed=1", "data.seconds=2", "decode.cfg=1", "+new=1"])
 def test_evaluate_of_a_run_takes_no_other_overrides(overrides, tmp_path, override):
     with pytest.raises(UserError, match="brings its own configuration"):

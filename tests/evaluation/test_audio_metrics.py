@@ -10,6 +10,7 @@ import torch
 from musicbench.errors import UserError
 from musicbench.evaluation import audio_metrics as audio
 from musicbench.evaluation.judge_set import hear
+from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.metrics.fad_infinity import fad_infinity
 from musicbench.evaluation.metrics.frechet import frechet_audio_distance, frechet_distance, mean_and_covariance
 from musicbench.evaluation.metrics.kad import kernel_audio_distance
@@ -55,7 +56,7 @@ def training(stored) -> ReferenceSet:
 @pytest.fixture
 def generated(stub_judge):
     clips = [(clip(50 + number, 5), RATE) for number in range(len(CROPS))]
-    return hear([stub_judge], clips)[stub_judge.sha256]
+    return hear([stub_judge], clips)[judge_key(stub_judge)]
 
 
 def test_all_metrics_are_the_formulas(stub_judge, stored, training, generated):

@@ -9,6 +9,8 @@ from musicbench.errors import UserError
 from musicbench.evaluation import audio_metrics as audio
 from musicbench.evaluation.judge_set import CLIPS_AT_ONCE, JudgeSet, hear
 from musicbench.evaluation.judges import JudgeOutput, MusiCNN
+from musicbench.evaluation.judges.base import judge_key
+from musicbench.evaluation.likelihood import shuffled_captions
 
 RATE = 100
 
@@ -36,12 +38,14 @@ def clips():
 
 def test_scores_are_cosines_of_averaged_windows(clips):
     judge, found = StubClap(), audio.Metrics()
-    heard = hear([judge], [(clip, RATE) for clip in clips])[judge.sha256]
-    audio.text_scores(found, judge, heard, {"clap": [f"{n + 1} 2" for n in range(6)], "other": ["1 0"] * 6})
+    heard = hear([judge], [(clip, RATE) for clip in clips])[judge_key(judge)]
+    captions = [f"{n + 1} 2" for n in range(6)]
+    audio.text_scores(found, judge, heard, "clap", captions, list("aabbcc"))
+    shuffled = [[float(word) for word in text.split()] for text in shuffled_captions(captions, list("aabbcc"))]
     for n in range(6):
         windows = [clips[n][s * RATE : (s + 4) * RATE].double() for s in range(3)]
         mean = sum(torch.stack([w[:200].square().mean(), w[200:].square().mean()]) for w in windows)
-        for name, said in (("clap", [n + 1.0, 2.0]), ("other", [1.0, 0.0])):
+        for name, said in (("clap", [n + 1.0, 2.0]), ("clap_shuffled", shuffled[n])):
             said = torch.tensor(said, dtype=torch.float64)
             expected = float(mean @ said / mean.norm() / said.norm())
             assert found.values[name]["per_clip"][n] == pytest.approx(expected, abs=1e-6)
@@ -52,10 +56,30 @@ def test_every_judge_hears_every_clip_once_at_its_rate(stub_judge):
     clips = [(torch.full((5 * rate,), 0.01 * n), rate) for n, rate in enumerate(rates)]
     other = StubClap()
     heard = hear([stub_judge, other, stub_judge], iter(clips))
-    assert list(heard) == [stub_judge.sha256, other.sha256]
-    for n, found in enumerate(heard[stub_judge.sha256]):
+    assert list(heard) == [judge_key(stub_judge), judge_key(other)]
+    for n, found in enumerate(heard[judge_key(stub_judge)]):
         assert found.embeddings_WD.shape == (3, 6)
         np.testing.assert_allclose(found.embeddings_WD, (0.01 * n) ** 2, rtol=1e-5)
+
+
+def test_judges_of_the_same_weights_with_other_windows_are_two(stub_judge):
+    class EveryHalf(type(stub_judge)):
+        hop_seconds = 0.5
+
+        def __call__(self, audio_BN, sample_rate):
+            output = super().__call__(audio_BN, sample_rate)
+            return JudgeOutput(output.embeddings_BWD + 1, output.logits_BWC)
+
+    heard = hear([stub_judge, EveryHalf()], [(torch.zeros(5 * RATE), RATE)])
+    assert len(heard) == 2 and heard[judge_key(EveryHalf())][0].embeddings_WD.min() == 1
+
+
+def test_one_piece_has_no_other_captions(clips):
+    judge, found = StubClap(), audio.Metrics()
+    heard = hear([judge], [(clips[0], RATE)])[judge_key(judge)]
+    audio.text_scores(found, judge, heard, "clap", ["1 2"], ["a"])
+    assert found.values["clap"]["value"] is not None and found.values["clap_shuffled"] == {"value": None}
+    assert "cannot be shuffled" in found.failures[0]
 
 
 def test_clips_are_in_memory_a_few_at_a_time(stub_judge):

@@ -105,6 +105,7 @@ def make_synthetic(
             "kld": {"direction": "reference to generated", "epsilon": 1e-6},
             "reference": {"id": "train", "windows": 20000, "sha256": "fade5" * 12},
             "tokens_sha256": "70ce5" * 12,
+            "originals_sha256": "0a161" * 12,
             "sampling": {"cfg": 3.0, "top_k": 250, "temperature": 1.0} if trained else None,
         },
         "clips": [{"id": f"clip{n}", "piece": f"piece{n // PER_PIECE}"} for n in range(clips)],

@@ -1,5 +1,7 @@
 """What every judge is: fixed windows of audio in, embeddings and class logits of each window out."""
 
+import hashlib
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -156,6 +158,11 @@ def judge_facts(judge: Judge) -> dict[str, Any]:
         "sample_rate": judge.sample_rate,
         "class_kind": judge.class_kind if judge.labels else None,
     }
+
+
+def judge_key(judge: Judge) -> str:
+    """What tells two judges apart: weights alone do not, as the same ones may be heard through other windows."""
+    return hashlib.sha256(json.dumps(judge_facts(judge), sort_keys=True).encode()).hexdigest()
 
 
 def require_classes(judge: Judge) -> None:
