@@ -112,7 +112,8 @@ def measure(asked: Asked, heard: Heard, originals: Heard | None) -> audio.Metric
 def _draw(held: HeldOut, system: Generator, folder: Path) -> Tensor:
     """One clip per caption; the seed of a clip is its number, whatever the batch size.
 
-    Codes are kept, by the content of all that they follow from, so that a stopped evaluation goes on and other judges need no new clips.
+    Codes are kept, by the content of all that they follow from, so that a stopped evaluation goes on and other judges
+    need no new clips.
     """
     run = held.run
     kept = Path(run.config.cache) / "generated" / run.generation_identity(folder)

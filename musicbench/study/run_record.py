@@ -125,8 +125,8 @@ class Protocol(TypedDict):
     ``clap_mini`` is absent where no such score was made, ``codec_reference`` (that of the codec distance) where there
     is no codec, and ``clip_seconds`` is null for clips of various lengths. Clips of a token store have ``per_piece``
     and ``tokens_sha256``; clips with captions of their own have ``captions_sha256``, which hashes their lengths too,
-    and ``seconds_range``, the shortest and the longest, if they differ. ``originals_sha256`` is of what KLD and KAD compare
-    clips with: the stored view of the originals, or their files; null without them.
+    and ``seconds_range``, the shortest and the longest, if they differ. ``originals_sha256`` is of what KLD and KAD
+    compare clips with: the stored view of the originals, or their files; null without them.
     """
 
     split: str
