@@ -37,7 +37,8 @@ def list_items(folder: Path, report: ReadReport, captions: Path | None = None) -
 
     Without captions every file is an item, and its own piece. With captions (see `read_captions`) an item is a
     file with a caption, matched by its path, relative to the folder or else to the caption file; what is missing
-    on either side is skipped in the report, and a line that says the same again is warned of there. Other files, hidden ones and linked folders are ignored, and counted.
+    on either side is skipped in the report, and a line that says the same again is warned of there. Other files,
+    hidden ones and linked folders are ignored, and counted.
 
     Raises:
         UserError: no folder, no audio files in it, two of one id (a.wav, a.flac), captions that `read_captions`

@@ -46,8 +46,8 @@ class ClapModelJudge(WindowedJudge):
             sha256: what the judge's must be, or how it starts, as an earlier record has it.
 
         Raises:
-            UserError: the model is missing, damaged, another or one with fusion; the tokenizer is empty; unrelated captions
-                fall together.
+            UserError: the model is missing, damaged, another or one with fusion; the tokenizer is empty; unrelated
+                captions fall together.
         """
         from transformers import ClapModel, ClapProcessor
 
