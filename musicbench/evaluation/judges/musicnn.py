@@ -18,8 +18,8 @@ BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "judge_musicnn"
 class MusiCNN(WindowedJudge):
     """200-d embeddings and 50 tag logits of 3 s (187 mel frames), every 1 s.
 
-    KLD takes the tags' softmax (`class_probabilities`), although they do not exclude each other: as papers do with
-    their classifiers, so that it stays one distribution, and every KLD is of one kind.
+    KLD takes the tags' softmax (`class_probabilities`), although they do not exclude each other: papers do so with
+    PaSST, a tagger as well.
     """
 
     id = "musicnn-mtt"
