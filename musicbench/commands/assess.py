@@ -32,12 +32,14 @@ class Findings:
     metrics: dict[str, Any] = field(default_factory=dict)
     speed: dict[str, Any] | None = None
     failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     files: dict[str, Any] | None = None
 
     def add(self, found: audio.Metrics) -> None:
-        """Take in metrics of audio, and the reasons for those that are missing."""
+        """Take in metrics of audio, what to mind about them, and why others are missing."""
         self.metrics |= found.values
         self.failures += found.failures
+        self.warnings += found.warnings
 
 
 def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
+from musicbench.commands.assemble import device
 from musicbench.commands.config import compose, instantiated
 from musicbench.evaluation.judge_bench import JudgeSpeed, measure_judge, noise
 from musicbench.evaluation.judge_set import JudgeSet
-from musicbench.evaluation.judges.base import WindowedJudge
+from musicbench.evaluation.judges.base import Judge, WindowedJudge
 from musicbench.study.markdown import markdown_grid
 
 HEADER = [
@@ -28,25 +29,28 @@ def main(argv: list[str]) -> int:
     """Time every judge of the configured set and print the table; overrides such as ``clips=4``."""
     config = compose("bench", argv)
     clips = noise(config.clips, config.seconds, config.sample_rate)
+    roles = {role: config.judges[role] for role in ("fad", "kld", "clap") if config.judges[role] is not None}
+    judges = distinct(JudgeSet(**{role: instantiated(part, device=device()) for role, part in roles.items()}))
     speeds = [
         measure_judge(judge, clips, config.sample_rate, config.repeats, config.matrix)
-        for judge in distinct(instantiated(config.judges))
+        for judge in judges
+        if isinstance(judge, WindowedJudge)
     ]
-    print(render(speeds, config))
+    untimed = [judge.id for judge in judges if not isinstance(judge, WindowedJudge)]
+    print(render(speeds, untimed, config))
     return 0
 
 
-def distinct(judges: JudgeSet) -> list[WindowedJudge]:
+def distinct(judges: JudgeSet) -> list[Judge]:
     """Each judge of the set once, whatever it is used for."""
-    found: dict[tuple[str, str], WindowedJudge] = {}
-    for judge in (judges.fad, judges.kld, judges.clap):
-        if isinstance(judge, WindowedJudge):
-            found.setdefault((judge.id, judge.sha256), judge)
+    found: dict[tuple[str, str], Judge] = {}
+    for judge in judges.roles.values():
+        found.setdefault((judge.id, judge.sha256), judge)
     return list(found.values())
 
 
-def render(speeds: Sequence[JudgeSpeed], config: Any) -> str:
-    """The table as Markdown, with what it was measured on above it."""
+def render(speeds: Sequence[JudgeSpeed], untimed: Sequence[str], config: Any) -> str:
+    """The table as Markdown, with what it was measured on above it; `untimed` are ids of judges without a row."""
     lines = [
         [
             speed.id,
@@ -61,11 +65,13 @@ def render(speeds: Sequence[JudgeSpeed], config: Any) -> str:
         ]
         for speed in speeds
     ]
+    table = [markdown_grid(HEADER, lines)] * (len(lines) > 0)
+    table += [f"Not timed, being no WindowedJudge: {', '.join(untimed)}."] * (len(untimed) > 0)
     return "\n\n".join(
         [
             f"{config.clips} clips of {config.seconds:g} s at {config.sample_rate} Hz; medians of {config.repeats} "
-            f"after a warm-up; {torch.get_num_threads()} threads, torch {torch.__version__}",
-            markdown_grid(HEADER, lines),
+            f"after a warm-up; {torch.get_num_threads()} threads, torch {torch.__version__}, {device().type}",
+            *table,
             "GFLOP/s counts the network's products and convolutions, batched, over all of the time; beside it a "
             f"float32 product of {config.matrix} x {config.matrix} matrices in the same process.",
         ]

@@ -64,6 +64,7 @@ def record(asked: Asked, found: Findings, facts: Facts, identity: str, folder: P
         "metrics": found.metrics,
         "speed": found.speed,
         **({} if found.files is None else {"files": found.files}),
+        **({"warnings": found.warnings} if found.warnings else {}),
         "failures": found.failures,
     }
     path = folder / RECORD

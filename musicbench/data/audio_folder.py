@@ -18,6 +18,7 @@ from musicbench.files import sha256_file
 SUFFIXES = frozenset((".aif", ".aifc", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"))
 SILENT_DB = -80.0  # peak, relative to full scale
 CLIPPED_SHARE = 0.001  # of all samples at full scale
+TWICE = "captioned twice alike"
 LOW_RATE = 16000  # Hz; a judge hears nothing above half of the rate
 
 
@@ -36,7 +37,8 @@ def list_items(folder: Path, report: ReadReport, captions: Path | None = None) -
 
     Without captions every file is an item, and its own piece. With captions (see `read_captions`) an item is a
     file with a caption, matched by its path, relative to the folder or else to the caption file; what is missing
-    on either side is skipped in the report. Other files, hidden ones and linked folders are ignored, and counted.
+    on either side is skipped in the report, and a line that says the same again is warned of there. Other files,
+    hidden ones and linked folders are ignored, and counted.
 
     Raises:
         UserError: no folder, no audio files in it, two of one id (a.wav, a.flac), captions that `read_captions`
@@ -155,8 +157,11 @@ def _captioned(items: dict[str, Item], folder: Path, captions: Path, report: Rea
             report.skip(f"{caption.audio} ({caption.where.rpartition(' line ')[2]})", NO_AUDIO)
             continue
         item = replace(items[name], caption=caption.text, piece=caption.piece or name)
-        if found.setdefault(name, item) != item:
+        if found.get(name, item) != item:
             raise UserError(f"{caption.where} gives {caption.audio} another caption or piece; keep one of its lines")
+        if name in found and name not in report.warned.get(TWICE, ()):
+            report.warn(TWICE, name)
+        found[name] = item
     for name in items.keys() - found.keys():
         report.skip(name, "no caption")
     if not found:

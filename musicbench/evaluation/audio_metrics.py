@@ -1,5 +1,6 @@
 """From what judges heard to the audio metrics of a run record, with replicates and per-clip values."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from musicbench.evaluation.kad_bootstrap import bootstrapped_kad
 from musicbench.evaluation.likelihood import shuffled_captions
 from musicbench.evaluation.metrics.clap_score import clap_score
 from musicbench.evaluation.metrics.fad_infinity import fad_infinity
+from musicbench.evaluation.metrics.frechet import warn_if_few
 from musicbench.evaluation.metrics.kld import EPSILON, class_probabilities, kl_divergences
 from musicbench.evaluation.reference_sets import ReferenceSet
 
@@ -26,18 +28,26 @@ KLD_FACTS = {"direction": "reference to generated", "epsilon": EPSILON}
 
 @dataclass
 class Metrics:
-    """Metrics as a run record holds them, and why others are missing."""
+    """Metrics as a run record holds them, why others are missing, and what was warned of while measuring."""
 
     values: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def attempt(self, name: str, measure: Callable[[], dict[str, Any]]) -> None:
         """Add a metric, or the reason why these clips do not allow it (too few, no direction, ...)."""
-        try:
-            self.values[name] = measure()
-        except UserError as error:
-            self.values[name] = {"value": None}
-            self.failures.append(f"{name}: {error}")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)  # also of the next record, with the same words
+            try:
+                self.values[name] = measure()
+            except UserError as error:
+                self.values[name] = {"value": None}
+                self.failures.append(f"{name}: {error}")
+        for warning in caught:
+            text = f"{name}: {warning.message}"
+            if text not in self.warnings:
+                self.warnings.append(text)
+                warnings.warn(text, warning.category, stacklevel=2)
 
 
 def per_clip(values_N: np.ndarray) -> dict[str, Any]:
@@ -52,6 +62,8 @@ def distances(
     embeddings = [judgement.embeddings_WD for judgement in judgements]
 
     def fad() -> dict[str, Any]:
+        if reference.windows is not None:
+            warn_if_few(reference.windows, len(reference.mean_D), "FAD's reference")
         result = bootstrapped_fad(reference.mean_D, reference.cov_DD, embeddings, pieces, replicates)
         return {"value": result.value, "replicates": result.replicates}
 
@@ -70,6 +82,8 @@ def codec_distance(
     """Frechet distance of clips' latents [T, D] to a reference in the codec's latent space."""
 
     def distance() -> dict[str, Any]:
+        if reference.windows is not None:
+            warn_if_few(reference.windows, len(reference.mean_D), "the codec distance's reference", "frames")
         result = bootstrapped_fad(reference.mean_D, reference.cov_DD, latents, pieces, replicates)
         return {"value": result.value, "replicates": result.replicates}
 

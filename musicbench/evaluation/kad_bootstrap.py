@@ -1,5 +1,6 @@
 """KAD to the originals with the same captions, with bootstrap replicates that resample whole pieces."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ def bootstrapped_kad(
     """KAD of all windows, and of each replicate, which draws pieces with their clips on both sides.
 
     The bandwidth stays that of all originals. A piece that is drawn twice is not compared with its copy within one
-    side, where equal windows would meet.
+    side, where equal windows would meet; a replicate that leaves no two windows to compare within a side is NaN.
 
     Args:
         generated, originals: per clip, embeddings [W, D] of its windows.
@@ -59,7 +60,7 @@ def bootstrapped_kad(
         total = weight_P @ kernel_PP @ weight_P - weight_P**2 @ np.diag(kernel_PP) + weight_P @ same_P
         drawn_P = weight_P * count_P
         pairs = drawn_P.sum() ** 2 - (drawn_P**2).sum() + weight_P @ (count_P * (count_P - 1))
-        return float(total / pairs)
+        return float(total / pairs) if pairs else math.nan
 
     def distance(weight_P: np.ndarray) -> float:
         between = weight_P @ sums_PP["xy"] @ weight_P / ((weight_P @ counts[0]) * (weight_P @ counts[1]))

@@ -1,4 +1,4 @@
-"""What FAD and KAD compare with: windows that a judge heard, or FMA-Pop's statistics as fadtk published them."""
+"""What FAD compares with: windows that a judge heard, or FMA-Pop's statistics as fadtk published them."""
 
 import hashlib
 import importlib.util
@@ -13,8 +13,7 @@ import numpy as np
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.judges.fadtk import EMBEDDINGS, FadtkEmbedding
-from musicbench.evaluation.metrics.frechet import mean_and_covariance
-from musicbench.evaluation.metrics.moments import Array
+from musicbench.evaluation.metrics.moments import Array, RunningMoments
 
 FMA_POP = "FMA-Pop"
 _IN_PACKAGE = "fadtk/stats/fma_pop.npz"
@@ -23,10 +22,9 @@ _ADVICE = "get the wheel by `pip download fadtk --no-deps` and name it"
 
 @dataclass(frozen=True, eq=False)
 class ReferenceSet:
-    """Statistics of a judge's windows of reference audio.
+    """Mean [D] and unbiased covariance [D, D], float64, of a judge's windows of reference audio.
 
-    `windows` and `embeddings_ND` (float32) are None where only mean [D] and unbiased covariance [D, D], float64,
-    are known: enough for FAD, not for KAD. `note`: how they came about otherwise than by this judge.
+    `windows` is None where their number is not known. `note`: how they came about otherwise than by this judge.
     """
 
     id: str
@@ -34,7 +32,6 @@ class ReferenceSet:
     windows: int | None
     mean_D: Array
     cov_DD: Array
-    embeddings_ND: np.ndarray | None = None
     note: str = ""
 
     @classmethod
@@ -46,10 +43,12 @@ class ReferenceSet:
         """
         if not embeddings:
             raise UserError(f"the reference set {id} has no clips; name a folder of audio")
-        embeddings_ND = np.concatenate(embeddings)
-        if not np.isfinite(embeddings_ND).all():
-            raise UserError(f"the reference set {id} has embeddings with NaN or infinity; check its audio")
-        return cls(id, sha256, len(embeddings_ND), *mean_and_covariance(embeddings_ND), embeddings_ND)
+        moments = RunningMoments(embeddings[0].shape[1])
+        for embeddings_WD in embeddings:
+            if not np.isfinite(embeddings_WD).all():
+                raise UserError(f"the reference set {id} has embeddings with NaN or infinity; check its audio")
+            moments.add(embeddings_WD)
+        return cls(id, sha256, moments.count, moments.mean_D, moments.covariance)
 
 
 def fma_pop(judge: Judge, stats: Path | None = None) -> ReferenceSet:
@@ -81,7 +80,7 @@ def fma_pop(judge: Judge, stats: Path | None = None) -> ReferenceSet:
 
 
 def _fadtk_embedding(judge: Judge) -> FadtkEmbedding:
-    embedding = judge.fadtk
+    embedding = getattr(judge, "fadtk", None)  # a user's judge may know nothing of it
     if embedding is None or not judge.sha256.startswith(embedding.weights_sha256):
         able = " or ".join(f"{each.name} ({each.weights})" for each in EMBEDDINGS)
         raise UserError(

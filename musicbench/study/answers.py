@@ -16,7 +16,8 @@ COLUMNS = (
 
 ``table`` is the hash of the table's audio, ``session`` a random name of the sitting, ``answers`` how many lines the
 sheet has. ``heard`` is the sides in the order of their first playing (AB or BA), ``seconds`` how long both were
-played, and ``matched`` whether the browser could make them equally loud (yes or no).
+played, and ``matched`` whether they were equally loud (yes or no): a clip may be silent or much too
+faint, and some browsers leave loudness alone.
 """
 ANSWERS = ("A", "B", "none", "failed")
 """Preferred A or B, no preference, or a clip that did not play (which does not count)."""

@@ -38,7 +38,7 @@ def require_comparable(records: Sequence[RunRecord], varied: Sequence[str] = ())
 
 
 def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
-    """Footnotes on mixed or modified source, machines, and on what failed."""
+    """Footnotes on mixed or modified source, machines, on what failed, and on warnings and skipped files."""
     notes = []
     commits = sorted({(record["git"]["commit"] or "unknown")[:12] for record in records})
     if len(commits) > 1:
@@ -51,6 +51,9 @@ def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
         notes.append(f"Times were measured on different machines and do not compare: {'; '.join(sorted(timed))}.")
     for record in records:
         notes.extend(f"Run {_name(record)}: {failure}." for failure in record["failures"])
+        notes.extend(f"Run {_name(record)}, warning: {warning}." for warning in record.get("warnings", []))
+        skipped = record["files"]["skipped"] if "files" in record else {}
+        notes.extend(f"Run {_name(record)}: {count} files skipped, {reason}." for reason, count in skipped.items())
     return notes
 
 

@@ -74,7 +74,7 @@ def render_answers(sheets: Sequence[Sheet]) -> str:
     if failed := answers.count("failed"):
         notes.append(f"Left out: {failed} trials whose audio did not play.")
     if unmatched := sum(sheet.unmatched for sheet in sheets):
-        notes.append(f"In {unmatched} trials the browser could not make the clips equally loud.")
+        notes.append(f"In {unmatched} trials the clips could not be made equally loud.")
     text = "\n".join(f"- {note}" for note in notes)
     title = f"{sheets[0].title}: {len(answers)} answers on {len(sheets)} sheets"
     return f"{title}\n\n{markdown_grid(header, lines)}\n\n{text}\n"

@@ -84,6 +84,7 @@ class StubJudge:
 
     id, sha256, sample_rate, window_seconds, hop_seconds, labels = "stub", "7" * 64, RATE, 3.0, 1.0, ("a", "b", "c")
     class_kind = "softmax"
+    fadtk = None
 
     def __call__(self, audio_BN: torch.Tensor, sample_rate: int) -> "JudgeOutput":
         from musicbench.evaluation.judges import JudgeOutput

@@ -81,6 +81,7 @@ def test_captions(write, tmp_path, suffix):
         {"audio": str(folder / "c.wav"), "text": "absolute", "piece": ""},
         {"audio": "gone.wav", "text": "no file"},
         {"audio": "audio/a.wav", "text": text},
+        {"audio": "a.wav", "text": text},
     )
     report = ReadReport()
     found = [(item.id, item.piece, item.caption) for item in list_items(folder, report, file)]
@@ -88,6 +89,7 @@ def test_captions(write, tmp_path, suffix):
     line = 7 if suffix == ".jsonl" else 6  # blank lines in the one, a caption of two lines in the other
     assert report.skipped == {f"gone.wav ({line})": "no audio file", "lonely": "no caption"}
     assert report.files == 1, "a file that is not there is not counted"
+    assert report.warned == {"captioned twice alike": ["a"]}
 
 
 def test_a_path_may_be_spelt_in_another_way(write, tmp_path):

@@ -46,6 +46,7 @@ class StubJudge:
     hop_seconds = 1.0
     labels = tuple("abcd")
     class_kind = "softmax"
+    fadtk = None
 
     def __init__(self) -> None:
         self.calls = 0

@@ -1,6 +1,7 @@
 """From what judges heard to the metrics of a run record."""
 
 import json
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +113,37 @@ def test_a_metric_that_these_clips_do_not_allow_is_null_with_its_reason(training
     assert found.values["fad"]["value"] > 0 and found.values["fad_infinity"] == {"value": None}
     (reason,) = found.failures
     assert "fad_infinity: FAD-infinity needs at least three sizes" in reason
+
+
+def test_small_sets_are_warned_of_in_the_record(generated):
+    def measured(windows: int | None) -> audio.Metrics:
+        found = audio.Metrics()
+        reference = ReferenceSet("few", "0" * 64, windows, np.zeros(6), np.eye(6))
+        audio.distances(found, reference, generated, PIECES, replicates=2)
+        return found
+
+    for _ in range(2):  # each record has it
+        with pytest.warns(UserWarning, match="fad: FAD's reference from 5 windows of 6 dimensions") as shown:
+            found = measured(5)
+        assert found.warnings == [str(one.message) for one in shown] and len(shown) == 1
+    assert measured(6).warnings == measured(None).warnings == []
+    with pytest.warns(UserWarning, match="codec_distance: the codec distance's reference from 5 frames"):
+        audio.codec_distance(
+            found, ReferenceSet("few", "0" * 64, 5, np.zeros(6), np.eye(6)), [np.eye(6)] * 8, PIECES, 2
+        )
+    assert len(found.warnings) == 2 and not found.failures[1:]
+
+
+def test_warnings_of_a_measure_that_fails_are_kept():
+    def measure() -> dict[str, float]:
+        for _ in range(3):
+            warnings.warn("odd", stacklevel=1)
+        raise UserError("too few")
+
+    found = audio.Metrics()
+    with pytest.warns(UserWarning, match="any: odd") as shown:
+        found.attempt("any", measure)
+    assert (found.warnings, found.failures, len(shown)) == (["any: odd"], ["any: too few"], 1)
 
 
 def test_the_codec_distance_counts_frames(generated):

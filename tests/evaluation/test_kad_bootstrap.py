@@ -57,3 +57,17 @@ def test_the_value_is_the_metrics(sides):
     result = bootstrapped_kad(*sides, PIECES, replicates=1)
     assert result.value == pytest.approx(kernel_audio_distance(*map(np.concatenate, sides)), rel=1e-9)
     assert slow(*sides, dict.fromkeys(PIECES, 1)) == pytest.approx(result.value, rel=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_replicate_without_two_windows_to_compare_is_nan():
+    """Two pieces, one of a single window on one side: drawn twice, its copies do not meet."""
+    random = np.random.default_rng(1)
+    long, short = random.normal(size=(5, 4)), random.normal(size=(1, 4))
+    counts_RP = bootstrap_counts(["a", "b"], 40, 3)
+    for sides in (([long, short], [long + 1, long - 1]), ([long + 1, long - 1], [long, short])):
+        result = bootstrapped_kad(*sides, ["a", "b"], replicates=40, seed=3)
+        assert np.isfinite(result.value)
+        undefined_R = counts_RP[:, 1] == 2
+        assert undefined_R.any() and not undefined_R.all()
+        np.testing.assert_array_equal(np.isnan(result.replicates), undefined_R)

@@ -170,6 +170,6 @@ def test_the_command(tmp_path: Path, table_folder: Path, capsys: Any) -> None:
     printed = capsys.readouterr().out
     assert printed.startswith("Patterns: 14 answers on 2 sheets\n")
     assert "| delay / flat  |               2 |                4 |             2 |" in printed
-    assert "Left out: 2 trials" in printed and "In 7 trials the browser could not" in printed
+    assert "Left out: 2 trials" in printed and "In 7 trials the clips could not" in printed
     assert cli.main(["answers", str(first), "--table", str(table_folder)]) == 2
     assert "is about other audio than the table's" in capsys.readouterr().err

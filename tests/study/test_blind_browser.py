@@ -1,5 +1,6 @@
 """The blind comparison in a real browser: what trials are drawn, a whole sitting by keys, and what it must not tell."""
 
+import csv
 import time
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,13 @@ def test_both_are_equally_loud_and_switching_keeps_the_place(page: Browser) -> N
     assert page.complaints == []
 
 
+def test_what_cannot_be_equally_loud(page: Browser) -> None:
+    found = page.evaluate(
+        "[[-30, -50], [-50, -30], [-30, -50.1], [null, -30], [-30, null]].map(pair => canMatch(...pair))"
+    )
+    assert found == [True, True, False, False, False]
+
+
 def test_a_sitting_by_keys(page: Browser, folder: Path, tmp_path: Path, capsys: Any) -> None:
     start(page)
     drawn = page.evaluate("trials")
@@ -237,6 +245,11 @@ def test_a_sitting_by_keys(page: Browser, folder: Path, tmp_path: Path, capsys: 
     assert found == [
         (n + 1, clips[trial["prompt"]], rows[trial["a"]], rows[trial["b"]], said[n]) for n, trial in enumerate(drawn)
     ]
+    with path.open(encoding="utf-8", newline="") as stream:
+        matched = [line["matched"] for line in csv.DictReader(stream)]
+    # The faintest is more than the 20 dB below that a clip is turned down.
+    assert matched == ["no" if "three" in one[2:4] else "yes" for one in found] and {*matched} == {"yes", "no"}
+    assert sheet.unmatched == matched.count("no")
     text = path.read_text(encoding="utf-8")
     assert '"club"' in text and '"1n ab, ""ab"""' in text and '"BA","none"' in text and '"yes"' in text
     assert check_tally(page, found)

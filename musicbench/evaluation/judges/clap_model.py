@@ -1,5 +1,6 @@
 """CLAP as a model of transformers, from a folder or the hub."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,28 +10,44 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
-from musicbench.evaluation.judges.captions import require_open_text_tower, require_tokenizer
+from musicbench.evaluation.judges.captions import encode_in_batches, require_open_text_tower, require_tokenizer
 from musicbench.files import sha256_file
 
 WEIGHTS = "model.safetensors"
+OTHERS = (
+    "added_tokens.json",
+    "config.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+"""What else decides over a model's output; a folder need not have all of them."""
 
 
 class ClapModelJudge(WindowedJudge):
-    """Unit vectors of 10 s windows every 5 s, and of captions, by `transformers.ClapModel` without fusion."""
+    """Unit vectors of 10 s windows every 5 s, and of captions, by `transformers.ClapModel` without fusion.
+
+    `sha256` is of the names and contents of its weights, configuration and tokenizer.
+    """
 
     sample_rate = 48000
     window_seconds = 10.0
     hop_seconds = 5.0
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 16}
 
-    def __init__(self, source: Path | str, device: torch.device | str = "cpu") -> None:
+    def __init__(self, source: Path | str, sha256: str | None = None, device: torch.device | str = "cpu") -> None:
         """
         Args:
             source: local folder of the model and its processor, or a hub id such as laion/clap-htsat-unfused.
+            sha256: what the judge's must be, or how it starts, as an earlier record has it.
 
         Raises:
-            UserError: the model is missing, damaged or one with fusion; the tokenizer is empty; unrelated captions
-                fall together.
+            UserError: the model is missing, damaged, another or one with fusion; the tokenizer is empty; unrelated
+                captions fall together.
         """
         from transformers import ClapModel, ClapProcessor
 
@@ -40,12 +57,17 @@ class ClapModelJudge(WindowedJudge):
         try:
             loaded: Any = ClapModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
             self.processor: Any = ClapProcessor.from_pretrained(place)
-            self.sha256 = sha256_file(_weights_file(place))
+            self.sha256 = _sha256(_folder(place))
         except Exception as error:  # a missing or damaged model fails in many ways
             reason = " ".join(str(error).split())[:160]
             raise UserError(
                 f"judge {self.id} cannot be loaded ({reason}); give a local folder of a ClapModel with its processor"
             ) from error
+        if not self.sha256.startswith(sha256 or ""):
+            raise UserError(
+                f"judge {self.id}: {place} has sha256 {self.sha256[:12]}, not {sha256}; "
+                "give the model that you had, or leave sha256 out"
+            )
         self.model, info = loaded
         if info["missing_keys"] or info["mismatched_keys"]:
             name = next(iter([*info["missing_keys"], *info["mismatched_keys"]]))
@@ -61,11 +83,13 @@ class ClapModelJudge(WindowedJudge):
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> Tensor:
         """Unit vectors [N, D] of captions."""
-        batch = self.processor.tokenizer(list(captions), padding=True, truncation=True, return_tensors="pt")
         with full_fp32():
-            found = self.model.get_text_features(**batch.to(self.device))
-        vectors_ND: Tensor = found.pooler_output
-        return vectors_ND.float().cpu()
+            return encode_in_batches(self._text, captions)
+
+    def _text(self, captions: list[str]) -> Tensor:
+        batch = self.processor.tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
+        vectors_BD: Tensor = self.model.get_text_features(**batch.to(self.device)).pooler_output
+        return vectors_BD
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         # Of exactly 10 s, so that `rand_trunc` crops nothing.
@@ -77,7 +101,16 @@ class ClapModelJudge(WindowedJudge):
         return embeddings_BD, embeddings_BD[:, :0]
 
 
-def _weights_file(source: str) -> str:
+def _folder(source: str) -> Path:
+    """Where the model's files lie: the folder itself, or the hub's cache."""
     from transformers.utils import cached_file
 
-    return str(cached_file(source, WEIGHTS))
+    return Path(str(cached_file(source, WEIGHTS))).parent
+
+
+def _sha256(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in (WEIGHTS, *OTHERS):
+        if name == WEIGHTS or (folder / name).is_file():
+            digest.update(f"{name} {sha256_file(folder / name)}\n".encode())
+    return digest.hexdigest()

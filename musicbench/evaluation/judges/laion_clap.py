@@ -11,16 +11,20 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
-from musicbench.evaluation.judges.captions import require_open_text_tower, require_tokenizer
+from musicbench.evaluation.judges.captions import encode_in_batches, require_open_text_tower, require_tokenizer
 from musicbench.evaluation.judges.fadtk import LAION_CLAP_MUSIC
 from musicbench.evaluation.judges.weights import find_weights
 
 URL = "https://huggingface.co/lukewys/laion_clap/resolve/main/music_audioset_epoch_15_esc_90.14.pt"
+AMODEL = "HTSAT-base"  # of the music checkpoint
 ROBERTA = "roberta-base"  # the name under which the package opens its text encoder
 
 
 class LaionClap(WindowedJudge):
-    """512-d unit vectors of 10 s windows every 5 s, and of captions; without fusion."""
+    """512-d unit vectors of 10 s windows every 5 s, and of captions; without fusion.
+
+    `sha256` is of the weights, as published; another audio encoder than theirs is named in `id`.
+    """
 
     id = "laion-clap"
     sample_rate = 48000
@@ -34,7 +38,7 @@ class LaionClap(WindowedJudge):
         weights: Path | str | None = None,
         sha256: str | None = None,
         roberta: Path | str | None = None,
-        amodel: str = "HTSAT-base",
+        amodel: str = AMODEL,
         device: torch.device | str = "cpu",
     ) -> None:
         """See `find_weights` for `weights` and `sha256`. The checkpoint is a pickle: load none that you do not trust.
@@ -47,10 +51,13 @@ class LaionClap(WindowedJudge):
             UserError: weights or text encoder are missing, damaged or others; the tokenizer is empty; unrelated
                 captions fall together.
         """
+        if amodel != AMODEL:
+            self.id = f"{LaionClap.id}-{amodel}"
         path, self.sha256 = find_weights(self.id, weights, URL, sha256)
+        path = path.resolve()  # the package is given its text encoder by a change of folder
         self.device = torch.device(device)
         with _opens(roberta), contextlib.redirect_stdout(io.StringIO()):
-            self.module = self._built(path.resolve(), amodel)
+            self.module = self._built(path, amodel)
         self.module.eval().requires_grad_(False)
         require_open_text_tower(self.text, self.id)
 
@@ -77,8 +84,7 @@ class LaionClap(WindowedJudge):
     def text(self, captions: Sequence[str]) -> Tensor:
         """Unit vectors [N, 512] of captions."""
         with full_fp32():
-            vectors_ND: Tensor = self.module.get_text_embedding(list(captions), use_tensor=True)
-        return vectors_ND.float().cpu()
+            return encode_in_batches(lambda batch: self.module.get_text_embedding(batch, use_tensor=True), captions)
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         # Of exactly 10 s, so that the package crops nothing.

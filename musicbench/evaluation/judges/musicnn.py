@@ -16,7 +16,11 @@ BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "judge_musicnn"
 
 
 class MusiCNN(WindowedJudge):
-    """200-d embeddings and 50 tag logits of 3 s (187 mel frames), every 1 s."""
+    """200-d embeddings and 50 tag logits of 3 s (187 mel frames), every 1 s.
+
+    KLD takes the tags' softmax (`class_probabilities`), although they do not exclude each other: papers do so with
+    PaSST, a tagger as well.
+    """
 
     id = "musicnn-mtt"
     sample_rate = SAMPLE_RATE

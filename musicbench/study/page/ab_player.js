@@ -7,6 +7,11 @@ function matchedVolumes(one, other) {
   return [one, other].map((own) => 10 ** (Math.max(Math.min(one, other) - own, -comparison.attenuation) / 20));
 }
 
+// Whether these volumes make them equally loud.
+function canMatch(one, other) {
+  return one !== null && other !== null && Math.abs(one - other) <= comparison.attenuation;
+}
+
 // Some browsers (of telephones) leave loudness to the buttons of the device.
 function canSetVolume() {
   const probe = new Audio();

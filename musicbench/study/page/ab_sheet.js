@@ -64,6 +64,7 @@ function wilson(wins, count) {
 // The sheet as CSV text, a line an answered trial; its columns are those that `musicbench answers` reads.
 function sheetText(state) {
   const lines = answered(state);
+  const loudness = (prompt, system) => comparison.prompts[prompt].clips[system].loudness;
   const rows = lines.map(({ trial, prompt, a, b, record }) => ({
     title: comparison.title,
     table: comparison.audio,
@@ -77,7 +78,7 @@ function sheetText(state) {
     heard: record.heard,
     answer: record.answer,
     seconds: record.seconds.toFixed(1),
-    matched: state.matched ? "yes" : "no",
+    matched: state.matched && canMatch(loudness(prompt, a), loudness(prompt, b)) ? "yes" : "no",
     comment: record.comment,
     time: record.time,
   }));

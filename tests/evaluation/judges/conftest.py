@@ -60,6 +60,9 @@ def _check_text_audio(clap: TextAudioJudge, audio: torch.Tensor) -> None:
     for number, caption in enumerate(captions):
         torch.testing.assert_close(clap.text([caption])[0], together[number], rtol=0, atol=1e-5)
     assert (together[0] - together[1]).abs().max() > 1e-2
+    many = [f"{'la ' * (number % 20)}{number}" for number in range(40)]  # more than a batch, of many lengths
+    alone = torch.cat([clap.text([caption]) for caption in many])
+    torch.testing.assert_close(clap.text(many), alone, rtol=0, atol=1e-5)
 
 
 @pytest.fixture(scope="session")

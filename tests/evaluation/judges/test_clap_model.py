@@ -92,3 +92,21 @@ def test_a_missing_model_and_one_with_fusion(model_folder, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"fuses random crops|lacks weights"):
         ClapModelJudge(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "processor_config.json", "config.json", "model.safetensors"])
+def test_another_part_is_another_judge(model_folder, transformed, tmp_path, name):
+    folder = shutil.copytree(model_folder, tmp_path / model_folder.name)
+    (folder / "README.md").write_text("says nothing")
+    assert ClapModelJudge(folder, sha256=transformed.sha256[:12]).sha256 == transformed.sha256
+    if name.endswith(".json"):
+        (folder / name).write_text((folder / name).read_text() + "\n")
+    else:
+        from safetensors.torch import load_file, save_file
+
+        state = load_file(folder / name)
+        state["logit_scale_a"] += 1
+        save_file(state, folder / name, metadata={"format": "pt"})
+    assert ClapModelJudge(folder).sha256 != transformed.sha256
+    with pytest.raises(UserError, match=rf"sha256 .*, not {transformed.sha256}"):
+        ClapModelJudge(folder, sha256=transformed.sha256)

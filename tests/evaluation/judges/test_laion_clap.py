@@ -55,6 +55,16 @@ def test_laion_is_the_package_s_answer(laion, clips_48k):
     torch.testing.assert_close(laion(clips_48k, 48000).embeddings_BWD[:, 0], expected, rtol=0, atol=1e-5)
 
 
+def test_weights_may_be_named_from_here(laion, checkpoint, roberta, monkeypatch):
+    monkeypatch.chdir(checkpoint.parent)
+    found = LaionClap(checkpoint.name, roberta=roberta, amodel="HTSAT-tiny")
+    assert found.sha256 == laion.sha256
+
+
+def test_another_audio_encoder_is_another_judge(laion):
+    assert laion.id == "laion-clap-HTSAT-tiny" and LaionClap.id == "laion-clap"
+
+
 def test_laion_refuses_a_collapsed_checkpoint(checkpoint, roberta, tmp_path):
     content = torch.load(checkpoint, weights_only=False)
     content["state_dict"]["module.text_projection.2.weight"].zero_()
