@@ -5,8 +5,8 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from musicbench.errors import UserError
@@ -37,15 +37,16 @@ class Process:
             with open(log, "ab") as stream:
                 stream.write(f"$ {shlex.join(command)}\n".encode())
                 stream.flush()
-                self._child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **environment},
-                    pass_fds=handles,
-                    process_group=0,  # Ctrl-C reaches it by way of us only
-                )
+                with _interruptible():
+                    self._child = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=stream,
+                        stderr=subprocess.STDOUT,
+                        env={**os.environ, **environment},
+                        pass_fds=handles,
+                        process_group=0,  # Ctrl-C reaches it by way of us only
+                    )
         except OSError as error:
             raise UserError(f"cannot start {command[0]} with its log {log}: {error.strerror}") from error
 
@@ -70,6 +71,19 @@ class Process:
         if self.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._child.pid, number)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Children started within can be interrupted: a background job of a shell ignores SIGINT, which is inherited."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def said(code: int) -> str:

@@ -1,6 +1,7 @@
 """Children: their logs, their groups, their ends."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -53,6 +54,22 @@ def test_signals_reach_the_whole_group(tmp_path, kill, code):
     (process.kill if kill else process.interrupt)()
     assert ended(process) == code
     process.interrupt()  # too late, and no error
+
+
+def test_a_background_job_can_interrupt_its_commands(tmp_path):
+    """Shells start background jobs with SIGINT ignored, and what is ignored is inherited."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = Process(
+            [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)"], {}, tmp_path / "log"
+        )
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    while last_lines(tmp_path / "log", 1) != ["1"]:
+        time.sleep(0.02)
+    process.interrupt()
+    assert ended(process) != 0
 
 
 def test_what_a_command_leaves_behind_is_ended(tmp_path):
