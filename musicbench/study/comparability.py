@@ -49,9 +49,15 @@ def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
     timed = {machine_name(record) for record in records if record["speed"]}
     if len(timed) > 1:
         notes.append(f"Times were measured on different machines and do not compare: {'; '.join(sorted(timed))}.")
+    warned: dict[str, list[str]] = {}
+    for record in records:
+        for warning in record.get("warnings", []):
+            warned.setdefault(warning, []).append(_name(record))
+    for warning, names in warned.items():
+        where = "all runs" if len(names) == len(records) else ", ".join(names)
+        notes.append(f"Warning, {where}: {warning}.")
     for record in records:
         notes.extend(f"Run {_name(record)}: {failure}." for failure in record["failures"])
-        notes.extend(f"Run {_name(record)}, warning: {warning}." for warning in record.get("warnings", []))
         skipped = record["files"]["skipped"] if "files" in record else {}
         notes.extend(f"Run {_name(record)}: {count} files skipped, {reason}." for reason, count in skipped.items())
     return notes

@@ -255,6 +255,19 @@ def test_provenance_that_is_mixed_is_told(spec: Any, make_record: Make, change: 
     assert "different machines" in notes and "Another CPU" in notes
 
 
+def test_warnings_and_skipped_files_are_told_once(spec: Any, make_record: Make, change: Change) -> None:
+    records = [make_record("delay"), make_record("flat"), make_record("parallel")]
+    for record in records:
+        change(record, "warnings", ["few windows"])
+    change(records[1], "warnings", ["few windows", "little else"])
+    counts = {"files": 9, "read": 7, "mixed_down": 0, "cut": 0, "ignored": 0, "warnings": {}, "examples": {}}
+    change(records[0], "files", {**counts, "skipped": {"too short": 2}})
+    notes = build_table(spec, records).notes
+    assert [note for note in notes if "few windows" in note] == ["Warning, all runs: few windows."]
+    assert any(note.startswith("Warning, flat seed 0") and "little else" in note for note in notes)
+    assert any("2 files skipped, too short" in note for note in notes)
+
+
 def test_names_that_lead_nowhere_are_told(spec: Any, make_record: Make) -> None:
     spec["columns"]["Quality"].append({"key": "metrics.fda", "label": "typo"})
     table = build_table(spec, [make_record("delay"), make_record("stack")])
