@@ -27,6 +27,7 @@ from musicbench.evaluation.clap_mini.judge import ClapMini
 from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.judges.base import Judge, judge_key
+from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.reference import Reference
 from musicbench.files import sha256_file
 from musicbench.text.encoder import TextEncoder, TransformersEncoder
@@ -99,6 +100,11 @@ class Assembly:
     def listeners(self) -> list[Judge]:
         """All judges that must hear a clip."""
         return [*self.judges.roles.values(), *([] if self.clap is None else [self.musicnn])]
+
+    @cached_property
+    def latents(self) -> CodecLatents:
+        """The codec's latents, which the codec distance compares."""
+        return CodecLatents(self.codec)
 
     @cached_property
     def originals(self) -> Originals:

@@ -17,7 +17,6 @@ from musicbench.commands.timing import time_system
 from musicbench.evaluation import audio_metrics as audio
 from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.evaluation.judges.base import judge_key
-from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.systems import Generator, LikelihoodModel
 from musicbench.files import atomic_path
@@ -61,8 +60,7 @@ def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -
 def assess_codes(held: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings) -> Findings:
     """Audio metrics of given codes, one clip per crop; some clips are kept to listen to."""
     clips = ((audio_N, held.run.codec.sample_rate) for audio_N in _decoded(held, codes_NKT, folder))
-    latents = CodecLatents(held.run.codec)
-    heard = hear([*held.run.listeners, latents], clips, held.run.originals.cache, len(codes_NKT))
+    heard = hear([*held.run.listeners, held.run.latents], clips, held.run.originals.cache, len(codes_NKT))
     found.add(measure(held, heard, held.run.originals.of_crops(held.run.judges.roles.values(), held.crops)))
     return found
 
@@ -88,7 +86,7 @@ def measure(asked: Asked, heard: Heard, originals: Heard | None) -> audio.Metric
             neither KLD nor KAD.
     """
     run, judges, found = asked.run, asked.run.judges, audio.Metrics()
-    fad, codec = judge_key(judges.fad), judge_key(CodecLatents(run.codec))
+    fad, codec = judge_key(judges.fad), judge_key(run.latents)
     audio.distances(found, run.originals.reference(judges.fad), heard[fad], asked.pieces, REPLICATES)
     if codec in heard:
         latents = [clip.embeddings_WD for clip in heard[codec]]

@@ -16,7 +16,6 @@ from musicbench.data.audio_folder import Item, folder_sha256, list_items, read_c
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
-from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.study.listening import SAMPLES, sample_name
 
 LACKING = 0.1
@@ -100,12 +99,12 @@ def _hear(
     def clips() -> Iterator[tuple[Tensor, int]]:
         for item, audio_N, rate in read_clips(items, report, seconds=seconds, shortest=shortest):
             if len(kept) < run.config.evaluation.samples:
-                write_sample(folder / SAMPLES / item.id.replace("/", "_"), item.caption or "", audio_N, rate)
+                write_sample(folder / SAMPLES / sample_name(item.id), item.caption or "", audio_N, rate)
             kept.append(item)
             lengths.append(round(len(audio_N) / rate, 3))
             yield audio_N, rate
 
-    return hear([*run.listeners, CodecLatents(run.codec)], clips(), run.originals.cache, len(items))
+    return hear([*run.listeners, run.latents], clips(), run.originals.cache, len(items))
 
 
 def _originals(run: Assembly, kept: Sequence[Item], folder: Path) -> tuple[Heard, str]:

@@ -20,7 +20,6 @@ from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.evaluation.judges.base import Judge, judge_key
-from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.moments import RunningMoments
 from musicbench.evaluation.reference import original_judgements
@@ -112,7 +111,7 @@ class Originals:
         path = Path(self.run.config.cache) / "codec_reference" / f"{digest}.npz"
         with suppress(Exception), np.load(path) as saved:  # not there, or damaged in one of many ways: made again
             return ReferenceSet("training codes", digest, int(saved["frames"]), saved["mean"], saved["cov"])
-        latents = CodecLatents(codec)
+        latents = self.run.latents
         moments = RunningMoments(latents.codebooks_KVC.shape[2])
         for clip in self.run.store.split("train"):
             codes_KT = torch.from_numpy(self.run.store.codes(clip).astype(np.int64))
