@@ -10,7 +10,13 @@ import pytest
 import musicbench
 
 PACKAGE = Path(musicbench.__file__).parent
-COMMON = ("musicbench.errors", "musicbench.files", "musicbench.torch_files")
+COMMON = (
+    "musicbench.errors",
+    "musicbench.files",
+    "musicbench.plain_files",
+    "musicbench.seals",
+    "musicbench.torch_files",
+)
 """Modules for everybody."""
 
 MAY_IMPORT = {
@@ -28,10 +34,12 @@ MAY_IMPORT = {
     "cli": ("musicbench.commands",),
     "errors": (),
     "files": ("musicbench.errors",),
+    "plain_files": (),
+    "seals": ("musicbench.files",),
     "torch_files": (),
     "__init__": (),
 }
-WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files")
+WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "plain_files", "seals")
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 
 

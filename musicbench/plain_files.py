@@ -1,0 +1,119 @@
+"""Text files that hold plain values: YAML and JSON, read so that nothing in them runs, repeats or blows up."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+
+def read_yaml(path: Path | str) -> Any:
+    """The plain values of a YAML file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: as ``parse_yaml``.
+    """
+    return parse_yaml(_text(Path(path)))
+
+
+def read_json(path: Path | str) -> Any:
+    """The plain values of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: as ``parse_json``.
+    """
+    return parse_json(_text(Path(path)))
+
+
+def read_json_lines(path: Path | str) -> Iterator[tuple[int, Any]]:
+    """Number (from 1) and plain values of each line of a JSON Lines file; empty lines are left out.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: as ``parse_json``, with the number of the line.
+    """
+    # By bytes: a line with another encoding is that line's mistake.
+    for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
+        if line.strip():
+            try:
+                yield number, parse_json(line.decode("utf-8"))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+
+
+def parse_yaml(text: str) -> Any:
+    """The plain values of YAML text.
+
+    Raises:
+        ValueError: it is no YAML, has an alias (a few lines of them can stand for gigabytes), a key twice, a tag that
+            makes an object, is nested too deeply, or holds text that no file can hold; one line.
+    """
+    try:
+        return _storable(yaml.load(text, _PlainLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def parse_json(text: str) -> Any:
+    """The plain values of JSON text.
+
+    Raises:
+        ValueError: it is no JSON, has a number that is none (NaN), a key twice, is nested too deeply, or holds text
+            that no file can hold; one line.
+    """
+    try:
+        return _storable(json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_each_once))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """PyYAML's safe loader without aliases and without repeated keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, "aliases are not read here", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        content = super().construct_mapping(node, deep=deep)
+        if len(content) < len(node.value):
+            raise yaml.constructor.ConstructorError(None, None, "a key is there twice", node.start_mark)
+        return content
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _storable(value: Any) -> Any:
+    """The value; refused if it holds text with a NUL or half of a surrogate pair, which no path or file can hold."""
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError(f"the text {value[:40]!r} holds characters that cannot be written")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _storable(key)
+            _storable(item)
+    elif isinstance(value, list):
+        for item in value:
+            _storable(item)
+    return value
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,61 @@
+"""Seals: every single flipped bit is noticed."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musicbench.seals import SEAL, load_npz, save_npz, sealed, unsealed
+
+
+def test_a_seal_holds_whatever_the_order_of_keys():
+    content = {"b": [1, 2.5], "a": {"y": None, "x": "é"}}
+    whole = sealed(content)
+    assert unsealed(dict(reversed(whole.items()))) == content
+    assert sealed(whole) == whole
+
+
+@pytest.mark.parametrize("change", [{"a": 1.5}, {"a": 1, "b": 2}, {}, {"a": True}])
+def test_any_other_content_is_refused(change):
+    with pytest.raises(ValueError, match="checksum"):
+        unsealed({**change, SEAL: sealed({"a": 1})[SEAL]})
+    with pytest.raises(ValueError, match="no checksum"):
+        unsealed(change)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("npz") / "a.npz"
+    save_npz(path, codes=np.arange(40, dtype=np.uint16).reshape(4, 10), mean=np.linspace(0, 1, 7))
+    return path
+
+
+def test_arrays_come_back(archive):
+    saved = load_npz(archive, "codes", "mean")
+    assert saved["codes"].dtype == np.uint16 and np.array_equal(saved["codes"], np.arange(40).reshape(4, 10))
+    with pytest.raises(ValueError, match="lacks"):
+        load_npz(archive, "other")
+
+
+@given(st.data())
+def test_a_flipped_bit_never_changes_an_array_silently(archive, data):
+    original = load_npz(archive, "codes", "mean")
+    content = bytearray(archive.read_bytes())
+    place = data.draw(st.integers(0, 8 * len(content) - 1))
+    content[place // 8] ^= 1 << place % 8
+    damaged = archive.with_name("damaged.npz")
+    damaged.write_bytes(content)
+    try:
+        found = load_npz(damaged, "codes", "mean")
+    except ValueError:
+        return
+    for name, array in original.items():
+        assert found[name].dtype == array.dtype and np.array_equal(found[name], array)
+
+
+@given(st.integers(0, 300))
+def test_a_truncated_archive_is_refused(archive, kept):
+    damaged = archive.with_name("short.npz")
+    damaged.write_bytes(archive.read_bytes()[:kept])
+    with pytest.raises(ValueError, match="archive"):
+        load_npz(damaged, "codes", "mean")
