@@ -19,8 +19,10 @@ $(READY): pyproject.toml requirements.lock
 	said=$$("$(PYTHON)" -m venv $(VENV) 2>&1) \
 	  || fail "python cannot make $(VENV) ($$(tail -1 <<<"$$said")); make room there, or on Debian or Ubuntu: apt install python3-venv"; \
 	echo "installing into $(VENV) (a few minutes; log: $(VENV)/setup.log)"; \
-	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements.lock >$(VENV)/setup.log 2>&1 \
-	  && $(VENV)/bin/python -m pip install --disable-pip-version-check --no-deps -e . >>$(VENV)/setup.log 2>&1 \
+	export UV_PYTHON=$(VENV)/bin/python $${PIP_INDEX_URL:+UV_DEFAULT_INDEX="$$PIP_INDEX_URL"}; \
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -c requirements.lock uv >$(VENV)/setup.log 2>&1 \
+	  && $(VENV)/bin/uv pip install -r requirements.lock >>$(VENV)/setup.log 2>&1 \
+	  && $(VENV)/bin/uv pip install --no-deps -e . >>$(VENV)/setup.log 2>&1 \
 	  || { if grep -qi 'no space left' $(VENV)/setup.log; then fail "the disk is full"; \
 	       elif grep -qiE 'connection|resolve|timed out|network|from versions: none' $(VENV)/setup.log; then \
 	         fail "the package index cannot be reached; check the network or pip's index settings"; \
@@ -31,7 +33,7 @@ demo: $(READY)
 	@HF_HUB_OFFLINE=1 $(VENV)/bin/musicbench demo
 
 test: $(READY)
-	@HF_HUB_OFFLINE=1 $(VENV)/bin/python -m pytest
+	@HF_HUB_OFFLINE=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope
 
 test-kill: $(READY)
 	@HF_HUB_OFFLINE=1 $(VENV)/bin/python -m pytest -m kill
