@@ -43,6 +43,7 @@ def test_tokens(refused, manifest, tmp_path, size):
     assert not (tmp_path / "tokens.partial").exists()
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")  # else a traceback at the end
 @pytest.mark.parametrize("size", [400, 2200])
 def test_judges(refused, manifest, stub_judge_of_a_second, tmp_path, size):
     """What the judge says of a clip, or the file that is made of it."""
