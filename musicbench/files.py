@@ -2,39 +2,62 @@
 
 import hashlib
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from musicbench.errors import UserError
+from musicbench.temporaries import clear_once, temporary_path
 
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is renamed onto ``path``, on failure removed.
 
-    The temporary name keeps the suffix of ``path``, because many writers choose the format by it.
+    The temporary name keeps the suffix of ``path``, because many writers choose the format by it. What killed
+    processes left in the folder is removed.
 
     Raises:
         UserError: the folder cannot be written (read-only, or the disk is full).
     """
     path = Path(path)
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
+        clear_once(path.parent)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     except OSError as error:
         raise _cannot_write(path, error) from error
-    temporary = Path(name)
     try:
         with writing(path, temporary):
             yield temporary
-            # mkstemp files are private; results are meant to be read by others.
-            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """As ``atomic_path``, but what is yielded is a new folder; ``path`` must not exist yet, or be empty.
+
+    Raises:
+        UserError: the folder cannot be written (read-only, or the disk is full), or ``path`` is there already.
+    """
+    path = Path(path)
+    temporary = temporary_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clear_once(path.parent)
+        temporary.mkdir()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        with writing(path, temporary):
+            yield temporary
+            temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -55,12 +78,6 @@ def writing(path: Path, temporary: Path) -> Iterator[None]:
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def sha256_file(path: Path | str) -> str:

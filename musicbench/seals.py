@@ -1,6 +1,7 @@
 """Checksums inside the files that we write and read back: a flipped bit is noticed before its number is used."""
 
 import hashlib
+import io
 import json
 import zipfile
 import zlib
@@ -46,8 +47,10 @@ def save_npz(path: Path | str, **arrays: np.ndarray) -> None:
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)
+    content = io.BytesIO()  # in memory first: an archive on a full disk prints a traceback when it is thrown away
+    np.savez(content, **arrays)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_npz(path: Path | str, *names: str) -> dict[str, np.ndarray]:

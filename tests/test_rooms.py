@@ -15,6 +15,7 @@ COMMON = (
     "musicbench.files",
     "musicbench.plain_files",
     "musicbench.seals",
+    "musicbench.temporaries",
     "musicbench.torch_files",
 )
 """Modules for everybody."""
@@ -36,10 +37,11 @@ MAY_IMPORT = {
     "files": ("musicbench.errors",),
     "plain_files": (),
     "seals": ("musicbench.files",),
+    "temporaries": (),
     "torch_files": (),
     "__init__": (),
 }
-WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "plain_files", "seals")
+WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "plain_files", "seals", "temporaries")
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 
 

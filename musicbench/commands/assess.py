@@ -69,7 +69,7 @@ def assess_originals(held: HeldOut, folder: Path) -> Findings:
     """Audio metrics of the original recordings; some are kept if they are at hand."""
     run, settings = held.run, held.run.config.evaluation
     for crop in held.crops[: settings.samples]:
-        keep_original(folder, crop, Path(settings.originals), run.store.frame_rate)
+        keep_original(run, folder, crop)
     heard = run.originals.of_crops(run.listeners, held.crops)
     found = Findings()
     # The codes of originals are the codec reconstruction's, and a distance of a set to itself has no meaning.
@@ -144,7 +144,8 @@ def _decoded(held: HeldOut, codes_NKT: Tensor, folder: Path) -> Iterator[Tensor]
     for batch in _batches(len(codes_NKT), settings.batch_size):
         for number, audio_N in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
             if number < settings.samples:
-                keep_sample(folder, held.crops[number], audio_N, codec.sample_rate)
+                crop = held.crops[number]
+                keep_sample(held.run, folder, crop.id, crop.caption, audio_N, codec.sample_rate)
             yield audio_N
 
 

@@ -11,12 +11,12 @@ from musicbench.commands.assess import Findings, measure
 from musicbench.commands.held_out import Asked, HeldOut, OwnCaptions
 from musicbench.commands.loggers import send, send_once
 from musicbench.commands.recording import RECORD, Facts, finished, record
-from musicbench.commands.samples import write_sample
+from musicbench.commands.samples import keep_sample
 from musicbench.data.audio_folder import Item, folder_sha256, list_items, read_clips
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
-from musicbench.study.listening import SAMPLES, sample_name
+from musicbench.study.listening import sample_name
 
 LACKING = 0.1
 """Seconds that a held-out clip of another system may lack: codecs and MP3 cut a little."""
@@ -99,7 +99,7 @@ def _hear(
     def clips() -> Iterator[tuple[Tensor, int]]:
         for item, audio_N, rate in read_clips(items, report, seconds=seconds, shortest=shortest):
             if len(kept) < run.config.evaluation.samples:
-                write_sample(folder / SAMPLES / sample_name(item.id), item.caption or "", audio_N, rate)
+                keep_sample(run, folder, item.id, item.caption or "", audio_N, rate)
             kept.append(item)
             lengths.append(round(len(audio_N) / rate, 3))
             yield audio_N, rate

@@ -25,6 +25,7 @@ from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.generators.batch import Batch
 from musicbench.generators.guard import NonFiniteGuard
+from musicbench.temporaries import clear_temporaries
 
 
 class WallClock(Callback):
@@ -127,8 +128,7 @@ def fit(run: Assembly, folder: Path, loggers: list[Logger] | None = None) -> Non
     if (tracked := tracker(loggers)) is not None:
         tracked.start()
     if trainer.is_global_zero:
-        for rest in folder.glob(".*.ckpt"):
-            rest.unlink()
+        clear_temporaries(folder)
         write_configuration(run.plain, folder)
     processes.tell_of_lost_children(config.trainer.timeout)
     last = folder / LAST

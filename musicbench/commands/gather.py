@@ -13,6 +13,7 @@ from musicbench.study.records import read_record
 from musicbench.study.run_record import RunRecord
 from musicbench.study.table import build_table
 from musicbench.study.table_spec import read_spec
+from musicbench.temporaries import visible
 
 _RECORD = "record.json"
 RECORD_TYPE = "record"
@@ -68,7 +69,7 @@ def from_folders(folder: Path, rows: Sequence[str]) -> list[Found]:
     Raises:
         UserError: there is no run folder.
     """
-    paths = sorted(folder.glob(f"*/{_RECORD}"))
+    paths = visible(folder, f"*/{_RECORD}")
     if not paths:
         raise UserError(f"{folder} holds no finished run; name the folder of the run folders")
     found: list[Found] = []
@@ -97,7 +98,7 @@ def put_into(table: Path, found: Iterable[Found]) -> None:
         UserError: the records do not compare with each other or with those that are there; nothing is written.
     """
     folder = table / "records"
-    before = {path: read_record(path) for path in sorted(folder.glob("*.json"))}
+    before = {path: read_record(path) for path in visible(folder, "*.json")}
     places = {(record["row"], record["seed"]): path for path, record in before.items()}
     new = {places.get(one.cell, folder / f"{one.cell[0]}-seed{one.cell[1]}.json"): one for one in found}
     after = before | {path: one.record for path, one in new.items()}

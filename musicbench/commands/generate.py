@@ -1,11 +1,7 @@
 """Music for captions, by a trained run."""
 
 import re
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +15,7 @@ if TYPE_CHECKING:
     from musicbench.text.encoder import TextEncoder
 
 STREAM_SECONDS = 0.5  # sound between two writes of a stream
+LARGEST_SEED = 1 << 62
 
 
 def main(argv: list[str]) -> int:
@@ -39,10 +36,11 @@ def main(argv: list[str]) -> int:
         help="seconds of the prompt to draw anew, e.g. 2.5-4; may be given again",
     )
     parser.add_argument("--stream", action="store_true", help="write .wav files while they are made")
+    parser.add_argument("--force", action="store_true", help="make clips again whose files are there")
     parser.add_argument("--output", type=Path, default=Path("runs/generated"), help="folder of the audio")
     arguments = parser.parse_args(own)
-    if not 0 < arguments.seconds <= 600 or arguments.seed < 0:
-        raise UserError("--seconds must be above 0 and at most 600, --seed not negative")
+    if not 0 < arguments.seconds <= 600 or not 0 <= arguments.seed < LARGEST_SEED:
+        raise UserError(f"--seconds must be above 0 and at most 600, --seed from 0 to {LARGEST_SEED - 1}")
     if not all(caption.strip() for caption in arguments.captions):
         raise UserError("a caption is empty; describe the music in a few words")
     if arguments.redraw and arguments.prompt is None:
@@ -52,38 +50,42 @@ def main(argv: list[str]) -> int:
 
     from musicbench.codecs.streaming import decode_stream
     from musicbench.commands.assemble import Assembly, set_threads
+    from musicbench.commands.clip_files import clip_files, require_new
     from musicbench.commands.config import amend, run_configuration
+    from musicbench.commands.growing import write_stream
     from musicbench.commands.samples import write_sample
     from musicbench.commands.trained import load_trained, trained_system
+    from musicbench.data.audio_tags import audio_tags
     from musicbench.models.prompt import PromptError
 
     run = Assembly(amend(run_configuration(arguments.run), overrides))
     set_threads(run.config)
-    module = load_trained(run, arguments.run)
-    system = trained_system(run, module, partial(_states, run.encoder))
     frames = max(1, round(arguments.seconds * run.store.frame_rate))
     captions = arguments.captions or [""]
-    seeds = [arguments.seed + i for i in range(len(captions))]
-    stems = [arguments.output / f"{_words(caption)}-{seed}" for caption, seed in zip(captions, seeds, strict=True)]
-    prompt_BKT = None
+    prompt, prompt_BKT = None, None
     if arguments.prompt is not None:
-        prompt_BKT = read_prompt(arguments.prompt, arguments.redraw, run.codec, frames).expand(len(captions), -1, -1)
+        prompt = read_prompt(arguments.prompt, arguments.redraw, run.codec, frames)
+        prompt_BKT = prompt.codes_KT.expand(len(captions), -1, -1)
+    clips = clip_files(run, arguments.run, captions, arguments.seed, frames, prompt, arguments.output)
+    seeds = [clip.seed for clip in clips]
+    if not arguments.force:
+        suffixes = (".wav",) if arguments.stream else (".flac", ".txt")
+        require_new([clip.stem.with_name(clip.stem.name + suffix) for clip in clips for suffix in suffixes])
+    module = load_trained(run, arguments.run)
+    system = trained_system(run, module, partial(_states, run.encoder))
     try:
         if arguments.stream:
             every = max(1, round(STREAM_SECONDS * run.store.frame_rate))
             codes = system.stream(captions, frames, seeds, prompt_BKT, every)
-            _write_stream(stems, decode_stream(run.codec, codes), run.codec.sample_rate)
+            write_stream(clips, decode_stream(run.codec, codes), run.codec.sample_rate, arguments.force)
             return 0
         audio_BN = run.codec.decode(system.generate(captions, frames, seeds, prompt_BKT))
     except PromptError as error:
         raise UserError(f"--prompt: {error}") from error
-    for caption, stem, audio_N in zip(captions, stems, audio_BN, strict=True):
-        print(write_sample(stem, caption, audio_N, run.codec.sample_rate))
+    for clip, audio_N in zip(clips, audio_BN, strict=True):
+        tags = audio_tags(clip.caption, clip.facts)
+        print(write_sample(clip.stem, clip.caption, audio_N, run.codec.sample_rate, tags))
     return 0
-
-
-def _words(caption: str) -> str:
-    return re.sub(r"\W+", "-", caption).strip("-")[:60] or "clip"
 
 
 def _states(encoder: "TextEncoder", captions: list[str]) -> "tuple[Tensor, Tensor]":
@@ -95,25 +97,3 @@ def _states(encoder: "TextEncoder", captions: list[str]) -> "tuple[Tensor, Tenso
     told = [caption for caption in captions if caption]
     found = iter(encoder.encode(told) if told else [])
     return pad_states([next(found) if caption else torch.zeros(0, encoder.dim) for caption in captions])
-
-
-def _write_stream(stems: Sequence[Path], pieces: "Iterator[Tensor]", sample_rate: int) -> None:
-    """Files that grow: what is written can be played while the rest is made."""
-    import soundfile
-
-    started = time.perf_counter()
-    first_BN = next(pieces)  # what cannot be made must not overwrite what was
-    with ExitStack() as stack:
-        files = []
-        for stem in stems:
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            path = stem.with_name(stem.name + ".wav")
-            files.append(stack.enter_context(soundfile.SoundFile(path, "w", sample_rate, 1, "PCM_16")))
-        for number, piece_BN in enumerate(chain([first_BN], pieces)):
-            for file, piece_N in zip(files, piece_BN.clamp(-1, 1), strict=True):
-                file.write(piece_N.numpy())
-                file.flush()
-            if not number:
-                waited = time.perf_counter() - started
-                print(f"first {piece_BN.shape[1] / sample_rate:.2f} s of sound after {waited:.2f} s")
-    print(*(file.name for file in files), sep="\n")

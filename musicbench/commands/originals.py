@@ -24,7 +24,8 @@ from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.moments import RunningMoments
 from musicbench.evaluation.reference import original_judgements
 from musicbench.evaluation.reference_sets import ReferenceSet, fma_pop
-from musicbench.files import atomic_path, sha256_file
+from musicbench.files import sha256_file
+from musicbench.seals import save_npz
 
 
 class Originals:
@@ -116,8 +117,7 @@ class Originals:
         for clip in self.run.store.split("train"):
             codes_KT = torch.from_numpy(self.run.store.codes(clip).astype(np.int64))
             moments.add(latents.latents(codes_KT[None])[0].numpy())
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, mean=moments.mean_D, cov=moments.covariance, frames=moments.count)
+        save_npz(path, mean=moments.mean_D, cov=moments.covariance, frames=np.array(moments.count))
         return ReferenceSet("training codes", digest, moments.count, moments.mean_D, moments.covariance)
 
     def _path(self, clip: str) -> Path:

@@ -107,7 +107,7 @@ def _manifest(config: Any) -> Path | None:
 def _tokenise(config: Any, command: str) -> None:
     from musicbench.commands.config import instantiated
     from musicbench.data.store import TokenStore
-    from musicbench.data.tokenise import tokenise, tokenise_recordings
+    from musicbench.data.tokenise import forget_partial, tokenise, tokenise_recordings
 
     store, recordings = Path(config.store), _recordings(config)
     codec = instantiated(config.codec)
@@ -117,6 +117,7 @@ def _tokenise(config: Any, command: str) -> None:
         wanted = {(recording.id, recording.captions) for recording in recordings}
         if made.card["codec"]["sha256"] != codec.sha256 or {(c.id, c.captions) for c in made.clips} != wanted:
             raise UserError(f"{store} was made from other recordings or with another codec; choose another store=")
+        forget_partial(store)  # a call that was killed at its end left them
         print(f"token store: {store} is complete")
     else:
         if _manifest(config):
@@ -150,10 +151,11 @@ def _beside_the_bundled(made: Mapping[str, Any]) -> str:
 def _judge_originals(config: Any) -> None:
     from musicbench.commands.assemble import REFERENCE_FILE
     from musicbench.evaluation.judges import MusiCNN
-    from musicbench.evaluation.reference import build_reference
+    from musicbench.evaluation.reference import build_reference, forget_parts
 
     path = Path(config.store) / REFERENCE_FILE
     if path.is_file():
+        forget_parts(path)  # a call that was killed at its end left them
         print(f"judge reference: {path} is complete")
         return
     build_reference(MusiCNN(), _originals(config), path)

@@ -3,10 +3,12 @@
 import math
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from musicbench.errors import UserError
+from musicbench.seals import content_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,8 +27,27 @@ def seconds_span(text: str) -> tuple[float, float]:
     return start, end
 
 
-def read_prompt(path: Path, redrawn: Sequence[tuple[float, float]], codec: "ChunkedCodec", frames: int) -> "Tensor":
-    """Codes [K, T] of the audio in front, -1 behind and where it is redrawn.
+@dataclass(frozen=True)
+class Prompt:
+    """Codes [K, T], -1 where they are to be drawn; what they are from, for metadata."""
+
+    codes_KT: "Tensor"
+    name: str
+    redrawn: Sequence[tuple[float, float]]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the codes."""
+        return content_sha256(self.codes_KT.tolist())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What an audio file says of its prompt."""
+        return {"file": self.name, "codes_sha256": self.sha256, "redraw": [list(span) for span in self.redrawn]}
+
+
+def read_prompt(path: Path, redrawn: Sequence[tuple[float, float]], codec: "ChunkedCodec", frames: int) -> Prompt:
+    """Codes of the audio in front, -1 behind and where it is redrawn.
 
     The last frame that the audio begins is left to the model.
 
@@ -52,4 +73,4 @@ def read_prompt(path: Path, redrawn: Sequence[tuple[float, float]], codec: "Chun
         if not (part_KT >= 0).any():
             raise UserError(f"--redraw {start:g}-{end:g}: no frame of the prompt lies there")
         part_KT.fill_(-1)
-    return prompt_KT
+    return Prompt(prompt_KT, path.name, redrawn)

@@ -1,25 +1,37 @@
 """Audio kept from an evaluation, to listen to."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from musicbench.commands.identity import row_label
 from musicbench.data.audio import read_audio, write_flac
+from musicbench.data.audio_tags import audio_tags
 from musicbench.data.crops import Crop
 from musicbench.files import atomic_path
 from musicbench.study.listening import SAMPLES, sample_name
 
 
-def keep_sample(folder: Path, crop: Crop, audio_N: Tensor, sample_rate: int) -> None:
-    """Keep one evaluated clip in the run folder."""
-    write_sample(folder / SAMPLES / sample_name(crop.id), crop.caption, audio_N, sample_rate)
+def keep_sample(run: Any, folder: Path, clip: str, caption: str, audio_N: Tensor, sample_rate: int) -> None:
+    """Keep one evaluated clip in the run folder; its metadata say of which run it is.
+
+    Args:
+        run: an Assembly.
+        clip: id of what is evaluated.
+    """
+    facts = {"run": run.identity, "row": row_label(run.plain), "seed": run.config.seed, "clip": clip}
+    stem = folder / SAMPLES / sample_name(clip)
+    write_sample(stem, caption, audio_N, sample_rate, audio_tags(caption, facts))
 
 
-def keep_original(folder: Path, crop: Crop, originals: Path, frame_rate: float) -> None:
-    """Keep the crop's original audio in the run folder, if ``originals`` holds its recording."""
-    path = find_original(originals, crop.clip)
+def keep_original(run: Any, folder: Path, crop: Crop) -> None:
+    """Keep the crop's original audio in the run folder, if ``evaluation.originals`` holds its recording."""
+    path = find_original(Path(run.config.evaluation.originals), crop.clip)
     if path is not None:
-        keep_sample(folder, crop, *cut(*read_audio(path), crop, frame_rate))
+        audio_N, rate = cut(*read_audio(path), crop, run.store.frame_rate)
+        keep_sample(run, folder, crop.id, crop.caption, audio_N, rate)
 
 
 def find_original(originals: Path, clip: str) -> Path | None:
@@ -33,10 +45,10 @@ def cut(audio_N: Tensor, rate: int, crop: Crop, frame_rate: float) -> tuple[Tens
     return audio_N[start:stop], rate
 
 
-def write_sample(stem: Path, caption: str, audio_N: Tensor, sample_rate: int) -> Path:
-    """Write ``stem``.flac (16 bit) beside ``stem``.txt with its caption; the path of the audio."""
+def write_sample(stem: Path, caption: str, audio_N: Tensor, sample_rate: int, tags: Mapping[str, str]) -> Path:
+    """Write ``stem``.flac (16 bit, with metadata) beside ``stem``.txt with its caption; the path of the audio."""
     audio = stem.with_name(stem.name + ".flac")
-    write_flac(audio, audio_N.clamp(-1, 1).numpy(), sample_rate)
+    write_flac(audio, audio_N.clamp(-1, 1).numpy(), sample_rate, tags)
     with atomic_path(stem.with_name(stem.name + ".txt")) as temporary:
         temporary.write_text(caption + "\n", encoding="utf-8")
     return audio

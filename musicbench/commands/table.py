@@ -5,6 +5,7 @@ from pathlib import Path
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.temporaries import visible
 
 PAGE = "listen.html"
 
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
         _gather(folder, arguments.wandb, arguments.where, arguments.offline_runs)
     table = load_table(folder)
     if arguments.runs:
-        runs = sorted(path.parent for path in arguments.runs.glob("*/record.json"))
+        runs = [path.parent for path in visible(arguments.runs, "*/record.json")]
         if not fetch_samples(folder, runs):
             raise UserError(
                 f"{arguments.runs} holds no run of this table with audio; name the folder of its run folders"
@@ -80,7 +81,7 @@ def main(argv: list[str]) -> int:
         from musicbench.commands.publish import publish_table
 
         rendered = [output / file for file in texts] + ([output / "figure.png"] if "figure" in table.spec else [])
-        rendered += [file for place in (SAMPLES, PICTURES) if prompts for file in sorted((output / place).rglob("*.*"))]
+        rendered += [file for place in (SAMPLES, PICTURES) if prompts for file in visible(output / place, "**/*.*")]
         files = {file.relative_to(output).as_posix(): file for file in rendered}
         publish_table(arguments.log, folder.resolve().name, table.spec["title"], texts["table.csv"], files)
     return 0
@@ -112,7 +113,7 @@ def find_table(name: str) -> Path:
     for folder in (Path("results") / name, Path(name)):
         if (folder / "table.yaml").is_file():
             return folder
-    known = ", ".join(sorted(path.parent.name for path in Path("results").glob("*/table.yaml"))) or "none"
+    known = ", ".join(path.parent.name for path in visible(Path("results"), "*/table.yaml")) or "none"
     raise UserError(f"no table {name}: neither results/{name} nor {name} holds a table.yaml (tables here: {known})")
 
 

@@ -19,6 +19,7 @@ from musicbench.files import atomic_path
 from musicbench.study.headline import headline
 from musicbench.study.listening import SAMPLES
 from musicbench.study.records import read_record
+from musicbench.temporaries import visible
 
 WITHOUT = "or go on without it: WANDB_MODE=offline, or logger=csv"
 PATIENCE = 600
@@ -116,7 +117,7 @@ class Tracker(WandbLogger):
         self.start()
         run, record = self.experiment, read_record(path)
         run.summary.update(headline(record))
-        sounds = sorted((path.parent / SAMPLES).glob("*.flac"))
+        sounds = visible(path.parent / SAMPLES, "*.flac")
         if sounds:
             run.log({SAMPLES: [wandb.Audio(str(sound), caption=_caption(sound)) for sound in sounds]})
         # The name of an artifact is of fewer characters than that of a row, and at most 128.

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,14 +89,20 @@ def read_audio(path: Path) -> tuple[torch.Tensor, int]:
     return torch.from_numpy(samples.audio_NC.mean(axis=1)), samples.rate
 
 
-def write_flac(path: Path, audio_N: np.ndarray, sample_rate: int) -> None:
+def write_flac(path: Path, audio_N: np.ndarray, sample_rate: int, tags: Mapping[str, str] | None = None) -> None:
     """Write mono samples [N] in [-1, 1] as 16-bit FLAC.
+
+    Args:
+        tags: of ``data.audio_tags``; they become Vorbis comments.
 
     Raises:
         UserError: the file cannot be written.
     """
     encoded = io.BytesIO()  # in memory first, because libsndfile does not say that a disk is full
-    soundfile.write(encoded, audio_N, sample_rate, subtype="PCM_16", format="FLAC")
+    with soundfile.SoundFile(encoded, "w", sample_rate, 1, "PCM_16", format="FLAC") as file:
+        for name, text in (tags or {}).items():
+            setattr(file, name, text)
+        file.write(audio_N)
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from musicbench.errors import UserError
-from musicbench.files import sha256_file, writing
+from musicbench.files import atomic_folder, sha256_file
 
 FORMAT = 1
 SPLITS = ("train", "validation", "test")
@@ -147,16 +146,8 @@ def write_store(folder: Path | str, clips_with_codes: Iterable[tuple[Clip, np.nd
     folder = Path(folder)
     if folder.exists():
         raise UserError(f"{folder} exists already; remove it or choose another folder")
-    with writing(folder, folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        with writing(folder, work):
-            _fill(work, clips_with_codes, card)
-            work.chmod(0o755)
-            work.rename(folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with atomic_folder(folder) as work:
+        _fill(work, clips_with_codes, card)
 
 
 def _fill(work: Path, clips_with_codes: Iterable[tuple[Clip, np.ndarray]], card: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from musicbench.data.manifest import Recording, read_corpus
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
 from musicbench.files import atomic_path, sha256_file
+from musicbench.temporaries import clear_temporaries, visible
 
 EXAMPLES = 8  # clips whose captions a store's card shows
 
@@ -61,8 +63,7 @@ def tokenise_recordings(
     """
     if store_folder.exists():
         raise UserError(f"{store_folder} exists already; remove it or choose another folder")
-    partial = store_folder.with_name(store_folder.name + ".partial")
-    made: list[Path] = []
+    partial = _partial(store_folder)
 
     def encoded() -> Iterator[tuple[Clip, np.ndarray]]:
         for recording in tqdm(recordings, desc="encoding", unit="clip"):
@@ -73,7 +74,6 @@ def tokenise_recordings(
                 codes_KT = encode_file(recording.audio, codec)
                 with atomic_path(path) as temporary:
                     np.save(temporary, codes_KT)
-            made.append(path)
             yield _clip(recording), codes_KT
 
     card = {
@@ -91,10 +91,21 @@ def tokenise_recordings(
         **card_extra,
     }
     write_store(store_folder, encoded(), card)
-    for path in set(made):
-        path.unlink()
-    if not any(partial.iterdir()):
+    forget_partial(store_folder)
+
+
+def forget_partial(store_folder: Path) -> None:
+    """Remove the codes that were kept while a store was made, which is complete."""
+    partial = _partial(store_folder)
+    clear_temporaries(partial)
+    for path in visible(partial, "*.npy"):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not there, or holds something else
         partial.rmdir()
+
+
+def _partial(store_folder: Path) -> Path:
+    return store_folder.with_name(store_folder.name + ".partial")
 
 
 def _content(audio: Path) -> str:

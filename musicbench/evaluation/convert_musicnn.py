@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from musicbench.errors import UserError
@@ -72,7 +72,7 @@ def convert(package: Path, folder: Path) -> None:
     network.load_state_dict(state)
     weights = folder / "model.safetensors"
     with atomic_path(weights) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))
     card = {
         "id": "musicnn-mtt",
         "about": "MusiCNN trained on MagnaTagATune: 200-d embedding and 50 tag logits of 3 s at 16 kHz mono",

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from musicbench.evaluation.judges.base import Judge, WindowedJudge
-from musicbench.files import atomic_path
+from musicbench.seals import save_npz
 
 CODE = 1
 """Raised by hand whenever a change of the code changes what the same weights say: kept outputs are stale then."""
@@ -103,5 +103,4 @@ class JudgementCache:
         Raises:
             UserError: the folder cannot be written.
         """
-        with atomic_path(file) as temporary:
-            np.savez(temporary, embeddings=judgement.embeddings_WD, logits=judgement.logits_WC)
+        save_npz(file, embeddings=judgement.embeddings_WD, logits=judgement.logits_WC)

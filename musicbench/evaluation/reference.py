@@ -1,7 +1,9 @@
 """What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +17,7 @@ from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.judging import Judgement, JudgementCache
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
 from musicbench.files import atomic_path, sha256_file
+from musicbench.temporaries import clear_temporaries, visible
 
 
 def build_reference(
@@ -56,24 +59,34 @@ def build_reference(
         moments.add(heard.embeddings_WD)
     if moments is None or moments.count < 2 or not test:
         raise UserError("the judge's reference needs train and test clips; check the splits of the corpus")
+    content = BytesIO()  # in memory first: an archive on a full disk prints a traceback when it is thrown away
+    np.savez_compressed(
+        content,
+        train_mean=moments.mean_D,
+        train_cov=moments.covariance,
+        train_windows=np.int64(moments.count),
+        test_ids=np.array([clip_id for clip_id, _ in test]),
+        test_offsets=np.cumsum([0] + [len(heard.embeddings_WD) for _, heard in test]),
+        test_embeddings=np.concatenate([heard.embeddings_WD for _, heard in test]),
+        test_logits=np.concatenate([heard.logits_WC for _, heard in test]),
+        judge_id=np.array(judge.id),
+        judge_sha256=np.array(judge.sha256),
+        window_seconds=np.float64(judge.window_seconds),
+        hop_seconds=np.float64(judge.hop_seconds),
+    )
     with atomic_path(path) as temporary:
-        np.savez_compressed(
-            temporary,
-            train_mean=moments.mean_D,
-            train_cov=moments.covariance,
-            train_windows=np.int64(moments.count),
-            test_ids=np.array([clip_id for clip_id, _ in test]),
-            test_offsets=np.cumsum([0] + [len(heard.embeddings_WD) for _, heard in test]),
-            test_embeddings=np.concatenate([heard.embeddings_WD for _, heard in test]),
-            test_logits=np.concatenate([heard.logits_WC for _, heard in test]),
-            judge_id=np.array(judge.id),
-            judge_sha256=np.array(judge.sha256),
-            window_seconds=np.float64(judge.window_seconds),
-            hop_seconds=np.float64(judge.hop_seconds),
-        )
-    for part in parts.glob("*.npz"):
-        part.unlink()
-    parts.rmdir()
+        temporary.write_bytes(content.getbuffer())
+    forget_parts(path)
+
+
+def forget_parts(path: Path | str) -> None:
+    """Remove the outputs that were kept while a reference file was made, which is complete."""
+    parts = Path(path).with_suffix(".parts")
+    clear_temporaries(parts)
+    for part in visible(parts, "*.npz"):
+        part.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not there, or holds something else, which is not ours to remove
+        parts.rmdir()
 
 
 def _windows(judge: Judge, audio_N: Tensor, sample_rate: int, every_seconds: float) -> Tensor:

@@ -14,6 +14,7 @@ from musicbench.study.loudness import loudness
 from musicbench.study.records import read_record, read_records
 from musicbench.study.run_record import RunRecord
 from musicbench.study.table import Row, Table
+from musicbench.temporaries import visible
 
 SAMPLES = "samples"
 # Committed tables bring their audio along, so it stays at a few megabytes.
@@ -69,7 +70,7 @@ def fetch_samples(table: Path, folders: Iterable[Path]) -> int:
         for file in files:
             with atomic_path(target / file.name) as temporary:
                 shutil.copyfile(file, temporary)
-        for stale in {*target.iterdir()} - {target / file.name for file in files}:
+        for stale in {*visible(target, "*")} - {target / file.name for file in files}:
             stale.unlink()
         fetched += 1
     return fetched

@@ -12,6 +12,7 @@ from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.study.run_record import SCHEMA, RunRecord
 from musicbench.study.schema import check
+from musicbench.temporaries import visible
 
 
 def write_record(path: Path | str, record: RunRecord) -> None:
@@ -62,7 +63,7 @@ def read_records(folder: Path | str) -> list[RunRecord]:
     """
     records: list[RunRecord] = []
     files: dict[str, Path] = {}
-    for path in sorted(Path(folder).glob("*.json")):
+    for path in visible(Path(folder), "*.json"):
         record = read_record(path)
         if record["id"] in files:
             raise UserError(f"{path} and {files[record['id']]} are the same run {record['id']}; remove one")

@@ -18,6 +18,7 @@ from musicbench.evaluation.judges import JudgeOutput, MusiCNN
 from musicbench.evaluation.reference import Reference
 from musicbench.text.encoder import TransformersEncoder
 from musicbench.text.table import caption_table
+from tests.full_disk import contents, disk_of
 
 RATE = 100
 PIECES = {"train": 40, "validation": 12, "test": 12}
@@ -93,6 +94,16 @@ def test_prepare_trains_and_describes(manifest, tmp_path, capsys):
     assert prepare.main(arguments) == 0
     assert StubJudge.calls == sum(PIECES.values()), "what was heard is kept"
     assert json.loads((tmp_path / "clap/clap_mini/card.json").read_text())["sha256"] == card["sha256"]
+
+
+@pytest.mark.parametrize("size", [2500, 6000])
+def test_a_full_disk_is_one_line_and_what_was_heard_is_kept(refused, manifest, tmp_path, size):
+    arguments = ["stages=[clap]", f"manifest={manifest}", f"clap_output={tmp_path / 'clap'}", "clap_training.steps=2"]
+    with disk_of(size):
+        assert "cannot write" in refused("prepare", *arguments)
+    assert not any(".part" in name for name in contents(tmp_path / "clap"))
+    assert prepare.main(arguments) == 0
+    assert StubJudge.calls == sum(PIECES.values())
 
 
 class TestBundled:

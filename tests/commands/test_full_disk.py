@@ -1,43 +1,29 @@
 """Files that grow past a limit, as on a full disk: one line, and what was finished before is as it was."""
 
 import errno
+import json
 import os
-import resource
-import sys
+import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from musicbench import cli
 from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
 from musicbench.commands.fit import fit
+from musicbench.data.audio import read_audio
 from musicbench.data.manifest import read_user_manifest
 from musicbench.data.store import TokenStore
 from musicbench.data.tokenise import tokenise_recordings
 from musicbench.errors import UserError
 from musicbench.study.records import read_record, write_record
+from musicbench.temporaries import temporary_path
 from musicbench.text.table import caption_table
-
-
-@contextmanager
-def disk_of(size: int) -> Iterator[None]:
-    """No file may grow beyond ``size`` bytes."""
-    before, written = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # Python would keep compiled modules that are cut off
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        sys.dont_write_bytecode = written
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+from tests.full_disk import contents, disk_of
 
 
 def test_training_keeps_its_checkpoints_and_goes_on(make_run, tmp_path):
@@ -54,7 +40,9 @@ def test_training_keeps_its_checkpoints_and_goes_on(make_run, tmp_path):
 
 def test_a_crash_leaves_no_half_checkpoints_for_ever(make_run, tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".last-abc.ckpt").write_bytes(b"half")
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    (tmp_path / "run" / temporary_path(Path("last.ckpt"), ended.pid).name).write_bytes(b"half")
     fit(make_run("training.steps=2"), tmp_path / "run")
     assert not list((tmp_path / "run").glob(".*"))
 
@@ -72,15 +60,33 @@ def test_interruption_while_a_checkpoint_is_written(tmp_path, monkeypatch):
 
 
 def test_generate_keeps_earlier_clips(refused, trained_run, tmp_path):
-    from musicbench import cli
-
     arguments = ["--run", str(trained_run), "--seconds", "30", "--output", str(tmp_path / "out")]
     assert cli.main(["generate", "one", *arguments]) == 0
     before = contents(tmp_path / "out")
     with disk_of(3000):
         assert "File too large; free space" in refused("generate", "two", *arguments)
     assert contents(tmp_path / "out") == before
-    assert set(before) == {"one-0.flac", "one-0.txt"}
+    assert sorted(name.rpartition(".")[2] for name in before) == ["flac", "txt"]
+
+
+def test_a_stream_keeps_what_can_be_played(refused, trained_run, tmp_path):
+    arguments = ["one", "two", "--run", trained_run, "--seconds", "20", "--output", tmp_path / "out", "--stream"]
+    with disk_of(12_001):
+        line = refused("generate", *arguments)
+    assert "one-0-" in line and "File too large; 5." in line and "s of it can be played" in line
+    lengths = {path.name[:3]: len(read_audio(path)[0]) / 1000 for path in (tmp_path / "out").iterdir()}
+    assert lengths.keys() == {"one", "two"} and 4.5 < lengths["two"] <= lengths["one"] < 6
+    assert "exists already" in refused("generate", *arguments)
+    assert cli.main(["generate", *map(str, arguments), "--force"]) == 0
+    assert {len(read_audio(path)[0]) for path in (tmp_path / "out").iterdir()} == {20_000}
+
+
+def test_a_stream_that_cannot_begin_leaves_nothing(refused, trained_run, tmp_path):
+    caption = "slow " * 300  # the file begins with it, and this test's own output must fit
+    with disk_of(1000):
+        line = refused("generate", caption, "--run", trained_run, "--output", tmp_path / "out", "--stream")
+    assert "cannot write" in line and "File too large" in line
+    assert not contents(tmp_path / "out")
 
 
 def test_a_record_is_not_lost(trained_run):
@@ -183,16 +189,16 @@ def test_evaluate_on_a_full_disk_keeps_the_record(refused, trained_run):
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 def test_a_read_only_folder_is_one_line(refused, trained_run, overrides, monkeypatch, command):
     """A root user writes where the mode says read-only, so the system's answer is put in its place."""
-    original = tempfile.mkstemp
+    original = os.open
 
-    def refuse(*arguments, dir, **options):
-        if Path(dir).is_relative_to(trained_run):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir))
-        return original(*arguments, dir=dir, **options)
+    def refuse(path, flags, *arguments, **options):
+        if Path(path).is_relative_to(trained_run) and flags & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return original(path, flags, *arguments, **options)
 
     (trained_run / "record.json").unlink()
     before = contents(trained_run)
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     arguments = {"train": overrides, "evaluate": [f"run={trained_run}"]}[command]
     line = refused(command, *arguments)
     assert line.startswith(f"cannot write {trained_run}") and "Read-only file system" in line
@@ -204,3 +210,25 @@ def test_checkpoints_are_written_beside_their_place(make_run, tmp_path, monkeypa
     monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
     fit(make_run(), tmp_path / "run")
     assert all((tmp_path / "run" / name).is_file() for name in (BEST, LAST))
+
+
+@pytest.mark.parametrize("size", [200, 3000, 20_000])
+def test_a_table_on_a_full_disk_is_one_line(refused, trained_run, tmp_path, size):
+    """Whatever file is the first not to fit; afterwards it is as if nothing had happened."""
+    table = tmp_path / "table"
+    (table / "records").mkdir(parents=True)
+    shutil.copyfile(trained_run / "record.json", table / "records" / "one.json")
+    row = read_record(trained_run / "record.json")["row"]
+    fad = {"key": "metrics.fad", "label": "FAD", "better": "lower"}
+    speed = {"key": "speed.1.rtf", "label": "RTF", "better": "lower"}
+    figure = {"x": "speed.1.rtf", "y": ["metrics.fad"]}
+    spec = {"title": "t", "protocol": "p", "reference_row": row, "rows": [{"row": row, "label": "Row"}]}
+    spec |= {"columns": {"All": [fad, speed]}, "figure": figure}
+    (table / "table.yaml").write_text(json.dumps(spec))
+    before = contents(table)
+    command = ("table", table, "--runs", trained_run.parent)
+    with disk_of(size):
+        assert "cannot write" in refused(*command)
+    after = contents(table)
+    assert before.items() <= after.items() and not any(".part" in name for name in after)
+    assert cli.main([*map(str, command)]) == 0

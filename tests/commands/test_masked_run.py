@@ -182,8 +182,9 @@ class TestGenerate:
             generate.main(nothing)
         with pytest.raises(UserError, match="--redraw needs a --prompt"):
             generate.main(["tune", "--run", str(folder), "--redraw", "1-2"])
-        made = tmp_path / "tune-0.wav"
+        (made,) = (next(iter((tmp_path / "out").glob("*.flac"))) for _ in self.clips(folder, tmp_path / "out", "tune"))
+        made = made.with_suffix(".wav")
         made.write_bytes(b"made before")
         with pytest.raises(UserError, match="nothing to stream"):
-            generate.main(["tune", "--run", str(folder), "--seconds", "2", "--stream", "--output", str(tmp_path)])
+            self.clips(folder, tmp_path / "out", "tune", "--stream", "--force")
         assert made.read_bytes() == b"made before"

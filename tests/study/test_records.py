@@ -12,6 +12,7 @@ from musicbench.errors import UserError
 from musicbench.study.quantities import quantity
 from musicbench.study.records import read_record, read_records, write_record
 from musicbench.study.run_record import RunRecord
+from musicbench.temporaries import temporary_path
 
 Make = Callable[..., RunRecord]
 Change = Callable[[Any, str, Any], None]
@@ -156,3 +157,10 @@ def test_speed_of_old_records_is_read_and_that_of_new_ones_has_columns(tmp_path:
     fields = ("text_seconds", "first_audio_length", "spread.generate_seconds", "resident_growth_bytes")
     quantities = [quantity([found], f"speed.1.{field}") for field in fields]
     assert [one and one.value for one in quantities] == [0.25, 1.5, 0.125, 2**20]
+
+
+def test_what_a_killed_process_left_of_a_record_is_not_read(tmp_path: Path, make_record: Make) -> None:
+    write_record(tmp_path / "a.json", make_record("delay"))
+    for left in (temporary_path(tmp_path / "a.json"), tmp_path / "._a.json"):
+        left.write_text('{"schema": ')
+    assert [record["row"] for record in read_records(tmp_path)] == ["delay"]

@@ -9,6 +9,7 @@ import pytest
 
 from musicbench.commands.table import main
 from musicbench.errors import UserError
+from musicbench.temporaries import temporary_path
 
 
 def test_writes_beside_the_table_and_prints_the_markdown(table_folder: Path, capsys: Any) -> None:
@@ -57,3 +58,20 @@ def test_study_needs_no_torch(table_folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_leftovers_of_killed_processes_are_neither_read_nor_kept(table_folder: Path, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    left = [temporary_path(table_folder / name, ended.pid) for name in ("figure.png", "records/a.json", "table.md")]
+    for path in left:
+        path.write_text("half")
+    hidden = tmp_path / "runs" / temporary_path(Path("run"), ended.pid).name / "record.json"
+    hidden.parent.mkdir(parents=True)
+    hidden.write_text("half")
+    assert main([str(table_folder)]) == 0
+    assert [path.exists() for path in left] == [False, True, False], "records are only read here"
+    with pytest.raises(UserError, match="holds no run of this table"):
+        main([str(table_folder), "--runs", str(tmp_path / "runs")])
+    with pytest.raises(UserError, match="holds no finished run"):
+        main([str(table_folder), "--offline-runs", str(tmp_path / "runs")])

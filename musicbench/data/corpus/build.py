@@ -24,10 +24,11 @@ from musicbench.data.corpus.fingerprint import stable_hash
 from musicbench.data.corpus.plan import Job, plan_clips
 from musicbench.data.corpus.scores import Score, ScoreError, parse
 from musicbench.errors import UserError
-from musicbench.files import atomic_path, sha256_file
+from musicbench.files import atomic_path, sha256_file, writing
 
 PARSE_LIMIT_SECONDS = 120  # the slowest usable work takes 15 s on one idle core
 RENDER_LIMIT_SECONDS = 90
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed: int) -> None:
@@ -42,7 +43,8 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
     """
     rendering.require_fluidsynth(soundfont)
     sources = corpus_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, folder):
+        folder.mkdir(parents=True, exist_ok=True)
     works = find_works(sources)
     scores = _parse_all(folder, works, sources, workers)
     left_out = {work.id for work in works if doubtful(work)}
@@ -54,7 +56,7 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
         _write_text(table, "".join(lines))
         done = {clip["id"] for clip in _read_lines(table)}
     todo = [job for job in jobs if job.id not in done]
-    with table.open("a") as clips, (folder / "skipped.jsonl").open("w") as skipped:
+    with writing(table, folder), table.open("a") as clips, (folder / "skipped.jsonl").open("w") as skipped:
         arguments = [(job, folder / "audio", soundfont, seed) for job in todo]
         for job, outcome in _run(_make_clip, arguments, workers, "rendering"):
             if isinstance(outcome, str):
@@ -144,7 +146,7 @@ def _guarded(limit_seconds: int, make: Callable[[], dict[str, Any]]) -> dict[str
     except UserError:  # of writing the clip, which is no fault of this work
         raise
     except Exception as error:  # music21 raises errors of every kind on odd scores
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise
         return f"{type(error).__name__}: {error}"
 

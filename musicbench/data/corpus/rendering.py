@@ -12,6 +12,7 @@ import soundfile
 from musicbench.data.corpus.arrange import Arrangement
 from musicbench.data.corpus.scores import ScoreError
 from musicbench.errors import UserError
+from musicbench.files import writing
 
 SAMPLE_RATE = 32_000
 TICKS = 480  # per quarter note
@@ -70,19 +71,23 @@ def render(arrangement: Arrangement, soundfont: Path, rng: random.Random) -> np.
 
     Raises:
         ScoreError: FluidSynth failed, or two seconds of the excerpt are silent.
+        UserError: the disk of temporary files is full.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    seconds = arrangement.quarters * 60 / arrangement.quarters_per_minute + TAIL_SECONDS
+    size = round(seconds * SAMPLE_RATE)
+    with tempfile.TemporaryDirectory() as folder, writing(Path(folder), Path(folder)):
         midi, wav = Path(folder, "in.mid"), Path(folder, "out.wav")
         midi.write_bytes(midi_bytes(arrangement, rng))
         command = ["fluidsynth", "-n", "-i", "-q", "-r", str(SAMPLE_RATE), "-g", "0.4", "-C", "0"]
         command += ["-T", "wav", "-O", "float", "-F", str(wav), str(soundfont), str(midi)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        if done.returncode or not wav.is_file():
+        # On a full disk FluidSynth writes a shorter file and says that all is well.
+        if done.returncode or not wav.is_file() or soundfile.info(wav).frames < size:
+            Path(folder, "probe").write_bytes(bytes(8 * size))  # a full disk is no fault of the score
             raise ScoreError(f"fluidsynth failed: {done.stderr.strip()[-200:]}")
         stereo, rate = soundfile.read(wav, dtype="float32", always_2d=True)
     assert rate == SAMPLE_RATE
-    seconds = arrangement.quarters * 60 / arrangement.quarters_per_minute + TAIL_SECONDS
-    audio = stereo.mean(axis=1)[: round(seconds * SAMPLE_RATE)]
+    audio = stereo.mean(axis=1)[:size]
     return level(audio, arrangement.rms_db)
 
 

@@ -67,10 +67,11 @@ def fetch(package: Package, folder: Path) -> Path:
         UserError: this is no Debian, apt does not know the package, the archive cannot be reached, or the
             folder cannot be written.
     """
+    work = folder / f".{package.name}"  # one package, its archive perhaps incomplete: apt goes on with it
     unpacked = sorted(path for path in folder.glob(f"{package.name}_*") if path.is_dir())
     if unpacked:
+        shutil.rmtree(work, ignore_errors=True)  # a call that was killed at its end left it
         return unpacked[-1]
-    work = folder / f".{package.name}"  # one package, its archive perhaps incomplete: apt goes on with it
     try:
         shutil.rmtree(work / "files", ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from musicbench.data.corpus.arrange import Arrangement, Track, arrange
 from musicbench.data.corpus.build import build_corpus
 from musicbench.data.corpus.scores import ScoreError
 from musicbench.errors import UserError
+from tests.full_disk import disk_of
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 needs_fluidsynth = pytest.mark.skipif(
@@ -108,6 +109,49 @@ def test_rendering_is_deterministic(make: SimpleNamespace, tmp_path: Path) -> No
     info = soundfile.info(tmp_path / "a.flac")
     assert (info.samplerate, info.channels, info.subtype) == (32000, 1, "PCM_16")
     assert 40 <= info.duration <= 64
+
+
+@needs_fluidsynth
+def test_a_full_disk_of_temporary_files_is_no_fault_of_the_score(make: SimpleNamespace) -> None:
+    """FluidSynth writes what fits and says that all is well, or dies."""
+    rng = random.Random(7)
+    arrangement = arrange(make.random_tune("t", 1), rng)
+    with disk_of(2_000_000), pytest.raises(UserError, match=r"cannot write [^\n]*: File too large"):
+        rendering.render(arrangement, SOUNDFONT, rng)
+
+
+def test_a_shorter_file_of_a_renderer_that_says_all_is_well(
+    make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(command: list[str], **_: object) -> SimpleNamespace:
+        soundfile.write(command[command.index("-F") + 1], np.zeros((32000, 2)), 32000, "FLOAT")
+        return SimpleNamespace(returncode=0, stderr="error: Audio file write error")
+
+    monkeypatch.setattr(rendering.subprocess, "run", short)
+    rng = random.Random(7)
+    with pytest.raises(ScoreError, match="fluidsynth failed: error: Audio file write error"):
+        rendering.render(arrange(make.random_tune("t", 1), rng), SOUNDFONT, rng)
+    with disk_of(1_000_000), pytest.raises(UserError, match=r"cannot write [^\n]*: File too large"):
+        rendering.render(arrange(make.random_tune("t", 1), rng), SOUNDFONT, rng)
+
+
+@needs_fluidsynth
+@pytest.mark.parametrize("size", [500_000, 700])
+def test_a_corpus_on_a_full_disk_is_one_line_and_leaves_no_clip_out(
+    make: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    pytest.importorskip("music21")
+    from dataclasses import asdict
+
+    scores = [make.random_tune(f"t{i}", i) for i in range(3)]
+    (tmp_path / "scores.jsonl").write_text("".join(json.dumps(asdict(score)) + "\n" for score in scores))
+    with disk_of(size), pytest.raises(UserError, match=r"^cannot write [^\n]*: File too large; free space[^\n]*$"):
+        build_corpus(tmp_path, SOUNDFONT, hours=0.05, workers=1, seed=0)
+    skipped = tmp_path / "skipped.jsonl"
+    assert not skipped.exists() or not skipped.read_text()
+    assert not list(tmp_path.rglob(".*.part*"))
+    build_corpus(tmp_path, SOUNDFONT, hours=0.05, workers=1, seed=0)
+    assert (tmp_path / "clips.jsonl").read_text().count("\n") == len(list((tmp_path / "audio").iterdir())) >= 3
 
 
 @needs_fluidsynth

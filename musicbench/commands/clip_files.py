@@ -1,0 +1,80 @@
+"""Files of ``musicbench generate``: names that tell runs and settings apart, and what the audio says of itself."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import musicbench
+from musicbench.commands.identity import recorded_config, row_label
+from musicbench.errors import UserError
+from musicbench.seals import content_sha256
+from musicbench.temporaries import shortened
+
+if TYPE_CHECKING:
+    from musicbench.commands.prompts import Prompt
+
+LONGEST_PART = 80
+"""Bytes of a caption's and of a run's words in a file name, which has 255 at most."""
+
+
+class ClipFile(NamedTuple):
+    """One clip to be made: its caption and seed, its place without suffix, and the facts for its metadata."""
+
+    caption: str
+    seed: int
+    stem: Path
+    facts: dict[str, Any]
+
+
+def clip_files(
+    run: Any, folder: Path, captions: Sequence[str], first_seed: int, frames: int, prompt: "Prompt | None", output: Path
+) -> list[ClipFile]:
+    """A file for each caption: ``<words>-<seed>-<run folder>-<id>``, where the id hashes all that changes the sound.
+
+    Args:
+        run: an Assembly of the run's configuration with its overrides; ``folder``: the run's, whose weights count.
+        first_seed: of the first clip; the next takes the next number.
+        frames: length of a clip.
+    """
+    name, generation = folder.resolve().name, run.generation_identity(folder)
+    common = {
+        "run": name,
+        "row": row_label(run.plain),
+        "training": run.training_identity,
+        "generation": generation,
+        "seconds": round(frames / run.store.frame_rate, 3),
+        "prompt": None if prompt is None else prompt.facts,
+        "decode": recorded_config(run.plain)["decode"],  # without the places of one machine
+        "musicbench": musicbench.__version__,
+    }
+    begun = None if prompt is None else prompt.sha256
+    clips = []
+    for number, caption in enumerate(captions):
+        seed = first_seed + number
+        clip = content_sha256([generation, caption, seed, frames, begun])[:8]
+        words = _words(r"\W+", caption) or "clip"
+        stem = "-".join([words, str(seed), _words(r"[^\w.]+", name), clip])
+        clips.append(ClipFile(caption, seed, output / stem, {"id": clip, "seed": seed, **common}))
+    return clips
+
+
+def require_new(paths: Sequence[Path]) -> None:
+    """Refuse to make what is there already.
+
+    Raises:
+        UserError: one of the files exists.
+    """
+    found = [path for path in paths if os.path.lexists(path)]
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise UserError(
+            f"{found[0]}{more} exists already, made by the same run with the same settings; give --force to make it "
+            "again, or another --seed or --output"
+        )
+
+
+def _words(between: str, text: str) -> str:
+    """A text as part of a file name: what fits the pattern ``between`` becomes a hyphen."""
+    return shortened(re.sub(between, "-", text).strip("-"), LONGEST_PART)

@@ -1,0 +1,66 @@
+"""Sound files that can be played while ``musicbench generate --stream`` makes them."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from musicbench.commands.clip_files import ClipFile
+from musicbench.errors import UserError
+from musicbench.files import writing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from musicbench.data.wav_stream import WavStream
+
+
+def write_stream(clips: Sequence[ClipFile], pieces: "Iterator[Tensor]", sample_rate: int, replace: bool) -> None:
+    """Write a ``.wav`` for each clip, piece by piece; what is written stays when something ends it early.
+
+    Args:
+        pieces: audio [B, n], one row for each clip.
+        replace: whether files that are there may be replaced.
+
+    Raises:
+        UserError: a file cannot be written, or is there already.
+    """
+    from musicbench.data.audio_tags import WAV_BYTES, audio_tags
+    from musicbench.data.wav_stream import WavStream
+
+    started = time.perf_counter()
+    first_BN = next(pieces)  # what cannot be made must not overwrite what was
+    with ExitStack() as stack:
+        files: list[WavStream] = []
+        for clip in clips:
+            path = clip.stem.with_name(clip.stem.name + ".wav")
+            tags = audio_tags(clip.caption, clip.facts, WAV_BYTES)
+            with writing(path, path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files.append(stack.enter_context(WavStream(path, sample_rate, tags, replace)))
+        try:
+            for number, piece_BN in enumerate(chain([first_BN], pieces)):
+                for file, piece_N in zip(files, piece_BN.clamp(-1, 1), strict=True):
+                    _append(file, piece_N)
+                if not number:
+                    waited = time.perf_counter() - started
+                    print(f"first {piece_BN.shape[1] / sample_rate:.2f} s of sound after {waited:.2f} s")
+        except KeyboardInterrupt:
+            for file in files:
+                print(f"\n{file.path}: {_kept(file)}; --force makes it anew", end="", file=sys.stderr)
+            raise
+    print(*(file.path for file in files), sep="\n")
+
+
+def _append(file: "WavStream", piece_N: "Tensor") -> None:
+    try:
+        file.write(piece_N.numpy())
+    except OSError as error:
+        reason = f"{error.strerror or error}; {_kept(file)}"
+        raise UserError(f"cannot write all of {file.path}: {reason}; free space and repeat it with --force") from error
+
+
+def _kept(file: "WavStream") -> str:
+    return f"{file.seconds:.1f} s of it can be played"
