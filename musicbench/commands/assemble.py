@@ -30,7 +30,7 @@ from musicbench.evaluation.judges.base import Judge, judge_key
 from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.reference import Reference
 from musicbench.files import sha256_file
-from musicbench.text.encoder import TextEncoder, TransformersEncoder
+from musicbench.text.encoder import OneByOne, TextEncoder, TransformersEncoder
 from musicbench.text.table import CaptionTable, caption_table
 
 ASSETS = Path(musicbench.__file__).parent / "assets"
@@ -71,11 +71,8 @@ class Assembly:
     @cached_property
     def captions(self) -> CaptionTable:
         """States of all captions of the store, computed once and cached."""
-        return self._states_by(self.encoder)
-
-    def _states_by(self, encoder: TextEncoder) -> CaptionTable:
         texts = [caption for clip in self.store.clips for caption in clip.captions]
-        return caption_table(texts, encoder, Path(self.config.cache) / "text")
+        return caption_table(texts, self.encoder, Path(self.config.cache) / "text")
 
     @cached_property
     def judges(self) -> JudgeSet:
@@ -133,16 +130,9 @@ class Assembly:
             )
         return encoder
 
-    @cached_property
-    def clap_captions(self) -> CaptionTable:
-        """States of all captions of the store for the text-audio judge."""
-        return self.captions if self.clap_encoder is self.encoder else self._states_by(self.clap_encoder)
-
     def clap_states(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Padded states and mask of any captions for the text-audio judge."""
-        table = self.clap_captions
-        if not all(caption in table.bounds for caption in captions):
-            table = caption_table(captions, self.clap_encoder, Path(self.config.cache) / "text")
+        """Padded states and mask of any captions for the text-audio judge; each depends on its caption alone."""
+        table = caption_table(captions, OneByOne(self.clap_encoder), Path(self.config.cache) / "text")
         return table.batch(list(captions))
 
     @cached_property

