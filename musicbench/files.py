@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from musicbench.errors import UserError
+from musicbench.regular_files import require_regular
 
 
 @contextmanager
@@ -64,6 +65,11 @@ def _umask() -> int:
 
 
 def sha256_file(path: Path | str) -> str:
-    """Hex SHA-256 of a file's content, read in blocks."""
+    """Hex SHA-256 of a file's content, read in blocks.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    require_regular(path)
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -18,8 +18,8 @@ from musicbench.commands.checkpoints import BEST
 from musicbench.commands.config import instantiated, plain
 from musicbench.commands.identity import has_pattern, read_training_id, run_folder, run_id, training_id
 from musicbench.commands.originals import Originals
-from musicbench.data.audio_folder import folder_sha256, list_items
-from musicbench.data.read_report import ReadReport
+from musicbench.data.audio_folder import Listing, folder_sha256
+from musicbench.data.hashing import ContentHashes
 from musicbench.data.stages import Stage, stages
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
@@ -177,7 +177,8 @@ class Assembly:
     @cached_property
     def identity(self) -> str:
         """Run id."""
-        contents = self._trained_on | {role: judge_key(judge) for role, judge in self.judges.roles.items()}
+        contents = self._own_files  # first: they say at once what is wrong with them, and show how far they are
+        contents |= self._trained_on | {role: judge_key(judge) for role, judge in self.judges.roles.items()}
         contents["reference"] = self.originals.reference_sha256(self.judges.fad)
         if not self.config.get("captions"):
             contents["originals"] = self.originals.crops_sha256
@@ -185,12 +186,35 @@ class Assembly:
             contents["rescorer"] = read_training_id(self.rescorer_folder)
         if self.clap is not None:
             contents["clap_mini"] = self.clap.sha256
-        for key in ("audio", "originals"):
-            if self.config.get(key):
-                contents[key] = folder_sha256(list_items(Path(self.config[key]), ReadReport()))
+        return run_id(self._precise, contents)
+
+    @cached_property
+    def hashes(self) -> ContentHashes:
+        """Hashes of the recordings that this run has read."""
+        return ContentHashes()
+
+    @cached_property
+    def audio(self) -> Listing:
+        """The files of ``audio=FOLDER``, with those of ``captions=FILE``."""
+        captions = self.config.captions
+        return Listing.of(Path(self.config.audio), None if captions is None else Path(captions))
+
+    @cached_property
+    def own_originals(self) -> Listing:
+        """The files of ``originals=FOLDER``."""
+        return Listing.of(Path(self.config.originals))
+
+    @property
+    def _own_files(self) -> dict[str, str]:
+        """Hashes of the folders and the captions that ``evaluate audio=FOLDER`` is given."""
+        contents = {}
+        if self.config.get("audio"):
+            contents["audio"] = folder_sha256(self.audio.files, self.hashes)
+        if self.config.get("originals"):
+            contents["originals"] = folder_sha256(self.own_originals.files, self.hashes)
         if self.config.get("captions"):
             contents["captions"] = sha256_file(Path(self.config.captions))
-        return run_id(self._precise, contents)
+        return contents
 
     def generation_identity(self, folder: Path) -> str:
         """What evaluations have in common whose held-out clips have the same codes: they differ in judges alone.

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
+from tqdm import tqdm
 
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
@@ -38,7 +39,7 @@ class OneByOne:
         self.sha256 = f"{encoder.sha256} one by one"
 
     def encode(self, captions: list[str]) -> list[Tensor]:
-        return [self.encoder.encode([caption])[0] for caption in captions]
+        return [self.encoder.encode([caption])[0] for caption in tqdm(captions, "reading captions", leave=False)]
 
 
 def bundled_encoder_folder() -> Path:

@@ -89,7 +89,7 @@ class ClapMini:
             return torch.cat([self.network.audio(features_F[None]) for features_F in features])
 
     def text(self, states_BLE: Tensor, mask_BL: Tensor) -> Tensor:
-        """Unit vectors [B, dim] of captions from their padded token states [B, L, E] and mask [B, L], each by itself."""
+        """Unit vectors [B, dim] of captions, each by itself, from padded token states [B, L, E] and mask [B, L]."""
         captions = [(states_LE[mask_L], mask_L[mask_L]) for states_LE, mask_L in zip(states_BLE, mask_BL, strict=True)]
         features = [pool_states(states_LE[None].float(), mask_L[None]) for states_LE, mask_L in captions]
         with torch.no_grad():

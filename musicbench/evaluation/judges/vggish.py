@@ -94,10 +94,7 @@ class VGGish(WindowedJudge):
     window_seconds = WINDOW_SAMPLES / SAMPLE_RATE
     hop_seconds = FRAMES * HOP / SAMPLE_RATE
     fadtk = VGGISH
-    windows_at_once: ClassVar[dict[str, int]] = {
-        "cpu": 10,
-        "cuda": 64,
-    }  # its dense weights are 270 MB to read each time
+    windows_at_once: ClassVar[dict[str, int]] = {"cpu": 10, "cuda": 64}  # each batch reads 270 MB of dense weights
 
     def __init__(
         self, weights: Path | str | None = None, sha256: str | None = None, device: torch.device | str = "cpu"
