@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from musicbench.errors import UserError
+from musicbench.regular_files import require_regular
 from musicbench.temporaries import clear_once, temporary_path
 
 
@@ -81,6 +82,11 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
 
 
 def sha256_file(path: Path | str) -> str:
-    """Hex SHA-256 of a file's content, read in blocks."""
+    """Hex SHA-256 of a file's content, read in blocks.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    require_regular(path)
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 import yaml
 
+from musicbench.regular_files import require_regular
+
 
 def read_yaml(path: Path | str) -> Any:
     """The plain values of a YAML file.
@@ -35,6 +37,7 @@ def read_json_lines(path: Path | str) -> Iterator[tuple[int, Any]]:
         OSError: it cannot be read.
         ValueError: as ``parse_json``, with the number of the line.
     """
+    require_regular(path)
     # By bytes: a line with another encoding is that line's mistake.
     for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
         if line.strip():
@@ -116,4 +119,5 @@ def _storable(value: Any) -> Any:
 
 
 def _text(path: Path) -> str:
+    require_regular(path)
     return path.read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from musicbench.files import atomic_path
+from musicbench.regular_files import require_regular
 
 SEAL = "sha256"
 """Key of a sealed mapping that holds the hash of all its other keys."""
@@ -77,6 +78,7 @@ def require_whole_zip(path: Path | str) -> None:
         OSError: the file cannot be read.
         ValueError: it is no zip archive, or damaged.
     """
+    require_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()

@@ -8,6 +8,7 @@ import torch
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.regular_files import require_regular
 
 
 def save(content: dict[str, Any], path: Path | str) -> None:
@@ -33,6 +34,7 @@ def load(path: Path | str, *keys: str) -> dict[str, Any]:
         UserError: the file is missing, damaged, holds anything else, or lacks one of the keys.
     """
     try:
+        require_regular(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"no {path}; train first") from error

@@ -1,7 +1,9 @@
 """For all tests: no hub, one thread, and a small token store of random codes."""
 
 import os
+import queue
 import re
+import threading
 
 # Before anything imports a hub library: those read it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -9,6 +11,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,5 +100,30 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
         assert (code, len(lines)) == (2, 1), lines
         assert lines[0].startswith("musicbench: error: "), lines
         return lines[0].removeprefix("musicbench: error: ")
+
+    return run
+
+
+@pytest.fixture
+def in_time() -> Callable[[Callable[[], Any]], Any]:
+    """``in_time(call)`` -> what it returns; fails if it waits for ever, as opening a pipe would."""
+
+    def run(call: Callable[[], Any]) -> Any:
+        ends: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
+
+        def work() -> None:
+            try:
+                ends.put((call(), None))
+            except BaseException as error:
+                ends.put((None, error))
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            value, error = ends.get(timeout=240)
+        except queue.Empty:
+            pytest.fail("it waits for ever")
+        if error is not None:
+            raise error
+        return value
 
     return run

@@ -14,6 +14,7 @@ COMMON = (
     "musicbench.errors",
     "musicbench.files",
     "musicbench.plain_files",
+    "musicbench.regular_files",
     "musicbench.seals",
     "musicbench.temporaries",
     "musicbench.torch_files",
@@ -36,12 +37,15 @@ MAY_IMPORT = {
     "errors": (),
     "files": ("musicbench.errors",),
     "plain_files": (),
+    "regular_files": (),
     "seals": ("musicbench.files",),
     "temporaries": (),
     "torch_files": (),
     "__init__": (),
 }
-WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "plain_files", "seals", "temporaries")
+WITHOUT_TORCH = (
+    "plans", "study", "launch", "cli", "errors", "files", "plain_files", "regular_files", "seals", "temporaries",
+)  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 
 

@@ -1,4 +1,4 @@
-"""What all codecs share: checks of the input, and batches cut so that memory stays bounded."""
+"""What all codecs share: checks of the input, and clips computed one after the other."""
 
 from typing import Self
 
@@ -9,7 +9,10 @@ CHUNK_FRAMES = 500  # 10 s at 50 Hz; bounds memory, the result does not depend o
 
 
 class ChunkedCodec:
-    """A ``codecs.base.Codec`` without its network; subclasses fill in what raises here."""
+    """A ``codecs.base.Codec`` without its network; subclasses fill in what raises here.
+
+    Clips share no batch, so that codes and sound of a clip are the same, bit for bit, whatever is beside it.
+    """
 
     id: str
     sha256: str
@@ -61,7 +64,7 @@ class ChunkedCodec:
             raise ValueError(f"audio must be [B, N] with N > 0, not {list(audio_BN.shape)}")
         frames = -(-audio_BN.shape[-1] // self.hop)
         padded_BN = torch.nn.functional.pad(audio_BN.float(), (0, frames * self.hop - audio_BN.shape[-1]))
-        rows = [self._encode_rows(part.to(self._device), frames) for part in _row_groups(padded_BN, frames)]
+        rows = [self._encode_rows(row_1N.to(self._device), frames) for row_1N in padded_BN.split(1)]
         return torch.cat(rows).to(audio_BN.device)
 
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
@@ -85,11 +88,5 @@ class ChunkedCodec:
             raise ValueError(
                 f"codes must lie in 0 .. {self.codebook_size - 1}, not {int(codes_BKT.min())} .. {int(codes_BKT.max())}"
             )
-        parts = _row_groups(codes_BKT, codes_BKT.shape[-1])
-        return torch.cat([self._decode_rows(part.long().to(self._device), (first, end)) for part in parts]).to(
-            codes_BKT.device
-        )
-
-
-def _row_groups(batch: torch.Tensor, frames: int) -> tuple[torch.Tensor, ...]:
-    return batch.split(max(1, CHUNK_FRAMES // frames))
+        rows = [self._decode_rows(row_1KT.long().to(self._device), (first, end)) for row_1KT in codes_BKT.split(1)]
+        return torch.cat(rows).to(codes_BKT.device)

@@ -18,8 +18,8 @@ from musicbench.commands.checkpoints import BEST
 from musicbench.commands.config import instantiated, plain
 from musicbench.commands.identity import has_pattern, read_training_id, run_folder, run_id, training_id
 from musicbench.commands.originals import Originals
-from musicbench.data.audio_folder import folder_sha256, list_items
-from musicbench.data.read_report import ReadReport
+from musicbench.data.audio_folder import Listing, folder_sha256
+from musicbench.data.hashing import ContentHashes
 from musicbench.data.stages import Stage, stages
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
@@ -30,7 +30,7 @@ from musicbench.evaluation.judges.base import Judge, judge_key
 from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.reference import Reference
 from musicbench.files import sha256_file
-from musicbench.text.encoder import TextEncoder, TransformersEncoder
+from musicbench.text.encoder import OneByOne, TextEncoder, TransformersEncoder
 from musicbench.text.table import CaptionTable, caption_table
 
 ASSETS = Path(musicbench.__file__).parent / "assets"
@@ -71,11 +71,8 @@ class Assembly:
     @cached_property
     def captions(self) -> CaptionTable:
         """States of all captions of the store, computed once and cached."""
-        return self._states_by(self.encoder)
-
-    def _states_by(self, encoder: TextEncoder) -> CaptionTable:
         texts = [caption for clip in self.store.clips for caption in clip.captions]
-        return caption_table(texts, encoder, Path(self.config.cache) / "text")
+        return caption_table(texts, self.encoder, Path(self.config.cache) / "text")
 
     @cached_property
     def judges(self) -> JudgeSet:
@@ -133,16 +130,9 @@ class Assembly:
             )
         return encoder
 
-    @cached_property
-    def clap_captions(self) -> CaptionTable:
-        """States of all captions of the store for the text-audio judge."""
-        return self.captions if self.clap_encoder is self.encoder else self._states_by(self.clap_encoder)
-
     def clap_states(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Padded states and mask of any captions for the text-audio judge."""
-        table = self.clap_captions
-        if not all(caption in table.bounds for caption in captions):
-            table = caption_table(captions, self.clap_encoder, Path(self.config.cache) / "text")
+        """Padded states and mask of any captions for the text-audio judge; each depends on its caption alone."""
+        table = caption_table(captions, OneByOne(self.clap_encoder), Path(self.config.cache) / "text")
         return table.batch(list(captions))
 
     @cached_property
@@ -187,7 +177,8 @@ class Assembly:
     @cached_property
     def identity(self) -> str:
         """Run id."""
-        contents = self._trained_on | {role: judge_key(judge) for role, judge in self.judges.roles.items()}
+        contents = self._own_files  # first: they say at once what is wrong with them, and show how far they are
+        contents |= self._trained_on | {role: judge_key(judge) for role, judge in self.judges.roles.items()}
         contents["reference"] = self.originals.reference_sha256(self.judges.fad)
         if not self.config.get("captions"):
             contents["originals"] = self.originals.crops_sha256
@@ -195,12 +186,35 @@ class Assembly:
             contents["rescorer"] = read_training_id(self.rescorer_folder)
         if self.clap is not None:
             contents["clap_mini"] = self.clap.sha256
-        for key in ("audio", "originals"):
-            if self.config.get(key):
-                contents[key] = folder_sha256(list_items(Path(self.config[key]), ReadReport()))
+        return run_id(self._precise, contents)
+
+    @cached_property
+    def hashes(self) -> ContentHashes:
+        """Hashes of the recordings that this run has read."""
+        return ContentHashes()
+
+    @cached_property
+    def audio(self) -> Listing:
+        """The files of ``audio=FOLDER``, with those of ``captions=FILE``."""
+        captions = self.config.captions
+        return Listing.of(Path(self.config.audio), None if captions is None else Path(captions))
+
+    @cached_property
+    def own_originals(self) -> Listing:
+        """The files of ``originals=FOLDER``."""
+        return Listing.of(Path(self.config.originals))
+
+    @property
+    def _own_files(self) -> dict[str, str]:
+        """Hashes of the folders and the captions that ``evaluate audio=FOLDER`` is given."""
+        contents = {}
+        if self.config.get("audio"):
+            contents["audio"] = folder_sha256(self.audio.files, self.hashes)
+        if self.config.get("originals"):
+            contents["originals"] = folder_sha256(self.own_originals.files, self.hashes)
         if self.config.get("captions"):
             contents["captions"] = sha256_file(Path(self.config.captions))
-        return run_id(self._precise, contents)
+        return contents
 
     def generation_identity(self, folder: Path) -> str:
         """What evaluations have in common whose held-out clips have the same codes: they differ in judges alone.

@@ -16,8 +16,7 @@ HEADER = [
     "judge",
     "windows/clip",
     "GFLOP/clip",
-    "clips/s one by one",
-    "clips/s batched",
+    "clips/s",
     "clips/s cached",
     "GFLOP/s",
     "GFLOP/s of matmul",
@@ -56,10 +55,9 @@ def render(speeds: Sequence[JudgeSpeed], untimed: Sequence[str], config: Any) ->
             speed.id,
             str(speed.windows),
             f"{speed.flop / 1e9:.3g}",
-            f"{speed.one_by_one:.3g}",
-            f"{speed.batched:.3g}",
+            f"{speed.anew:.3g}",
             f"{speed.cached:.3g}",
-            f"{speed.batched_flop / 1e9:.3g}",
+            f"{speed.flop_rate / 1e9:.3g}",
             f"{speed.matmul_flop / 1e9:.3g}",
             f"{speed.share:.0%}",
         ]
@@ -72,7 +70,7 @@ def render(speeds: Sequence[JudgeSpeed], untimed: Sequence[str], config: Any) ->
             f"{config.clips} clips of {config.seconds:g} s at {config.sample_rate} Hz; medians of {config.repeats} "
             f"after a warm-up; {torch.get_num_threads()} threads, torch {torch.__version__}, {device().type}",
             *table,
-            "GFLOP/s counts the network's products and convolutions, batched, over all of the time; beside it a "
+            "GFLOP/s counts the network's products and convolutions over all of the time; beside it a "
             f"float32 product of {config.matrix} x {config.matrix} matrices in the same process.",
         ]
     )

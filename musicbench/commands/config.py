@@ -22,6 +22,7 @@ import musicbench
 from musicbench.commands.validate import leaves, validate
 from musicbench.errors import UserError, did_you_mean
 from musicbench.files import atomic_path
+from musicbench.regular_files import require_regular
 
 
 def shipped_folder(name: str) -> Path:
@@ -74,6 +75,7 @@ def run_configuration(folder: Path) -> DictConfig:
     """
     path = folder / "config.yaml"
     try:
+        require_regular(path)
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("no mapping")

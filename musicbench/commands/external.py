@@ -12,7 +12,7 @@ from musicbench.commands.held_out import Asked, HeldOut, OwnCaptions
 from musicbench.commands.loggers import send, send_once
 from musicbench.commands.recording import RECORD, Facts, finished, record
 from musicbench.commands.samples import keep_sample
-from musicbench.data.audio_folder import Item, folder_sha256, list_items, read_clips
+from musicbench.data.audio_folder import Item, folder_sha256, read_clips
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
@@ -38,13 +38,11 @@ def assess_folder(run: Assembly) -> Path:
     if finished(folder):
         send_once(run, folder / RECORD)
         return folder / RECORD
-    report = ReadReport()
+    report, seconds = run.audio.report, None
+    items = run.audio.items
     if config.captions is None:
         held = HeldOut(run)
-        items = _held_out_items(held, list_items(Path(config.audio), report), report)
-        seconds: float | None = float(config.evaluation.seconds)
-    else:
-        items, seconds = list_items(Path(config.audio), report, Path(config.captions)), None
+        items, seconds = _held_out_items(held, items, report), float(config.evaluation.seconds)
     kept: list[Item] = []
     lengths: list[float] = []
     heard = _hear(run, items, seconds, report, kept, lengths, folder)
@@ -58,7 +56,7 @@ def assess_folder(run: Assembly) -> Path:
     else:
         originals, content = None, None
         if config.originals is not None:
-            originals, content = _originals(run, kept, Path(config.originals))
+            originals, content = _originals(run, kept)
         asked = OwnCaptions(run, kept, lengths, content)
     found = Findings(files=report.facts())
     found.add(measure(asked, heard, originals))
@@ -72,6 +70,8 @@ def _held_out_items(held: HeldOut, items: Sequence[Item], report: ReadReport) ->
     by_name = {item.id: item for item in items}
     wanted = [sample_name(crop.id) for crop in held.crops]
     missing = [name for name in wanted if name not in by_name]
+    if unread := [name for name in missing if name in report.skipped]:
+        raise UserError(f"{unread[0]}: {report.skipped[unread[0]]}; all held-out clips are needed for a row")
     if missing:
         raise UserError(
             f"{held.run.config.audio} lacks {len(missing)} of {len(wanted)} held-out clips, such as {missing[0]}; "
@@ -107,16 +107,20 @@ def _hear(
     return hear([*run.listeners, run.latents], clips(), run.originals.cache, len(items))
 
 
-def _originals(run: Assembly, kept: Sequence[Item], folder: Path) -> tuple[Heard, str]:
+def _originals(run: Assembly, kept: Sequence[Item]) -> tuple[Heard, str]:
     """What the judges say of the originals, files of the same ids in another folder, and the files' hash."""
-    report = ReadReport()
-    by_id = {item.id: item for item in list_items(folder, report)}
+    report, folder = ReadReport(), run.config.originals
+    by_id = {item.id: item for item in run.own_originals.items}
     missing = [item.id for item in kept if item.id not in by_id]
     if missing:
-        raise UserError(f"{folder} lacks the originals of {len(missing)} clips, such as {missing[0]}")
+        reason = run.own_originals.report.skipped.get(missing[0])
+        raise UserError(
+            f"{folder} lacks the originals of {len(missing)} clips, such as {missing[0]}"
+            + (f" ({reason})" if reason else "")
+        )
     longest = max(judge.window_seconds for judge in run.judges.roles.values())
     clips = read_clips([by_id[item.id] for item in kept], report, seconds=None, shortest=longest)
     heard = hear(run.judges.roles.values(), ((audio_N, rate) for _, audio_N, rate in clips), run.originals.cache)
     if report.skipped:
         raise UserError(f"originals in {folder} cannot be read: {'; '.join(report.lines())}")
-    return heard, folder_sha256([by_id[item.id] for item in kept])
+    return heard, folder_sha256([by_id[item.id] for item in kept], run.hashes)

@@ -4,6 +4,7 @@ import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,8 @@ from torch import Tensor
 
 from musicbench.commands.samples import cut, find_original
 from musicbench.data.audio import read_audio
-from musicbench.data.audio_folder import Item, folder_sha256, list_items, read_clips
+from musicbench.data.audio_folder import Listing, folder_sha256, read_clips
 from musicbench.data.crops import Crop, evaluation_crops
-from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.evaluation.judges.base import Judge, judge_key
@@ -24,7 +24,6 @@ from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.moments import RunningMoments
 from musicbench.evaluation.reference import original_judgements
 from musicbench.evaluation.reference_sets import ReferenceSet, fma_pop
-from musicbench.files import sha256_file
 from musicbench.seals import save_npz
 
 
@@ -51,7 +50,7 @@ class Originals:
         if wanted == "fma_pop":
             return self.reference(judge).sha256
         if wanted != "originals":
-            return folder_sha256(self._items)
+            return folder_sha256(self._listing.files, self.run.hashes)
         if self.run.reference.made_by(judge):
             return str(self.run.reference.sha256)
         return self._files_sha256([clip.id for clip in self.run.store.split("train")])
@@ -133,17 +132,19 @@ class Originals:
         return read_audio(self._path(clip))
 
     def _files_sha256(self, clips: Iterable[str]) -> str:
-        return hashlib.sha256("".join(sha256_file(self._path(clip)) for clip in clips).encode()).hexdigest()
+        found = self.run.hashes.of([self._path(clip) for clip in clips])
+        return hashlib.sha256("".join(found).encode()).hexdigest()
 
     @cached_property
-    def _items(self) -> list[Item]:
-        return list_items(Path(self.run.config.evaluation.reference), ReadReport())
+    def _listing(self) -> Listing:
+        return Listing.of(Path(self.run.config.evaluation.reference))
 
     def _folder_reference(self, judge: Judge) -> ReferenceSet:
-        folder, report = Path(self.run.config.evaluation.reference).resolve(), ReadReport()
-        clips = read_clips(self._items, report, seconds=None, shortest=judge.window_seconds)
+        folder = Path(self.run.config.evaluation.reference).resolve()
+        report = deepcopy(self._listing.report)  # one for each pass: several judges may hear the folder
+        clips = read_clips(self._listing.items, report, seconds=None, shortest=judge.window_seconds)
         heard = ((audio_N, rate) for _, audio_N, rate in clips)
-        found = _reference_set(folder.name, folder_sha256(self._items), judge, heard, self.cache)
+        found = _reference_set(folder.name, self.reference_sha256(judge), judge, heard, self.cache)
         for line in report.lines():
             print(f"reference {folder.name}: {line}", file=sys.stderr)
         return found

@@ -13,6 +13,7 @@ import torch
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.regular_files import why_not_read
 
 _BLOCK = 1 << 18  # frames read at once
 # In libsndfile's log: the size that a WAV or AIFF header gives its samples, and what there is of them.
@@ -52,8 +53,8 @@ def read_samples(path: Path, seconds: float | None = None) -> Samples:
         AudioFileError: it cannot be read, holds fewer samples than its header says, or holds NaN or infinity.
             MP3 files of some encoders do not say how many: their length is a guess from the first bit rate.
     """
-    if not path.is_file():
-        raise AudioFileError(path, "unreadable: no such file")
+    if reason := why_not_read(path):
+        raise AudioFileError(path, f"unreadable: {reason}")
     kept, count = [], 0
     try:
         _require_last_ogg_page(path)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from musicbench.data.audio import AudioFileError, Samples, read_samples
 from musicbench.data.caption_file import read_captions
+from musicbench.data.hashing import ContentHashes
 from musicbench.data.read_report import NO_AUDIO, ReadReport
 from musicbench.errors import UserError
-from musicbench.files import sha256_file
+from musicbench.regular_files import why_not_read
 
 SUFFIXES = frozenset((".aif", ".aifc", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"))
 SILENT_DB = -80.0  # peak, relative to full scale
@@ -37,25 +38,36 @@ def list_items(folder: Path, report: ReadReport, captions: Path | None = None) -
 
     Without captions every file is an item, and its own piece. With captions (see `read_captions`) an item is a
     file with a caption, matched by its path, relative to the folder or else to the caption file; what is missing
-    on either side is skipped in the report, and a line that says the same again is warned of there. Other files,
-    hidden ones and linked folders are ignored, and counted.
+    on either side is skipped in the report, and a line that says the same again is warned of there. So are pipes,
+    sockets, broken links and what else is no file that can be read. Other files, hidden ones and linked folders are
+    ignored, and counted.
 
     Raises:
         UserError: no folder, no audio files in it, two of one id (a.wav, a.flac), captions that `read_captions`
             refuses, a file with two different captions or pieces, or none with a caption.
     """
-    items: dict[str, Item] = {}
-    for path in _audio_files(folder, report):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        _require_utf8(name)
-        if name in items:
-            raise UserError(f"{items[name].path} and {path} have the same id {name}; take one of them out")
-        items[name] = Item(name, name, None, path)
-    if not items:
-        raise UserError(f"no audio files in {folder}; it needs some of {', '.join(sorted(SUFFIXES))}")
-    if captions is not None:
-        items = _captioned(items, folder, captions, report)
-    return [items[name] for name in sorted(items)]
+    return list(Listing.of(folder, captions, report).items)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The audio files of a folder, listed once for all that is done with them; see `list_items`.
+
+    Attributes:
+        files: all of them; items: those with a caption, where there are captions.
+    """
+
+    files: Sequence[Item]
+    items: Sequence[Item]
+    report: ReadReport
+
+    @classmethod
+    def of(cls, folder: Path, captions: Path | None = None, report: ReadReport | None = None) -> "Listing":
+        """List a folder. Arguments and errors are those of `list_items`."""
+        report = ReadReport() if report is None else report
+        files = _files(folder, report)
+        items = files if captions is None else _captioned(files, folder, captions, report)
+        return cls([files[name] for name in sorted(files)], [items[name] for name in sorted(items)], report)
 
 
 def read_clips(
@@ -96,19 +108,37 @@ def read_clips(
         raise UserError(f"no clip could be used; {'; '.join(report.lines()[1:]) or 'there are no files'}")
 
 
-def folder_sha256(items: Iterable[Item]) -> str:
+def folder_sha256(items: Iterable[Item], hashes: ContentHashes) -> str:
     """Hex SHA-256 of the contents of all files, in the order of their ids; names themselves do not count.
+
+    Args:
+        hashes: of a session, which knows the files that were read before.
 
     Raises:
         UserError: a file cannot be read.
     """
-    digest = hashlib.sha256()
-    for item in sorted(items, key=lambda item: item.id):
-        try:
-            digest.update(bytes.fromhex(sha256_file(item.path)))
-        except OSError as error:
-            raise UserError(f"cannot read {item.path} ({error.strerror}); replace it or take it out") from error
-    return digest.hexdigest()
+    paths = [item.path for item in sorted(items, key=lambda item: item.id)]
+    return hashlib.sha256(b"".join(bytes.fromhex(found) for found in hashes.of(paths))).hexdigest()
+
+
+def _files(folder: Path, report: ReadReport) -> dict[str, Item]:
+    """The items of all audio files by their ids, without captions."""
+    items: dict[str, Item] = {}
+    for path in _audio_files(folder, report):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        _require_utf8(name)
+        if reason := why_not_read(path):
+            report.skip(name, f"unreadable: {reason}")
+            continue
+        if name in items:
+            raise UserError(f"{items[name].path} and {path} have the same id {name}; take one of them out")
+        items[name] = Item(name, name, None, path)
+    if not items:
+        raise UserError(
+            f"no audio files in {folder}; it needs some of {', '.join(sorted(SUFFIXES))}"
+            + "".join(f"; {line}" for line in report.lines()[1:] if report.skipped)
+        )
+    return items
 
 
 def _audio_files(folder: Path, report: ReadReport) -> Iterator[Path]:

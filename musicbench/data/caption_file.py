@@ -8,6 +8,7 @@ from typing import Any
 
 from musicbench.data.manifest import json_lines
 from musicbench.errors import UserError
+from musicbench.regular_files import why_not_read
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ def read_captions(path: Path) -> list[Caption]:
     readers = {".jsonl": json_lines, ".csv": _csv_lines}
     if path.suffix.lower() not in readers:
         raise UserError(f"captions {path} are neither .jsonl nor .csv; name the file after what it is")
-    if not path.is_file():
-        raise UserError(f"no captions at {path}; give a file of JSON lines or a CSV with audio and text")
+    if reason := why_not_read(path):
+        raise UserError(f"no captions at {path} ({reason}); give a file of JSON lines or a CSV with audio and text")
     captions = [_caption(where, values) for where, values in readers[path.suffix.lower()](path)]
     if not captions:
         raise UserError(f"{path} is empty; give lines with audio and text")

@@ -9,6 +9,7 @@ from typing import Any
 
 from musicbench.data.store import SPLITS
 from musicbench.errors import UserError
+from musicbench.regular_files import why_not_read
 
 HELD_OUT_PERCENT = 10  # of a user's pieces, for each of validation and test
 
@@ -59,8 +60,8 @@ def read_user_manifest(path: Path) -> list[Recording]:
         UserError: the manifest is missing or malformed, an audio file does not exist, or a piece has
             two splits.
     """
-    if not path.is_file():
-        raise UserError(f"no manifest at {path}; give a file of JSON lines with audio and text")
+    if reason := why_not_read(path):
+        raise UserError(f"no manifest at {path} ({reason}); give a file of JSON lines with audio and text")
     recordings = [_own_recording(path, where, values) for where, values in json_lines(path)]
     # A split named on one line holds for the whole piece, wherever the line is.
     splits: dict[str, str] = {}
@@ -82,8 +83,10 @@ def _own_recording(path: Path, where: str, values: Any) -> Recording:
         raise UserError(f'{where} has no "text"; write a caption or a list of captions')
     name, split = values["audio"], values.get("split") or ""
     audio = path.parent / name
-    if not audio.is_file():
-        raise UserError(f"{where} names {name}, which is not there; correct the path (relative to the manifest)")
+    if reason := why_not_read(audio):
+        raise UserError(
+            f"{where} names {name}, which is not there ({reason}); correct the path (relative to the manifest)"
+        )
     if split and split not in SPLITS:
         raise UserError(f"{where} has split {split!r}; choose one of {', '.join(SPLITS)}")
     piece = str(values.get("piece", name))

@@ -1,4 +1,4 @@
-"""How fast a judge is here: clip by clip, in batches and from its cache, beside a large matrix product."""
+"""How fast a judge is here: anew and from its cache, beside a large matrix product."""
 
 import statistics
 import tempfile
@@ -22,28 +22,26 @@ class JudgeSpeed:
     Attributes:
         id: the judge's.
         windows, flop: of a clip; see `flop_of_a_window`.
-        one_by_one, batched, cached: clips a second, with each call of the judge given one clip, with `judge_clips`,
-            and with `judge_clips` where its cache knows all clips.
+        anew, cached: clips a second with `judge_clips`, and with `judge_clips` where its cache knows all clips.
         matmul_flop: what a float32 product of two large matrices does in a second on the judge's device.
     """
 
     id: str
     windows: int
     flop: int
-    one_by_one: float
-    batched: float
+    anew: float
     cached: float
     matmul_flop: float
 
     @property
-    def batched_flop(self) -> float:
-        """Of the judge's network in a second, in batches."""
-        return self.flop * self.batched
+    def flop_rate(self) -> float:
+        """What the judge's network does in a second, over all of the time that judging anew takes."""
+        return self.flop * self.anew
 
     @property
     def share(self) -> float:
-        """`batched_flop` / `matmul_flop`: how much of what the machine can do the judge does."""
-        return self.batched_flop / self.matmul_flop
+        """`flop_rate` / `matmul_flop`: how much of what the machine can do the judge does."""
+        return self.flop_rate / self.matmul_flop
 
 
 def measure_judge(
@@ -64,28 +62,22 @@ def measure_judge(
     left, right = torch.randn(2, matrix, matrix, device=device)
     windows = judge(clips[0][None], sample_rate).embeddings_BWD.shape[1]
 
-    def one_by_one() -> None:
-        for audio_N in clips:
-            judge(audio_N[None], sample_rate)
-
     def multiply() -> None:
         with full_fp32():
             torch.mm(left, right)
 
     with tempfile.TemporaryDirectory() as folder:
         ways: list[Callable[[], object]] = [
-            one_by_one,
             lambda: judge_clips(judge, clips, sample_rate),
             lambda: judge_clips(judge, clips, sample_rate, Path(folder)),  # the warm-up fills the folder
             multiply,
         ]
-        alone, batched, cached, product = _medians(ways, clock, repeats)
+        anew, cached, product = _medians(ways, clock, repeats)
     return JudgeSpeed(
         id=judge.id,
         windows=windows,
         flop=windows * flop_of_a_window(judge),
-        one_by_one=len(clips) / alone,
-        batched=len(clips) / batched,
+        anew=len(clips) / anew,
         cached=len(clips) / cached,
         matmul_flop=2 * matrix**3 / product,
     )

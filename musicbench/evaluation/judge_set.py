@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
 from pathlib import Path
 
 from torch import Tensor
@@ -11,9 +10,6 @@ from tqdm import tqdm
 from musicbench.evaluation.judges.base import Judge, TextAudioJudge, judge_key, require_classes
 from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.judging import Judgement, judge_clips
-
-CLIPS_AT_ONCE = 16
-"""Clips whose audio is in memory while all judges hear them."""
 
 Heard = Mapping[str, Sequence[Judgement]]
 """What judges said of the same clips, by ``judge_key``."""
@@ -43,18 +39,15 @@ class JudgeSet:
 def hear(
     judges: Iterable[Judge], clips: Iterable[tuple[Tensor, int]], cache: Path | None = None, total: int | None = None
 ) -> dict[str, list[Judgement]]:
-    """Let every judge (each once, whatever its roles) hear clips (audio [N], sample rate), a few at a time.
+    """Let every judge (each once, whatever its roles) hear clips (audio [N], sample rate), one after the other.
 
     Args:
         cache: see ``judge_clips``. total: how many clips there are, for the progress bar.
     """
     distinct = {judge_key(judge): judge for judge in judges}
     heard: dict[str, list[Judgement]] = {key: [] for key in distinct}
-    for sample_rate, group in groupby(
-        tqdm(clips, "judging", total, unit="clip", leave=False), key=lambda clip: clip[1]
-    ):
-        while some := [audio_N for audio_N, _ in islice(group, CLIPS_AT_ONCE)]:
-            for key, judge in distinct.items():
-                kept = None if isinstance(judge, CodecLatents) else cache  # an embedding a frame is much to keep
-                heard[key] += judge_clips(judge, some, sample_rate, kept)
+    for audio_N, sample_rate in tqdm(clips, "judging", total, unit="clip", leave=False):
+        for key, judge in distinct.items():
+            kept = None if isinstance(judge, CodecLatents) else cache  # an embedding a frame is much to keep
+            heard[key] += judge_clips(judge, [audio_N], sample_rate, kept)
     return heard

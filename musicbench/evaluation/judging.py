@@ -1,18 +1,17 @@
-"""What a judge says of each of many clips, at full batches of windows, and kept between calls."""
+"""What a judge says of each of many clips, each judged by itself, and kept between calls."""
 
 import hashlib
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from musicbench.evaluation.judges.base import Judge, WindowedJudge
+from musicbench.evaluation.judges.base import Judge
 from musicbench.seals import save_npz
 
-CODE = 1
+CODE = 2
 """Raised by hand whenever a change of the code changes what the same weights say: kept outputs are stale then."""
 
 
@@ -27,9 +26,8 @@ class Judgement:
 def judge_clips(judge: Judge, clips: Iterable[Tensor], sample_rate: int, cache: Path | None = None) -> list[Judgement]:
     """Judge clips [N] of audio; they may differ in length.
 
-    Windows of consecutive clips share the network's batches: the outputs are those of judging clip by clip, bit for
-    bit where each clip fills whole batches, else up to rounding (1e-5). Clips are taken as they are needed and not
-    held: a generator may decode them.
+    Each is judged by itself, so that what is said of it depends neither on its neighbours nor on what the cache knows
+    of them. Clips are taken as they are needed and not held: a generator may decode them.
 
     Args:
         cache: folder of a `JudgementCache`, from which known clips are answered; None: all are judged.
@@ -37,38 +35,20 @@ def judge_clips(judge: Judge, clips: Iterable[Tensor], sample_rate: int, cache: 
     Raises:
         UserError: a clip is too short for the judge or not finite, or the folder cannot be written.
     """
-    if cache is None:
-        return list(_heard(judge, clips, sample_rate))
-    kept = JudgementCache(cache, judge)
-    judgements: dict[int, Judgement] = {}
-    unheard: deque[tuple[int, Path]] = deque()
+    kept = None if cache is None else JudgementCache(cache, judge)
+    return [_judged(judge, audio_N, sample_rate, kept) for audio_N in clips]
 
-    def missing() -> Iterator[Tensor]:
-        for number, audio_N in enumerate(clips):
-            file = kept.file(audio_N, sample_rate)
-            known = kept.read(file)
-            if known is not None:
-                judgements[number] = known
-            else:
-                unheard.append((number, file))
-                yield audio_N
 
-    for judgement in _heard(judge, missing(), sample_rate):
-        number, file = unheard.popleft()
+def _judged(judge: Judge, audio_N: Tensor, sample_rate: int, kept: "JudgementCache | None") -> Judgement:
+    if kept is None:
+        output = judge(audio_N[None], sample_rate)
+        return Judgement(output.embeddings_BWD[0].numpy(), output.logits_BWC[0].numpy())
+    file = kept.file(audio_N, sample_rate)
+    judgement = kept.read(file)
+    if judgement is None:
+        judgement = _judged(judge, audio_N, sample_rate, None)
         kept.write(file, judgement)
-        judgements[number] = judgement
-    return [judgements[number] for number in range(len(judgements))]
-
-
-def _heard(judge: Judge, clips: Iterable[Tensor], sample_rate: int) -> Iterator[Judgement]:
-    """Judgements of clips [N] in turn; a judge without windows of its own hears one clip at a time."""
-    if isinstance(judge, WindowedJudge):
-        for embeddings_WD, logits_WC in judge.stream(clips, sample_rate):
-            yield Judgement(embeddings_WD.numpy(), logits_WC.numpy())
-    else:
-        for audio_N in clips:
-            output = judge(audio_N[None], sample_rate)
-            yield Judgement(output.embeddings_BWD[0].numpy(), output.logits_BWC[0].numpy())
+    return judgement
 
 
 class JudgementCache:

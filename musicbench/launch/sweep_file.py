@@ -10,6 +10,7 @@ import yaml
 
 from musicbench.errors import UserError
 from musicbench.launch.random_search import draw
+from musicbench.regular_files import require_regular
 
 METHODS = ("grid", "random")
 _AGENTS_ONLY = ("logger=",)
@@ -75,6 +76,7 @@ def settings(path: Path | str) -> list[str]:
 
 def _read(path: Path | str) -> Any:
     try:
+        require_regular(path)
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the sweep file {path}: {error.strerror}") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from musicbench.errors import UserError
+from musicbench.regular_files import require_regular
 
 COLUMNS = (
     "title", "table", "session", "seed", "answers", "trial", "prompt", "system_a", "system_b", "heard", "answer",
@@ -92,6 +93,7 @@ def read_sheets(paths: Sequence[Path], table: str | None = None) -> list[Sheet]:
 def _lines(path: Path) -> list[dict[str, str]]:
     """The sheet's lines by column."""
     try:
+        require_regular(path)
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read answer sheet {path}: {error.strerror}") from error

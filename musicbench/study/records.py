@@ -10,6 +10,7 @@ import numpy as np
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.regular_files import require_regular
 from musicbench.study.run_record import SCHEMA, RunRecord
 from musicbench.study.schema import check
 from musicbench.temporaries import visible
@@ -44,6 +45,7 @@ def read_record(path: Path | str) -> RunRecord:
         UserError: the file is missing, truncated or of an unknown schema, or a field is wrong.
     """
     try:
+        require_regular(path)
         content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror}") from error

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from musicbench.errors import UserError
+from musicbench.regular_files import require_regular
 
 
 def read_yaml(path: Path, expected: Any, missing: str = "") -> Any:
@@ -20,6 +21,7 @@ def read_yaml(path: Path, expected: Any, missing: str = "") -> Any:
         UserError: it cannot be read, is not YAML, or a field is missing or unknown.
     """
     try:
+        require_regular(path)
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}{missing}") from error

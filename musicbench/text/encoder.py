@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
+from tqdm import tqdm
 
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
@@ -24,6 +25,21 @@ class TextEncoder(Protocol):
     def encode(self, captions: list[str]) -> list[Tensor]:
         """States [L, E] in fp32, one tensor per caption, without padding."""
         ...
+
+
+class OneByOne:
+    """A ``TextEncoder`` that hears no caption beside another: states do not depend, bit for bit, on the other captions.
+
+    ``sha256`` is of its own, because the last digits differ from those of captions that are padded together.
+    """
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+        self.id, self.dim = encoder.id, encoder.dim
+        self.sha256 = f"{encoder.sha256} one by one"
+
+    def encode(self, captions: list[str]) -> list[Tensor]:
+        return [self.encoder.encode([caption])[0] for caption in tqdm(captions, "reading captions", leave=False)]
 
 
 def bundled_encoder_folder() -> Path:

@@ -1,6 +1,7 @@
 """``musicbench evaluate audio=FOLDER``: other people's systems as rows, and audio with captions of its own."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 
 from musicbench.commands import evaluate
+from musicbench.data import hashing
 from musicbench.errors import UserError
 from musicbench.study.comparability import require_comparable
 from musicbench.study.records import read_record
@@ -216,3 +218,27 @@ def test_judging_anew_generates_nothing_anew(overrides, tmp_path, monkeypatch):
     path.unlink()
     evaluate.main(given)
     assert len(calls) == drawn + 2
+
+
+def test_files_are_listed_and_hashed_once(overrides, own, tmp_path, monkeypatch):
+    """Whatever they are for: the run's identity, the record's protocol, the reference set."""
+    folder, captions, originals = own
+    hashed, listed, sha256, walk = [], [], hashing.sha256_file, os.walk
+    monkeypatch.setattr(hashing, "sha256_file", lambda path: (hashed.append(path), sha256(path))[1])
+    monkeypatch.setattr(os, "walk", lambda top, **options: (listed.append(top), walk(top, **options))[1])
+    given = [f"audio={folder}", f"captions={captions}", f"originals={originals}", f"evaluation.reference={originals}"]
+    evaluate.main([*overrides, *given, "row=once"])
+    assert sorted(hashed) == sorted([*folder.iterdir(), *originals.iterdir()])
+    assert [top for top in listed if top == folder] == [folder]
+    assert record_of(tmp_path, "once")["protocol"]["originals_sha256"]
+
+
+def test_a_bad_folder_is_told_before_anything_is_loaded(overrides, own, tmp_path, monkeypatch):
+    folder, captions, _ = own
+    loaded = []
+    monkeypatch.setattr("musicbench.commands.assemble.instantiated", lambda *given, **_: loaded.append(given))
+    captions.write_text("")
+    for given, message in ((folder, "is empty"), (tmp_path / "none", "is not a folder")):
+        with pytest.raises(UserError, match=message):
+            evaluate.main([*overrides, f"audio={given}", f"captions={captions}", "row=x"])
+    assert not loaded

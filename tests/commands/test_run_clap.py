@@ -76,6 +76,17 @@ def test_scores_of_originals_are_those_of_the_reference(make_judged, make_clap, 
     assert stated["recall"]["audio_to_text"] == {"1": 1.0, "10": 1.0}
 
 
+def test_what_a_caption_says_does_not_depend_on_the_others(make_judged, make_clap, monkeypatch):
+    """With an encoder whose states depend on the batch, as those of all real ones do in their last digits."""
+    run = make_judged(f"evaluation.clap_mini={make_clap()}")
+    encode = type(run.encoder).encode
+    monkeypatch.setattr(type(run.encoder), "encode", lambda self, texts: [s + len(texts) for s in encode(self, texts)])
+    texts = [crop.caption for crop in evaluation_crops(run.store, "test", 4.0, 2)]
+    together = run.clap.text(*run.clap_states(texts))
+    for said, text in zip(together, texts, strict=True):
+        assert torch.equal(run.clap.text(*run.clap_states([text]))[0], said)
+
+
 def test_without_clap_mini(make_judged, tmp_path):
     run = make_judged()
     held = HeldOut(run)
@@ -108,7 +119,7 @@ def test_another_conditioning_encoder_leaves_it_its_own(make_judged, make_clap, 
     clap_encoder.sha256 = "6" * 64
     monkeypatch.setattr("musicbench.commands.assemble.TransformersEncoder", lambda name: clap_encoder)
     run = make_judged(f"evaluation.clap_mini={make_clap(text='6' * 64)}")
-    assert run.clap_captions is not run.captions
+    run.clap_states(["a caption"])
     assert clap_encoder.captions, "it was asked"
     other = make_judged(f"evaluation.clap_mini={make_clap(found=44, text='9' * 64)}")
     with pytest.raises(UserError, match="other weights of minilm"):

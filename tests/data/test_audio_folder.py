@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import socket
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from musicbench.data import audio_folder
 from musicbench.data.audio_folder import folder_sha256, list_items
+from musicbench.data.hashing import ContentHashes
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 
@@ -45,12 +47,37 @@ def test_a_name_that_is_not_utf8(write, tmp_path):
         list_items(tmp_path, ReadReport())
 
 
-def test_things_with_a_name_of_audio_that_are_none(read, write, tmp_path):
+def test_things_with_a_name_of_audio_that_are_none(write, tmp_path):
     (tmp_path / "dangling.wav").symlink_to(tmp_path / "nowhere.wav")
+    (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
+    (tmp_path / "null.wav").symlink_to("/dev/null")
     os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "to_pipe.wav").symlink_to(tmp_path / "pipe.wav")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.wav"))
+    (tmp_path / "folder.wav").symlink_to(tmp_path)
     write(tmp_path / "a.wav")
-    clips, report = read(tmp_path)
-    assert list(clips) == ["a"] and set(report.skipped) == {"dangling", "pipe"}
+    items = list_items(tmp_path, report := ReadReport())
+    assert [item.id for item in items] == ["a"]
+    assert report.skipped == {
+        "dangling": "unreadable: a link that leads nowhere",
+        "loop": "unreadable: a link that leads nowhere",
+        "null": "unreadable: a device, not a file",
+        "pipe": "unreadable: a pipe, not a file",
+        "to_pipe": "unreadable: a pipe, not a file",
+        "socket": "unreadable: a socket, not a file",
+    }
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(UserError, match=r"no audio files in .*; skipped, unreadable \(6\): dangling"):
+        list_items(tmp_path, ReadReport())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_a_file_that_may_not_be_read(write, tmp_path):
+    write(tmp_path / "a.wav")
+    write(tmp_path / "closed.wav").chmod(0)
+    items = list_items(tmp_path, report := ReadReport())
+    assert [item.id for item in items] == ["a"] and report.skipped == {"closed": "unreadable: it may not be read"}
 
 
 # Captions
@@ -176,8 +203,8 @@ def test_hash_of_contents_in_the_order_of_ids(tmp_path):
             for name, content in files.items():
                 (Path(place) / f"{name}.wav").write_bytes(content)
             items = list_items(Path(place), ReadReport())
-            assert folder_sha256(items) == folder_sha256(items[::-1])
-            return folder_sha256(items)
+            assert folder_sha256(items, ContentHashes()) == folder_sha256(items[::-1], ContentHashes())
+            return folder_sha256(items, ContentHashes())
 
     one = hashed(a=b"first", b=b"second")
     assert one == hashed(x=b"first", y=b"second") and len(one) == 64
@@ -189,4 +216,4 @@ def test_hash_of_contents_in_the_order_of_ids(tmp_path):
     ]
     assert len({one, *others}) == 5
     with pytest.raises(UserError, match="cannot read"):
-        folder_sha256([audio_folder.Item("a", "a", None, tmp_path / "gone.wav")])
+        folder_sha256([audio_folder.Item("a", "a", None, tmp_path / "gone.wav")], ContentHashes())

@@ -57,9 +57,9 @@ def test_a_judge_is_measured_in_every_way():
     assert [clip.shape for clip in clips] == [(1100,)] * 3 and not torch.equal(clips[0], clips[1])
     speed = measure_judge(judge, clips, 2 * RATE, repeats=2, matrix=16)
     assert (speed.id, speed.windows, speed.flop) == ("conv", 4, 4 * formula())
-    assert speed.share == pytest.approx(speed.flop * speed.batched / speed.matmul_flop)
-    # Once for the count, one by one and in batches three times each, for the cache once, and a window of silence.
-    assert judge.windows == 4 + (3 + 3 + 1) * 3 * 4 + 1
+    assert speed.share == pytest.approx(speed.flop * speed.anew / speed.matmul_flop)
+    # Once for the count, anew three times, for the cache once, and a window of silence.
+    assert judge.windows == 4 + (3 + 1) * 3 * 4 + 1
     with pytest.raises(UserError, match="at least 2 s"):
         measure_judge(judge, noise(1, 1.0, RATE), RATE)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from musicbench.errors import UserError
-from musicbench.text.encoder import TransformersEncoder, bundled_encoder_folder
+from musicbench.text.encoder import OneByOne, TransformersEncoder, bundled_encoder_folder
 
 CAPTIONS = ["drums", "a slow waltz for string ensemble in F minor, quiet and sad", "fast fiddle tune, 120 bpm"]
 
@@ -33,6 +33,14 @@ def test_padding_changes_no_state(minilm):
     for caption, states_LE in zip(CAPTIONS, together, strict=True):
         (alone,) = minilm.encode([caption])
         torch.testing.assert_close(states_LE, alone, atol=1e-5, rtol=0)
+
+
+def test_one_by_one_no_caption_changes_a_bit_of_another(minilm):
+    one_by_one = OneByOne(minilm)
+    assert one_by_one.sha256 != minilm.sha256 and (one_by_one.id, one_by_one.dim) == (minilm.id, minilm.dim)
+    together, turned = one_by_one.encode(CAPTIONS), one_by_one.encode(CAPTIONS[::-1])[::-1]
+    for caption, states_LE, again_LE in zip(CAPTIONS, together, turned, strict=True):
+        assert torch.equal(states_LE, again_LE) and torch.equal(states_LE, one_by_one.encode([caption])[0])
 
 
 def test_many_captions_keep_their_order(minilm):

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from musicbench.errors import UserError
+from musicbench.regular_files import require_regular
 
 SILENCE_RMS = 1e-3
 
@@ -40,8 +41,9 @@ def read_split(corpus: Path, split: str, sample_rate: int, limit: int | None = N
     def read(clip_id: str) -> np.ndarray:
         path = corpus / "audio" / f"{clip_id}.flac"
         try:
+            require_regular(path)
             samples, rate = soundfile.read(path, dtype="int16")
-        except soundfile.LibsndfileError as error:
+        except (soundfile.LibsndfileError, OSError) as error:
             raise UserError(f"cannot read {path} ({error}); make the corpus again") from error
         if rate != sample_rate or samples.ndim != 1:
             raise UserError(f"{path} is not mono at {sample_rate} Hz; make the corpus again")

@@ -83,17 +83,17 @@ class ClapMini:
             )
 
     def audio(self, embeddings: Sequence[np.ndarray]) -> Tensor:
-        """Unit vectors [N, dim] of clips from the judge's embeddings [W, D] of their windows."""
-        features_NF = torch.stack([pool_windows(torch.from_numpy(clip).float()) for clip in embeddings])
+        """Unit vectors [N, dim] of clips from the judge's embeddings [W, D] of their windows, each by itself."""
+        features = [pool_windows(torch.from_numpy(clip).float()) for clip in embeddings]
         with torch.no_grad():
-            vectors_ND: Tensor = self.network.audio(features_NF)
-        return vectors_ND
+            return torch.cat([self.network.audio(features_F[None]) for features_F in features])
 
     def text(self, states_BLE: Tensor, mask_BL: Tensor) -> Tensor:
-        """Unit vectors [B, dim] of captions from their padded token states [B, L, E] and mask [B, L]."""
+        """Unit vectors [B, dim] of captions, each by itself, from padded token states [B, L, E] and mask [B, L]."""
+        captions = [(states_LE[mask_L], mask_L[mask_L]) for states_LE, mask_L in zip(states_BLE, mask_BL, strict=True)]
+        features = [pool_states(states_LE[None].float(), mask_L[None]) for states_LE, mask_L in captions]
         with torch.no_grad():
-            vectors_BD: Tensor = self.network.text(pool_states(states_BLE.float(), mask_BL))
-        return vectors_BD
+            return torch.cat([self.network.text(features_1E) for features_1E in features])
 
     def score(
         self, judge_sha256: str, embeddings: Sequence[np.ndarray], states_BLE: Tensor, mask_BL: Tensor

@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -64,6 +62,9 @@ class WindowedJudge:
     """A `Judge` without its network: windows, checks and precision; subclasses fill in what raises here.
 
     Windows are cut before resampling and padding, so that each depends on its own samples only.
+
+    Attributes:
+        windows_at_once: how many windows of a clip its network hears in a batch, by the type of device.
     """
 
     id: str
@@ -75,42 +76,28 @@ class WindowedJudge:
     class_kind: Kind = "softmax"
     fadtk: FadtkEmbedding | None = None
     device: torch.device
-    windows_at_once: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 64}  # a CPU is fastest with few of them
+    windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 64}  # convolutions on a CPU gain nothing by more
 
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
         """Audio [B, N] in [-1, 1] at `sample_rate` -> the windows wholly within it, on the CPU, fp32.
 
-        W = floor((seconds - window_seconds) / hop_seconds) + 1.
+        W = floor((seconds - window_seconds) / hop_seconds) + 1. What is said of a clip depends on that clip alone, bit
+        for bit on one machine with one number of threads: its windows share no batch with those of other clips.
 
         Raises:
             UserError: the audio is shorter than one window, or holds NaN or infinity.
         """
-        embeddings, logits = zip(*self.stream(audio_BN, sample_rate), strict=True)
+        clips = [self._clip(windows_WN, sample_rate) for windows_WN in self._windows(audio_BN.float(), sample_rate)]
+        embeddings, logits = zip(*clips, strict=True)
         return JudgeOutput(torch.stack(embeddings), torch.stack(logits))
 
-    def stream(self, clips: Iterable[Tensor], sample_rate: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Embeddings [W, D] and logits [W, C] of clips [N], each as soon as it is judged; see `__call__`.
-
-        The network gets `windows_at_once` windows at a time, of as many clips as it takes; only the last group may
-        be smaller. No more clips are taken than fill a group.
-        """
-        counts: deque[int] = deque()
-        judged: deque[tuple[Tensor, Tensor]] = deque()
-
-        def windows() -> Iterator[Tensor]:
-            for audio_N in clips:
-                windows_WN = self._windows(audio_N[None].float(), sample_rate)[0]
-                counts.append(len(windows_WN))
-                yield from windows_WN
-
-        waiting = windows()
-        while group := list(islice(waiting, self.windows_at_once[self.device.type])):
-            judged.extend(zip(*self._judge_group(torch.stack(group), sample_rate), strict=True))
-            group.clear()  # these clips may go before the next ones come
-            while counts and counts[0] <= len(judged):
-                rows = [judged.popleft() for _ in range(counts.popleft())]
-                embeddings, logits = zip(*rows, strict=True)
-                yield torch.stack(embeddings), torch.stack(logits)
+    def _clip(self, windows_WN: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+        """Embeddings [W, D] and logits [W, C] of the windows of one clip."""
+        groups = windows_WN.split(self.windows_at_once[self.device.type])
+        # Each in memory of its own: some kernels choose their order of summation by where the samples lie.
+        copies = (group_BN.clone(memory_format=torch.contiguous_format) for group_BN in groups)
+        embeddings, logits = zip(*(self._judge_group(group_BN, sample_rate) for group_BN in copies), strict=True)
+        return torch.cat(embeddings), torch.cat(logits)
 
     @torch.no_grad()
     def _judge_group(self, window_BN: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:

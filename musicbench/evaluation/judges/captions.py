@@ -11,7 +11,6 @@ from musicbench.errors import UserError
 
 UNRELATED = ("a dog barks", "slow solo piano in a minor key", "heavy rain on a tin roof")
 LARGEST_COSINE = 0.9
-CAPTIONS_AT_ONCE = 32
 _SMALLEST_VOCABULARY = 1000
 
 
@@ -24,10 +23,12 @@ def clip_embeddings(embeddings_BWD: Tensor) -> Tensor:
     return normalize(embeddings_BWD.mean(dim=1), dim=-1)
 
 
-def encode_in_batches(encode: Callable[[list[str]], Tensor], captions: Sequence[str]) -> Tensor:
-    """What `encode` makes of captions, [N, D] float32 on the CPU; it gets a few at a time, for its memory's sake."""
-    batches = [captions[first : first + CAPTIONS_AT_ONCE] for first in range(0, len(captions), CAPTIONS_AT_ONCE)]
-    return torch.cat([encode(list(batch)).float().cpu() for batch in batches])
+def encode_each(encode: Callable[[list[str]], Tensor], captions: Sequence[str]) -> Tensor:
+    """What `encode` makes of captions, [N, D] float32 on the CPU.
+
+    It gets one at a time: padded to the length of its neighbours, a caption's vector would have other last digits.
+    """
+    return torch.cat([encode([caption]).float().cpu() for caption in captions])
 
 
 def require_tokenizer(tokenizer: Any, judge_id: str) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
-from musicbench.evaluation.judges.captions import encode_in_batches, require_open_text_tower, require_tokenizer
+from musicbench.evaluation.judges.captions import encode_each, require_open_text_tower, require_tokenizer
 from musicbench.files import sha256_file
 
 WEIGHTS = "model.safetensors"
@@ -84,7 +84,7 @@ class ClapModelJudge(WindowedJudge):
     def text(self, captions: Sequence[str]) -> Tensor:
         """Unit vectors [N, D] of captions."""
         with full_fp32():
-            return encode_in_batches(self._text, captions)
+            return encode_each(self._text, captions)
 
     def _text(self, captions: list[str]) -> Tensor:
         batch = self.processor.tokenizer(captions, padding=True, truncation=True, return_tensors="pt")

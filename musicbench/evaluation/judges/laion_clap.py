@@ -11,7 +11,7 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
-from musicbench.evaluation.judges.captions import encode_in_batches, require_open_text_tower, require_tokenizer
+from musicbench.evaluation.judges.captions import encode_each, require_open_text_tower, require_tokenizer
 from musicbench.evaluation.judges.fadtk import LAION_CLAP_MUSIC
 from musicbench.evaluation.judges.weights import find_weights
 
@@ -84,7 +84,7 @@ class LaionClap(WindowedJudge):
     def text(self, captions: Sequence[str]) -> Tensor:
         """Unit vectors [N, 512] of captions."""
         with full_fp32():
-            return encode_in_batches(lambda batch: self.module.get_text_embedding(batch, use_tensor=True), captions)
+            return encode_each(lambda batch: self.module.get_text_embedding(batch, use_tensor=True), captions)
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         # Of exactly 10 s, so that the package crops nothing.

@@ -4,16 +4,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges import Judge, TextAudioJudge
 from musicbench.evaluation.judges.captions import clip_embeddings
+from musicbench.evaluation.judging import judge_clips
 
 
 def _check(judge: Judge, clips_BN: torch.Tensor, rate: int, atol: float = 2e-5) -> None:
-    """Deterministic, the same at any place in a batch, finite; poisoned and short clips are refused."""
+    """Deterministic, finite, the same bits whatever else is judged; poisoned and short clips are refused."""
     output = judge(clips_BN, rate)
     windows = int((clips_BN.shape[1] / rate - judge.window_seconds) / judge.hop_seconds + 1e-6) + 1
     assert output.embeddings_BWD.shape[:2] == (len(clips_BN), windows) == output.logits_BWC.shape[:2]
@@ -23,10 +25,15 @@ def _check(judge: Judge, clips_BN: torch.Tensor, rate: int, atol: float = 2e-5) 
     again = judge(clips_BN, rate)
     assert torch.equal(output.embeddings_BWD, again.embeddings_BWD)
     flipped, alone = judge(clips_BN.flip(0), rate), judge(clips_BN[:1], rate)
-    for part in ("embeddings_BWD", "logits_BWC"):
+    # Longer by half a second before and two behind, a clip has other windows; it is judged in between.
+    longer_N = torch.cat([clips_BN[1, : rate // 2], clips_BN[0], clips_BN[1, : 2 * rate]])
+    among = judge_clips(judge, [longer_N, clips_BN[1], clips_BN[0], longer_N], rate)
+    for part, mine in (("embeddings_BWD", "embeddings_WD"), ("logits_BWC", "logits_WC")):
         value = getattr(output, part)
-        torch.testing.assert_close(getattr(flipped, part).flip(0), value, rtol=0, atol=atol)
-        torch.testing.assert_close(getattr(alone, part)[0], value[0], rtol=0, atol=atol)
+        assert torch.equal(getattr(flipped, part).flip(0), value)
+        assert torch.equal(getattr(alone, part)[0], value[0])
+        for place, number in ((1, 1), (2, 0)):
+            assert np.array_equal(getattr(among[place], mine), value[number].numpy())
     # The clips are told apart at all.
     assert (output.embeddings_BWD[0] - output.embeddings_BWD[1]).abs().max() > 100 * atol
     for poison in (torch.nan, torch.inf):
@@ -58,11 +65,11 @@ def _check_text_audio(clap: TextAudioJudge, audio: torch.Tensor) -> None:
     together = clap.text(captions)
     torch.testing.assert_close(together.norm(dim=1), torch.ones(3))
     for number, caption in enumerate(captions):
-        torch.testing.assert_close(clap.text([caption])[0], together[number], rtol=0, atol=1e-5)
+        assert torch.equal(clap.text([caption])[0], together[number])
     assert (together[0] - together[1]).abs().max() > 1e-2
-    many = [f"{'la ' * (number % 20)}{number}" for number in range(40)]  # more than a batch, of many lengths
+    many = [f"{'la ' * (number % 20)}{number}" for number in range(40)]  # of many lengths
     alone = torch.cat([clap.text([caption]) for caption in many])
-    torch.testing.assert_close(clap.text(many), alone, rtol=0, atol=1e-5)
+    assert torch.equal(clap.text(many), alone) and torch.equal(clap.text(many[::-1]).flip(0), alone)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,43 @@
+"""Files that may be opened: a pipe, a socket or a device that lies in their place would be waited for for ever."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def why_not_read(path: Path | str) -> str | None:
+    """Why a path cannot be read as a file, in a few words, found without opening it; None if it can."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # a value error: a null character in the path
+        if os.path.islink(path):
+            return "a link that leads nowhere"
+        return "no such file" if isinstance(error, FileNotFoundError) else _reason(error)
+    if not stat.S_ISREG(mode):
+        return f"{_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file"
+    return None if os.access(path, os.R_OK) else "it may not be read"
+
+
+def require_regular(path: Path | str) -> None:
+    """To be called before a file of the user's is opened.
+
+    Raises:
+        OSError: nothing is there, or it is no regular file.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, f"it is {why_not_read(path)}", str(path))
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
