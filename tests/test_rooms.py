@@ -13,6 +13,7 @@ PACKAGE = Path(musicbench.__file__).parent
 COMMON = (
     "musicbench.errors",
     "musicbench.files",
+    "musicbench.names",
     "musicbench.plain_files",
     "musicbench.seals",
     "musicbench.torch_files",
@@ -34,12 +35,13 @@ MAY_IMPORT = {
     "cli": ("musicbench.commands",),
     "errors": (),
     "files": ("musicbench.errors",),
+    "names": ("musicbench.errors",),
     "plain_files": (),
     "seals": ("musicbench.files",),
     "torch_files": (),
     "__init__": (),
 }
-WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "plain_files", "seals")
+WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "names", "plain_files", "seals")
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 
 

@@ -85,8 +85,11 @@ def find_prompts(folder: Path, rows: Sequence[Row]) -> tuple[Prompt, ...]:
     """The prompts that have audio below ``<folder>/samples``, in the order of evaluation, with a clip per row."""
     samples = folder / SAMPLES
     evaluated = next((row.records[0]["clips"] for row in rows if row.records), [])
+    kept = {path.stem for path in samples.glob("*/*.flac")}
     prompts = []
     for name in (sample_name(clip["id"]) for clip in evaluated):
+        if name not in kept:  # as most are
+            continue
         clips = tuple(_clip(samples, row, name) for row in rows)
         texts = [samples / f"{clip.name}.txt" for clip in clips if clip.seconds is not None]
         if texts:

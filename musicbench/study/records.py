@@ -4,12 +4,13 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import numpy as np
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.plain_files import read_json
 from musicbench.study.run_record import SCHEMA, RunRecord
 from musicbench.study.schema import check
 
@@ -43,10 +44,10 @@ def read_record(path: Path | str) -> RunRecord:
         UserError: the file is missing, truncated or of an unknown schema, or a field is wrong.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = read_json(path)
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(
             f"{path} is not a whole JSON record ({error}); restore it, or delete it and evaluate again"
         ) from error
@@ -126,7 +127,3 @@ def _plain(value: Any, field: str, notes: list[str]) -> Any:
         notes.append(f"{field}: the value {value} is not finite and is null")
         return None
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")

@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict, cast
 from musicbench.errors import UserError, did_you_mean
 from musicbench.study.quantities import DERIVED
 from musicbench.study.run_record import RunRecord
-from musicbench.study.schema import read_yaml
+from musicbench.study.schema import field_types, read_yaml
 
 
 class RowSpec(TypedDict):
@@ -112,7 +112,7 @@ def _check_column(column: ColumnSpec, path: Path) -> None:
         raise UserError(f"{path}: column {key} needs decimals of 0 .. 9 and a divide_by other than 0")
     fields: Any = RunRecord
     for name in [] if key in DERIVED else key.split("."):
-        known = typing.get_type_hints(fields)
+        known = field_types(fields)
         if name not in known:
             raise UserError(
                 f"{path}: column {key} leads nowhere, there is no {name}{did_you_mean(name, [*known, *DERIVED])}"
