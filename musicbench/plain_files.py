@@ -80,6 +80,24 @@ _LARGEST = sys.float_info.max
 _DEEPEST = 100
 
 
+def require_regular(path: Path | str, largest: int) -> Path:
+    """The path of a file that can be read without waiting for a pipe or filling the memory.
+
+    Args:
+        largest: bytes that such a file may have.
+
+    Raises:
+        OSError: there is nothing.
+        ValueError: it is a pipe or a device, or larger.
+    """
+    path = Path(path)
+    if not path.is_file() and path.exists() and not path.is_dir():  # to read a folder is an error of the system's own
+        raise ValueError("it is a pipe or a device, no file")
+    if path.stat().st_size > largest:
+        raise ValueError(f"it has more than {largest >> 20} MiB")
+    return path
+
+
 class _PlainLoader(yaml.SafeLoader):
     """PyYAML's safe loader without aliases and without repeated keys."""
 

@@ -12,6 +12,7 @@ import musicbench
 PACKAGE = Path(musicbench.__file__).parent
 COMMON = (
     "musicbench.errors",
+    "musicbench.escapes",
     "musicbench.files",
     "musicbench.names",
     "musicbench.plain_files",
@@ -34,6 +35,7 @@ MAY_IMPORT = {
     "commands": ("musicbench",),
     "cli": ("musicbench.commands",),
     "errors": (),
+    "escapes": ("musicbench.names",),
     "files": ("musicbench.errors",),
     "names": ("musicbench.errors",),
     "plain_files": (),
@@ -41,7 +43,7 @@ MAY_IMPORT = {
     "torch_files": (),
     "__init__": (),
 }
-WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "names", "plain_files", "seals")
+WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "escapes", "files", "names", "plain_files", "seals")
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from musicbench.data.audio import read_audio, write_flac
 from musicbench.data.crops import Crop
 from musicbench.files import atomic_path
-from musicbench.study.listening import SAMPLES, sample_name
+from musicbench.study.samples import SAMPLES, sample_name
 
 
 def keep_sample(folder: Path, crop: Crop, audio_N: Tensor, sample_rate: int) -> None:

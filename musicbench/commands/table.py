@@ -28,11 +28,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--log", metavar="ENTITY/PROJECT", help="log the rendered table to W&B")
     arguments = parser.parse_args(argv)
 
-    from musicbench.study.delimited import render_csv
+    from musicbench.names import is_own_file
+    from musicbench.study.delimited import csv_lines, render_csv
     from musicbench.study.latex import render_latex
-    from musicbench.study.listening import SAMPLES, fetch_samples, find_prompts, systems
+    from musicbench.study.listening import fetch_samples, find_prompts, systems
     from musicbench.study.markdown import render_markdown
     from musicbench.study.page import PICTURES, draw_pictures, render_page
+    from musicbench.study.samples import SAMPLES
     from musicbench.study.table import load_table
 
     folder = find_table(arguments.table)
@@ -80,9 +82,11 @@ def main(argv: list[str]) -> int:
         from musicbench.commands.publish import publish_table
 
         rendered = [output / file for file in texts] + ([output / "figure.png"] if "figure" in table.spec else [])
-        rendered += [file for place in (SAMPLES, PICTURES) if prompts for file in sorted((output / place).rglob("*.*"))]
+        kept = [file for place in (SAMPLES, PICTURES) if prompts for file in sorted((output / place).glob("*/*.*"))]
+        # What a link brings in from elsewhere is not to be published.
+        rendered += [file for file in kept if is_own_file(file, output)]
         files = {file.relative_to(output).as_posix(): file for file in rendered}
-        publish_table(arguments.log, folder.resolve().name, table.spec["title"], texts["table.csv"], files)
+        publish_table(arguments.log, folder.resolve().name, table.spec["title"], csv_lines(table), files)
     return 0
 
 
@@ -93,7 +97,7 @@ def _gather(table: Path, project: str | None, where: list[str], runs: Path | Non
 
     rows = [row["row"] for row in read_spec(table / "table.yaml")["rows"]]
     for condition in where:
-        if "=" not in condition:
+        if not condition.partition("=")[0].strip() or "=" not in condition:
             raise UserError(f"--where {condition}: write KEY=VALUE, such as sweep=ID")
     filters = dict(condition.split("=", 1) for condition in where)
     found = [] if project is None else from_project(project, rows, filters)

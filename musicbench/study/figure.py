@@ -21,6 +21,8 @@ from musicbench.study.table_spec import ColumnSpec
 # Families differ in marker as well as in colour; the colours (Okabe and Ito's) also differ in lightness.
 MARKERS = ("o", "s", "^", "D", "v", "P")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Dollar signs in a name are no formula.
+LITERAL: dict[str, Any] = {"parse_math": False}
 # Where a label may stand around its point, in points, best first.
 PLACES = ((7, 5), (7, -12), (-7, 5), (-7, -12), (7, 16), (7, -23), (-7, 16), (-7, -23))
 
@@ -35,7 +37,7 @@ def draw_figure(table: Table, path: Path) -> None:
     families = trained_families(table)
     for panel, key in zip(axes, layout["y"], strict=True):
         _draw_panel(panel, table, table.column(layout["x"]), table.column(key), families)
-    figure.suptitle(table.spec["title"], fontsize=11)
+    figure.suptitle(table.spec["title"], fontsize=11, **LITERAL)
     # Bars of two rows may overlap although the rows differ on nearly every clip.
     bars = "bars: 95 % interval of each row alone; paired differences are in the table"
     figure.supxlabel(bars, fontsize=8, color="0.35")
@@ -73,15 +75,19 @@ def _draw_panel(panel: Any, table: Table, x: int, y: int, families: list[str]) -
         panel.axhline(value, color="0.5", linestyle="--", linewidth=1, zorder=1)
         panel.annotate(
             row.spec["label"], (0, value), xycoords=("axes fraction", "data"), xytext=(4, 2),
-            textcoords="offset points", fontsize=8, color="0.35", gid="line",
+            textcoords="offset points", fontsize=8, color="0.35", gid="line", **LITERAL,
         )  # fmt: skip
     panel.margins(y=0.12)
-    panel.set_xlabel(_axis_label(table.columns[x]))
-    panel.set_ylabel(_axis_label(table.columns[y]))
+    panel.set_xlabel(_axis_label(table.columns[x]), **LITERAL)
+    panel.set_ylabel(_axis_label(table.columns[y]), **LITERAL)
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(color="0.92", zorder=0)
     if sum(bool(family) for family in families) > 1 and panel.containers:
-        legend = panel.legend(fontsize=8, loc="best", edgecolor="none", framealpha=1)
+        # By name: matplotlib leaves out by itself what begins with an underscore.
+        named = [(container, container.get_label()) for container in panel.containers if container.get_label()]
+        legend = panel.legend(*zip(*named, strict=True), fontsize=8, loc="best", edgecolor="none", framealpha=1)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
         legend.set_in_layout(False)  # it is within its panel, and looking for its best place takes long
 
 
@@ -98,7 +104,7 @@ def _draw_points(panel: Any, rows: Sequence[Row], x: int, y: int, marker: str, c
     for row, cell in zip(rows, cells, strict=True):
         panel.annotate(
             row.spec["label"], (row.cells[x].value, cell.value), xytext=PLACES[0],
-            textcoords="offset points", fontsize=8, gid="point", zorder=4,
+            textcoords="offset points", fontsize=8, gid="point", zorder=4, **LITERAL,
         )  # fmt: skip
 
 

@@ -10,9 +10,13 @@ import numpy as np
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
-from musicbench.plain_files import read_json
+from musicbench.plain_files import read_json, require_regular
+from musicbench.study.record_names import require_names
 from musicbench.study.run_record import SCHEMA, RunRecord
 from musicbench.study.schema import check
+
+LARGEST = 1 << 28
+"""Bytes of a record; those of thousands of clips have some millions."""
 
 
 def write_record(path: Path | str, record: RunRecord) -> None:
@@ -44,7 +48,7 @@ def read_record(path: Path | str) -> RunRecord:
         UserError: the file is missing, truncated or of an unknown schema, or a field is wrong.
     """
     try:
-        content = read_json(path)
+        content = read_json(require_regular(path, LARGEST))
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror}") from error
     except ValueError as error:
@@ -79,6 +83,7 @@ def _validate(content: Any, source: str) -> None:
             f"{source}: record schema is {schema}, this musicbench reads {SCHEMA}; use the one that wrote it"
         )
     check(content, RunRecord, source)
+    require_names(content, source)
     clips, protocol = content["clips"], content["protocol"]
     ids = {clip["id"] for clip in clips}
     counts = [

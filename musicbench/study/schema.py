@@ -10,6 +10,9 @@ from musicbench import plain_files
 from musicbench.errors import UserError
 from musicbench.names import visible
 
+LARGEST = 1 << 24
+"""Bytes of a YAML file that somebody wrote by hand."""
+
 
 def read_yaml(path: Path, expected: Any, missing: str = "") -> Any:
     """The content of a YAML file that has the shape of ``expected``.
@@ -21,7 +24,7 @@ def read_yaml(path: Path, expected: Any, missing: str = "") -> Any:
         UserError: it cannot be read, is not plain YAML, or a field is missing or unknown.
     """
     try:
-        content = plain_files.read_yaml(path)
+        content = plain_files.read_yaml(plain_files.require_regular(path, LARGEST))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}{missing}") from error
     except ValueError as error:

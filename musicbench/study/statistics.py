@@ -175,8 +175,8 @@ def _drawn(count: int, replicates: int, seed: int) -> Floats:
 
     All cells of a table ask for the same draws, and drawing them anew takes longer than all that is done with them.
     """
-    drawn_RP = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
-    drawn_RP = drawn_RP.astype(np.float64)
+    counts_RP = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
+    drawn_RP: Floats = counts_RP.astype(np.float64)
     drawn_RP.flags.writeable = False
     return drawn_RP
 

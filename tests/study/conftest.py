@@ -60,7 +60,7 @@ def make_synthetic(
 
     return {
         "schema": 2,
-        "id": hashlib.sha256(f"{row} {seed}".encode()).hexdigest()[:16],
+        "id": hashlib.sha256(f"{row} {seed}".encode()).hexdigest()[:8],
         "row": row,
         "kind": kind,  # type: ignore[typeddict-item]
         "config": {"pattern": row, "width": 256, "seed": seed},
