@@ -20,7 +20,9 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+import musicbench
 from musicbench import cli
+from musicbench.codecs.training.page import write_page
 from musicbench.commands.table import main
 from musicbench.escapes import markdown_code
 from musicbench.names import visible
@@ -302,6 +304,21 @@ def test_claims(rendered: Path, tmp_path: Path, monkeypatch: Any, capsys: Any) -
 def test_code_in_markdown(text: str) -> None:
     said, kinds = shown(f"x {markdown_code(text)}")
     assert said == f"\nx {text}" and "code_inline" in kinds and "html_inline" not in kinds
+
+
+def test_codec_page(tmp_path: Path) -> None:
+    (path,) = (Path(musicbench.__file__).parent / "assets").rglob("*codec*/card.json")
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card["what"] = card["training"]["command"] = card["training"]["machine"]["cpu"] = TEXT
+    card["test"]["floor"]["what"] = card["test"]["judge"]["kld"] = f"{TEXT}{HOSTILE}"
+    write_page(card, tmp_path / "README.md")
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    require_calm(text)
+    said, kinds = shown(text)
+    assert {re.sub("_(open|close)$", "", kind) for kind in kinds} <= {*PLAIN, "code_inline", "image"}
+    lines = said.split("\n")
+    assert f"{TEXT}." in lines and f"Floor: {squeezed(TEXT + visible(HOSTILE))}. Judge: musicnn-mtt." in lines
+    assert any(line.startswith(f"Trained by {TEXT} on ") and f" threads on {TEXT}. " in line for line in lines)
 
 
 def test_answers(tmp_path: Path, capsys: Any) -> None:
