@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from musicbench.errors import UserError, did_you_mean
+from musicbench.names import one_line, visible
 
 COMMANDS = (
     "demo", "prepare", "train", "generate", "evaluate", "sweep", "table", "answers", "claims", "plan", "bench",
@@ -50,12 +51,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"musicbench: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"musicbench: error: {one_line(message)}", file=sys.stderr)
     return 2
 
 
 def _one_line(message: Warning | str, *_: object) -> str:
-    return f"musicbench: warning: {message}\n"
+    return f"musicbench: warning: {visible(str(message))}\n"
 
 
 def _usage() -> str:

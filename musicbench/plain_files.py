@@ -1,6 +1,7 @@
 """Text files that hold plain values: YAML and JSON, read so that nothing in them runs, repeats or blows up."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -52,12 +53,15 @@ def parse_yaml(text: str) -> Any:
 
     Raises:
         ValueError: it is no YAML, has an alias (a few lines of them can stand for gigabytes), a key twice, a tag that
-            makes an object, is nested too deeply, or holds text that no file can hold; one line.
+            makes an object, is nested too deeply, or holds text that no file or a number that no float can hold; one
+            line.
     """
     try:
         return _storable(yaml.load(text, _PlainLoader))
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
+    except (LookupError, AttributeError, TypeError) as error:  # PyYAML's, of `!!bool x` and the like
+        raise ValueError("a tag does not fit its value") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -67,12 +71,16 @@ def parse_json(text: str) -> Any:
 
     Raises:
         ValueError: it is no JSON, has a number that is none (NaN), a key twice, is nested too deeply, or holds text
-            that no file can hold; one line.
+            that no file or a number that no float can hold; one line.
     """
     try:
         return _storable(json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_each_once))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+_LARGEST = sys.float_info.max
+_DEEPEST = 100
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -103,18 +111,27 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _storable(value: Any) -> Any:
-    """The value; refused if it holds text with a NUL or half of a surrogate pair, which no path or file can hold."""
+def _storable(value: Any, depth: int = 0) -> Any:
+    """The value; refused if it is nested deeper than code that walks it can follow, or holds what cannot be stored.
+
+    That is text with a NUL or half of a surrogate pair, which no path or file can hold, and numbers beyond those of
+    a float, which neither arithmetic nor printing takes.
+    """
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if "\0" in value or not (value.isascii() or all(not "\ud800" <= c <= "\udfff" for c in value)):
             raise ValueError(f"the text {value[:40]!r} holds characters that cannot be written")
+    elif isinstance(value, int | float):
+        if not abs(value) <= _LARGEST:
+            raise ValueError("a number is larger than any that counts here, or none (NaN)")
+    elif isinstance(value, dict | list) and depth == _DEEPEST:
+        raise ValueError("it is nested too deeply")
     elif isinstance(value, dict):
         for key, item in value.items():
-            _storable(key)
-            _storable(item)
+            _storable(key, depth + 1)
+            _storable(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _storable(item)
+            _storable(item, depth + 1)
     return value
 
 

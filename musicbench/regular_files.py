@@ -27,16 +27,22 @@ def why_not_read(path: Path | str) -> str | None:
     return None if os.access(path, os.R_OK) else "it may not be read"
 
 
-def require_regular(path: Path | str) -> None:
-    """To be called before a file of the user's is opened.
+def require_regular(path: Path | str, largest: int | None = None) -> Path:
+    """The path of a file that may be opened: to be called before one of the user's is.
+
+    Args:
+        largest: bytes that such a file may have, so that none fills the memory; None: any number.
 
     Raises:
-        OSError: nothing is there, or it is no regular file.
+        OSError: nothing is there, or it is no regular file, or a larger one.
     """
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        number = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
         raise OSError(number, f"it is {why_not_read(path)}", str(path))
+    if largest is not None and found.st_size > largest:
+        raise OSError(errno.EFBIG, f"it has more than {largest >> 20} MiB", str(path))
+    return Path(path)
 
 
 def _reason(error: Exception) -> str:

@@ -25,7 +25,7 @@ _LONGEST_NAME, _LONGEST_STEM, _LONGEST_SUFFIX = 255, 100, 40  # bytes
 def temporary_path(path: Path, process: int | None = None) -> Path:
     """A new name beside ``path`` that says which process of which machine uses it (None: this one).
 
-    It keeps the suffix of ``path``, because many writers choose the format by it, and it is hidden (see ``visible``).
+    It keeps the suffix of ``path``, because many writers choose the format by it, and it is hidden (see ``unhidden``).
     """
     process = os.getpid() if process is None else process
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
@@ -56,7 +56,7 @@ def clear_once(folder: Path) -> None:
     _cleared(os.path.abspath(folder), os.getpid())
 
 
-def visible(folder: Path, pattern: str) -> list[Path]:
+def unhidden(folder: Path, pattern: str) -> list[Path]:
     """Sorted paths below a folder that fit a pattern, without hidden ones: temporaries, and what systems put there."""
     found = (path for path in folder.glob(pattern))
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))

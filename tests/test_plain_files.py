@@ -35,6 +35,14 @@ BOMB = "a: &a [1, 1]\nb: &b [*a, *a]\nc: [*b, *b]\n"
         ("[" * 3000, "deeply"),
         ('a: "\\0"', "written"),
         ("a: [1", "expected"),
+        ("a: !!bool x", "tag"),
+        ("a: !!int ''", "tag"),
+        ("a: !!timestamp x", "tag"),
+        ("a: 2020-99-99", "month"),
+        ("a: .inf", "larger"),
+        ("a: .nan", "larger"),
+        (f"a: 0x{'f' * 6000}", "larger"),
+        ("[" * 101 + "]" * 101, "deeply"),
     ],
 )
 def test_yaml_refuses_in_one_line(text, word):
@@ -48,6 +56,10 @@ def test_yaml_refuses_in_one_line(text, word):
     [
         ('{"a": NaN}', "NaN"),
         ('{"a": 1, "a": 2}', "'a' is there twice"),
+        ('{"a": 1e999}', "larger"),
+        ('{"a": ' + "9" * 400 + "}", "larger"),
+        ('{"a": ' + "9" * 5000 + "}", "digits"),
+        ("[" * 101 + "]" * 101, "deeply"),
         ("[" * 200_000, "deeply"),
         ('{"a": "x\\u0000"}', "written"),
         ('{"\\ud800": 1}', "written"),

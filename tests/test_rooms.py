@@ -12,7 +12,9 @@ import musicbench
 PACKAGE = Path(musicbench.__file__).parent
 COMMON = (
     "musicbench.errors",
+    "musicbench.escapes",
     "musicbench.files",
+    "musicbench.names",
     "musicbench.plain_files",
     "musicbench.regular_files",
     "musicbench.seals",
@@ -35,7 +37,9 @@ MAY_IMPORT = {
     "commands": ("musicbench",),
     "cli": ("musicbench.commands",),
     "errors": (),
+    "escapes": ("musicbench.names",),
     "files": ("musicbench.errors",),
+    "names": ("musicbench.errors",),
     "plain_files": (),
     "regular_files": (),
     "seals": ("musicbench.files",),
@@ -44,7 +48,8 @@ MAY_IMPORT = {
     "__init__": (),
 }
 WITHOUT_TORCH = (
-    "plans", "study", "launch", "cli", "errors", "files", "plain_files", "regular_files", "seals", "temporaries",
+    "plans", "study", "launch", "cli",
+    "errors", "escapes", "files", "names", "plain_files", "regular_files", "seals", "temporaries",
 )  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 

@@ -11,7 +11,7 @@ import pytest
 
 from musicbench import temporaries
 from musicbench.files import atomic_folder, atomic_path
-from musicbench.temporaries import LEFT_SECONDS, clear_once, clear_temporaries, shortened, temporary_path, visible
+from musicbench.temporaries import LEFT_SECONDS, clear_once, clear_temporaries, shortened, temporary_path, unhidden
 
 DIE = """
 import os, signal, sys
@@ -204,7 +204,7 @@ def test_patterns_do_not_meet_temporaries(tmp_path, ended):
         (tmp_path / path).write_text("{}")
     temporary_path(tmp_path / "b.json", ended).write_text("{")
     temporary_path(tmp_path / "run" / "record.json", ended).write_text("{")
-    assert visible(tmp_path, "*.json") == [tmp_path / "a.json"]
-    assert visible(tmp_path, "*/*.json") == [tmp_path / "run" / "record.json"]
-    assert visible(tmp_path, "**/*.*") == [tmp_path / "a.json", tmp_path / "run" / "record.json"]
-    assert visible(tmp_path / "none", "*") == []
+    assert unhidden(tmp_path, "*.json") == [tmp_path / "a.json"]
+    assert unhidden(tmp_path, "*/*.json") == [tmp_path / "run" / "record.json"]
+    assert unhidden(tmp_path, "**/*.*") == [tmp_path / "a.json", tmp_path / "run" / "record.json"]
+    assert unhidden(tmp_path / "none", "*") == []

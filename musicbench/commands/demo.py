@@ -5,6 +5,7 @@ from pathlib import Path
 
 from musicbench.commands.arguments import Parser
 from musicbench.files import atomic_path
+from musicbench.names import one_line, visible
 
 DEMO = Path("runs/demo")
 COMMITTED = Path("results/patterns_10s")
@@ -21,8 +22,8 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.sweep import assess_baselines, fill_table, train_all
     from musicbench.commands.table import PAGE
     from musicbench.launch.sweep_file import expand
-    from musicbench.study.listening import SAMPLES
     from musicbench.study.records import read_records
+    from musicbench.study.samples import RECORDS, clear_table
     from musicbench.study.sentence import trust_sentence
 
     sweep = arguments.sweep or shipped_folder("sweeps") / "demo.yaml"
@@ -30,8 +31,7 @@ def main(argv: list[str]) -> int:
     with atomic_path(DEMO / "table.yaml") as temporary:
         shutil.copyfile(ASSETS / "demo" / "table.yaml", temporary)
     # The committed run's table stands beside; records of older demos must not mix with this one's.
-    for folder in ("records", SAMPLES):
-        shutil.rmtree(DEMO / folder, ignore_errors=True)
+    clear_table(DEMO)
     baselines = assess_baselines(runs[0], DEMO)
     trained, failures = train_all(runs, DEMO / f"{sweep.stem}.sweep.jsonl")
     fill_table(DEMO, [*baselines, *trained])
@@ -39,9 +39,9 @@ def main(argv: list[str]) -> int:
     committed = COMMITTED / "table.md"
     if committed.is_file():
         print(f"\nFor comparison, the committed longer run ({committed}; 10 s clips, more training):\n")
-        print(committed.read_text(encoding="utf-8"))
+        print(visible(committed.read_text(encoding="utf-8", errors="replace")))
     if (DEMO / PAGE).is_file():
         print(f"To listen to every row, open {(DEMO / PAGE).resolve()} in a browser.")
     print(f"Quality against speed: {DEMO / 'figure.png'}")
-    print(f"\n{trust_sentence(read_records(DEMO / 'records'))}")
+    print(f"\n{one_line(trust_sentence(read_records(DEMO / RECORDS)))}")
     return 1 if failures else 0

@@ -16,7 +16,7 @@ from musicbench.data.audio_folder import Item, folder_sha256, read_clips
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
-from musicbench.study.listening import sample_name
+from musicbench.study.samples import sample_name
 
 LACKING = 0.1
 """Seconds that a held-out clip of another system may lack: codecs and MP3 cut a little."""

@@ -1,19 +1,23 @@
 """Records for a table from where runs left them: a Weights & Biases project, or run folders."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.names import visible
 from musicbench.study.records import read_record
 from musicbench.study.run_record import RunRecord
+from musicbench.study.samples import RECORDS, record_path
 from musicbench.study.table import build_table
 from musicbench.study.table_spec import read_spec
-from musicbench.temporaries import visible
+from musicbench.temporaries import unhidden
 
 _RECORD = "record.json"
 RECORD_TYPE = "record"
@@ -51,13 +55,14 @@ def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[
     found: list[Found] = []
     others: set[str] = set()
     for artifact in _asked(path, lambda: list(_artifacts(path, where))):
-        row = artifact.metadata.get("row")
-        if row is not None and row not in rows:
+        row = (artifact.metadata or {}).get("row")
+        if isinstance(row, str) and row not in rows:
             others.add(row)
             continue
         with TemporaryDirectory() as folder:
-            _asked(path, lambda artifact=artifact, folder=folder: artifact.download(root=folder))  # type: ignore[misc]
-            time = datetime.fromisoformat(artifact.created_at)
+            fetch = partial(artifact.download, root=folder, path_prefix=_RECORD)
+            _asked(path, fetch)
+            time = _asked(path, partial(datetime.fromisoformat, artifact.created_at))
             found += _read(Path(folder) / _RECORD, f"{path}/{artifact.name}", time, rows, others)
     _say_others(path, others)
     return found
@@ -69,7 +74,7 @@ def from_folders(folder: Path, rows: Sequence[str]) -> list[Found]:
     Raises:
         UserError: there is no run folder.
     """
-    paths = visible(folder, f"*/{_RECORD}")
+    paths = unhidden(folder, f"*/{_RECORD}")
     if not paths:
         raise UserError(f"{folder} holds no finished run; name the folder of the run folders")
     found: list[Found] = []
@@ -86,7 +91,7 @@ def newest(found: Iterable[Found]) -> list[Found]:
     for one in sorted(found, key=lambda one: one.time):
         older = kept.get(one.cell)
         if older is not None and older.content != one.content:
-            print(f"{one.record['row']}, seed {one.record['seed']}: {one.place} is newer than {older.place}")
+            print(visible(f"{one.record['row']}, seed {one.record['seed']}: {one.place} is newer than {older.place}"))
         kept[one.cell] = one
     return [kept[cell] for cell in sorted(kept)]
 
@@ -95,17 +100,17 @@ def put_into(table: Path, found: Iterable[Found]) -> None:
     """Put records into ``<table>/records`` in place of those of the same row and seed, if the table can be built.
 
     Raises:
-        UserError: the records do not compare with each other or with those that are there; nothing is written.
+        UserError: the records do not compare with each other or with those that are there, or a link leads out of
+            the table's folder; nothing is written.
     """
-    folder = table / "records"
-    before = {path: read_record(path) for path in visible(folder, "*.json")}
+    before = {path: read_record(path) for path in unhidden(table / RECORDS, "*.json")}
     places = {(record["row"], record["seed"]): path for path, record in before.items()}
-    new = {places.get(one.cell, folder / f"{one.cell[0]}-seed{one.cell[1]}.json"): one for one in found}
+    new = {places.get(one.cell, record_path(table, one.record)): one for one in found}
     after = before | {path: one.record for path, one in new.items()}
     build_table(read_spec(table / "table.yaml"), list(after.values()))
     for path, one in new.items():
         if path in before and before[path]["id"] != one.record["id"]:
-            print(f"{path.name}: run {one.record['id']} replaces {before[path]['id']}")
+            print(visible(f"{path.name}: run {one.record['id']} replaces {before[path]['id']}"))
         with atomic_path(path) as temporary:
             temporary.write_bytes(one.content)
 
@@ -142,6 +147,11 @@ def split_project(path: str) -> tuple[str, str]:
     raise UserError(f"{path!r} is no Weights & Biases project; write ENTITY/PROJECT")
 
 
+def artifact_name(name: str) -> str:
+    """A name in the characters of W&B's artifacts, which are fewer than those of a row, and at most 128."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:100] or "_"
+
+
 def first_line(error: Exception) -> str:
     """What an error of W&B says, in short."""
     lines = str(error).strip().splitlines()
@@ -152,7 +162,7 @@ def _read(path: Path, place: str, time: datetime, rows: Sequence[str], others: s
     try:
         record = read_record(path)
     except UserError as error:
-        print(f"left out {place}: {error}")
+        print(visible(f"left out {place}: {error}"))
         return []
     if record["row"] not in rows:
         others.add(record["row"])
@@ -162,4 +172,4 @@ def _read(path: Path, place: str, time: datetime, rows: Sequence[str], others: s
 
 def _say_others(place: str, rows: set[str]) -> None:
     if rows:
-        print(f"{place}: left out rows that this table does not name: {', '.join(sorted(rows))}")
+        print(visible(f"{place}: left out rows that this table does not name: {', '.join(sorted(rows))}"))

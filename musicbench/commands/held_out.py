@@ -130,7 +130,7 @@ def write_prompts(held: HeldOut, path: Path) -> None:
     ``audio`` is the name that the folder given to ``evaluate audio=FOLDER`` must have for each.
     """
     from musicbench.files import atomic_path
-    from musicbench.study.listening import sample_name
+    from musicbench.study.samples import sample_name
 
     lines = [
         json.dumps(

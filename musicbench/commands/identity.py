@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
+from musicbench.names import require_name
 
 NUMERICS = 2
 """Raised by hand whenever a change of the code changes results of an unchanged configuration."""
@@ -97,10 +98,10 @@ def row_label(config: dict[str, Any]) -> str:
     ``label`` asks for.
 
     Raises:
-        UserError: ``label`` names no key.
+        UserError: ``label`` names no key, or the label cannot be part of a folder's name.
     """
     if config["row"]:
-        return str(config["row"])
+        return require_name(str(config["row"]), "row")
     if config.get("system"):
         return str(config["system"])
     family = _LABELS.get(config["family"]["_target_"])
@@ -111,7 +112,7 @@ def row_label(config: dict[str, Any]) -> str:
         parts += [f"{option}-{_in_file_name(value)}" for option, value in options.items()]
         parts += [] if schedule == "sequential" else [schedule]
     parts += [f"{key.partition('.')[2] or key}-{_in_file_name(_value(config, key))}" for key in config.get("label", [])]
-    return ".".join(parts)
+    return require_name(".".join(parts), "the row's own label (give it another with row=NAME)")
 
 
 def _value(config: dict[str, Any], key: str) -> Any:

@@ -1,28 +1,25 @@
 """A rendered table as a run of a Weights & Biases project."""
 
-import csv
-import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from musicbench.commands.gather import first_line, split_project
+from musicbench.commands.gather import artifact_name, first_line, split_project
 from musicbench.errors import UserError
+from musicbench.study.delimited import TEXTS
 
 TABLE_TYPE = "table"
 """Type of the W&B artifacts that hold a rendered table."""
 
-
-_TEXTS = ("row", "label", "family", "kind")
 _FIGURE = "figure.png"
 
 
-def publish_table(path: str, name: str, title: str, text: str, files: Mapping[str, Path]) -> None:
+def publish_table(path: str, name: str, title: str, lines: Sequence[Sequence[str]], files: Mapping[str, Path]) -> None:
     """Log a table: its cells as a W&B table, its figure, and all of its files as an artifact.
 
     Args:
         path: ``entity/project``.
         name: of the table, the artifact and the run.
-        text: the table as CSV.
+        lines: of `csv_lines`.
         files: by their names in the artifact.
 
     Raises:
@@ -33,12 +30,12 @@ def publish_table(path: str, name: str, title: str, text: str, files: Mapping[st
     entity, project = split_project(path)
     try:
         with wandb.init(entity=entity, project=project, name=name, notes=title, job_type=TABLE_TYPE) as run:
-            names, *rows = csv.reader(io.StringIO(text))
+            names, *rows = lines
             cells = [[_cell(*item) for item in zip(names, row, strict=True)] for row in rows]
             run.log({TABLE_TYPE: wandb.Table(columns=[*names], data=cells)})
             if _FIGURE in files:
                 run.log({"figure": wandb.Image(str(files[_FIGURE]))})
-            artifact = wandb.Artifact(name, type=TABLE_TYPE, description=title)
+            artifact = wandb.Artifact(artifact_name(name), type=TABLE_TYPE, description=title)
             for place, file in files.items():
                 artifact.add_file(str(file), name=place)
             run.log_artifact(artifact)
@@ -51,7 +48,7 @@ def publish_table(path: str, name: str, title: str, text: str, files: Mapping[st
 
 def _cell(column: str, text: str) -> str | float | None:
     """W&B's columns are of one kind each: a number that is missing or failed is none."""
-    if column in _TEXTS:
+    if column in TEXTS:
         return text
     try:
         return float(text)

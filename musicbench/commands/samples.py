@@ -11,7 +11,7 @@ from musicbench.data.audio import read_audio, write_flac
 from musicbench.data.audio_tags import audio_tags
 from musicbench.data.crops import Crop
 from musicbench.files import atomic_path
-from musicbench.study.listening import SAMPLES, sample_name
+from musicbench.study.samples import SAMPLES, sample_name
 
 
 def keep_sample(run: Any, folder: Path, clip: str, caption: str, audio_N: Tensor, sample_rate: int) -> None:

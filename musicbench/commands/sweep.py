@@ -11,6 +11,7 @@ from musicbench.commands import estimate
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.names import one_line, visible
 
 
 def main(argv: list[str]) -> int:
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> int:
     ]
     if arguments.dry_run:
         for overrides in lines:
-            print(spelled(overrides))
+            print(visible(spelled(overrides)))
         return 0
     if arguments.table:
         read_spec(arguments.table / "table.yaml")  # a mistake there must not wait until all is trained
@@ -100,13 +101,13 @@ def train_all(
     else:
         places = slots(jobs, gpus or (visible_gpus() if jobs > 1 else ()))
     for line in found.mistaken:
-        print(f"failed: {line}; the other runs go on", file=sys.stderr)
+        print(visible(f"failed: {line}; the other runs go on"), file=sys.stderr)
     pool = Pool(found.jobs, places, journal, progress(sys.stdout))
     outcome = pool.run()
     failures = [*found.mistaken, *(f"{job.folder.name}: {reason}" for job, reason in outcome.failed)]
     if failures:
         total = len(found.jobs) + len(found.mistaken)
-        print(f"\n{len(failures)} of {total} runs failed:", *failures, sep="\n  ", file=sys.stderr)
+        print(f"\n{len(failures)} of {total} runs failed:", *map(one_line, failures), sep="\n  ", file=sys.stderr)
     if pool.interruptions:
         raise KeyboardInterrupt
     return [job.folder for job in (*outcome.skipped, *outcome.done)], len(failures)
@@ -141,7 +142,7 @@ def assess_baselines(overrides: list[str], table: Path) -> list[Path]:
         run = Assembly(compose("evaluate", given))
         if run.identity in committed:
             continue
-        print(f"\nmusicbench evaluate {shlex.join(given)}", flush=True)
+        print(visible(f"\nmusicbench evaluate {shlex.join(given)}"), flush=True)
         with awaited(run_lock(run.folder), f"{row['row']} is being evaluated"):
             folders.append(assess_baseline(given))
     return folders
@@ -156,11 +157,12 @@ def fill_table(table: Path, folders: list[Path]) -> None:
     from musicbench.commands.recording import RECORD
     from musicbench.study.listening import fetch_samples
     from musicbench.study.records import read_record
+    from musicbench.study.samples import record_path
 
     here = [folder for folder in folders if (folder / RECORD).is_file()]
     for folder in here:
         found = read_record(folder / RECORD)
-        with atomic_path(table / "records" / f"{found['row']}-seed{found['seed']}.json") as temporary:
+        with atomic_path(record_path(table, found)) as temporary:
             shutil.copyfile(folder / RECORD, temporary)
     fetch_samples(table, here)
     print()

@@ -66,8 +66,9 @@ def committed_ids(table: Path | None) -> set[str]:
         UserError: one of them is damaged.
     """
     from musicbench.study.records import read_records
+    from musicbench.study.samples import RECORDS
 
-    return {record["id"] for record in read_records(table / "records")} if table is not None else set()
+    return {record["id"] for record in read_records(table / RECORDS)} if table is not None else set()
 
 
 def _job(run: Any, overrides: Sequence[str], committed: set[str]) -> Job:

@@ -5,7 +5,7 @@ from pathlib import Path
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
-from musicbench.temporaries import visible
+from musicbench.temporaries import unhidden
 
 PAGE = "listen.html"
 
@@ -29,11 +29,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--log", metavar="ENTITY/PROJECT", help="log the rendered table to W&B")
     arguments = parser.parse_args(argv)
 
-    from musicbench.study.delimited import render_csv
+    from musicbench.names import is_own_file
+    from musicbench.study.delimited import csv_lines, render_csv
     from musicbench.study.latex import render_latex
-    from musicbench.study.listening import SAMPLES, fetch_samples, find_prompts, systems
+    from musicbench.study.listening import fetch_samples, find_prompts, systems
     from musicbench.study.markdown import render_markdown
     from musicbench.study.page import PICTURES, draw_pictures, render_page
+    from musicbench.study.samples import SAMPLES
     from musicbench.study.table import load_table
 
     folder = find_table(arguments.table)
@@ -45,7 +47,7 @@ def main(argv: list[str]) -> int:
         _gather(folder, arguments.wandb, arguments.where, arguments.offline_runs)
     table = load_table(folder)
     if arguments.runs:
-        runs = [path.parent for path in visible(arguments.runs, "*/record.json")]
+        runs = [path.parent for path in unhidden(arguments.runs, "*/record.json")]
         if not fetch_samples(folder, runs):
             raise UserError(
                 f"{arguments.runs} holds no run of this table with audio; name the folder of its run folders"
@@ -81,9 +83,11 @@ def main(argv: list[str]) -> int:
         from musicbench.commands.publish import publish_table
 
         rendered = [output / file for file in texts] + ([output / "figure.png"] if "figure" in table.spec else [])
-        rendered += [file for place in (SAMPLES, PICTURES) if prompts for file in visible(output / place, "**/*.*")]
+        kept = [file for place in (SAMPLES, PICTURES) if prompts for file in unhidden(output / place, "*/*.*")]
+        # What a link brings in from elsewhere is not to be published.
+        rendered += [file for file in kept if is_own_file(file, output)]
         files = {file.relative_to(output).as_posix(): file for file in rendered}
-        publish_table(arguments.log, folder.resolve().name, table.spec["title"], texts["table.csv"], files)
+        publish_table(arguments.log, folder.resolve().name, table.spec["title"], csv_lines(table), files)
     return 0
 
 
@@ -94,7 +98,7 @@ def _gather(table: Path, project: str | None, where: list[str], runs: Path | Non
 
     rows = [row["row"] for row in read_spec(table / "table.yaml")["rows"]]
     for condition in where:
-        if "=" not in condition:
+        if not condition.partition("=")[0].strip() or "=" not in condition:
             raise UserError(f"--where {condition}: write KEY=VALUE, such as sweep=ID")
     filters = dict(condition.split("=", 1) for condition in where)
     found = [] if project is None else from_project(project, rows, filters)
@@ -113,7 +117,7 @@ def find_table(name: str) -> Path:
     for folder in (Path("results") / name, Path(name)):
         if (folder / "table.yaml").is_file():
             return folder
-    known = ", ".join(path.parent.name for path in visible(Path("results"), "*/table.yaml")) or "none"
+    known = ", ".join(path.parent.name for path in unhidden(Path("results"), "*/table.yaml")) or "none"
     raise UserError(f"no table {name}: neither results/{name} nor {name} holds a table.yaml (tables here: {known})")
 
 

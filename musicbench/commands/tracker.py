@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,13 +12,15 @@ from typing import Any
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from musicbench.commands.gather import RECORD_TYPE, first_line
+from musicbench.commands.gather import RECORD_TYPE, artifact_name, first_line
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.names import require_name
+from musicbench.plain_files import read_json
+from musicbench.regular_files import require_regular
 from musicbench.study.headline import headline
-from musicbench.study.listening import SAMPLES
 from musicbench.study.records import read_record
-from musicbench.temporaries import visible
+from musicbench.study.samples import SAMPLES, kept_audio, read_caption
 
 WITHOUT = "or go on without it: WANDB_MODE=offline, or logger=csv"
 PATIENCE = 600
@@ -27,6 +28,7 @@ PATIENCE = 600
 
 KEPT = Path("wandb") / "run.json"
 """Which W&B run a run folder belongs to."""
+_MOST_KEPT = 1 << 16
 
 
 class Tracker(WandbLogger):
@@ -117,11 +119,10 @@ class Tracker(WandbLogger):
         self.start()
         run, record = self.experiment, read_record(path)
         run.summary.update(headline(record))
-        sounds = visible(path.parent / SAMPLES, "*.flac")
+        sounds = [(str(sound), read_caption(sound, path.parent)) for sound in kept_audio(path.parent)]
         if sounds:
-            run.log({SAMPLES: [wandb.Audio(str(sound), caption=_caption(sound)) for sound in sounds]})
-        # The name of an artifact is of fewer characters than that of a row, and at most 128.
-        name = re.sub(r"[^A-Za-z0-9_.-]", "_", record["row"])[:100]
+            run.log({SAMPLES: [wandb.Audio(sound, caption=caption) for sound, caption in sounds]})
+        name = artifact_name(record["row"])
         facts = {key: record[key] for key in ("id", "row", "seed", "kind", "schema")}  # type: ignore[literal-required]
         artifact = wandb.Artifact(f"{name}-{record['id']}", type=RECORD_TYPE, metadata=facts)
         # In W&B's folder and not in its cache in the home folder, which `wandb sync` may never see; and not the
@@ -147,9 +148,13 @@ class Tracker(WandbLogger):
 
     def _remembered(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.folder / KEPT).read_text(encoding="utf-8"))
-            return {key: found[key] for key in ("id", "project", "entity")}
-        except (OSError, ValueError, LookupError, TypeError):  # not started yet, or damaged
+            found = read_json(require_regular(self.folder / KEPT, _MOST_KEPT))
+            place = {key: found[key] for key in ("id", "project", "entity")}
+            for key, name in place.items():
+                if name is not None or key != "entity":
+                    require_name(name, key)
+            return place
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, UserError):  # not started yet, or damaged
             return {}
 
 
@@ -175,8 +180,3 @@ def require_login() -> None:
 
     if not wandb.login(prompt=False, verify=False):
         raise UserError(f"not logged in to Weights & Biases; run `wandb login` once, {WITHOUT}")
-
-
-def _caption(sound: Path) -> str:
-    text = sound.with_suffix(".txt")
-    return text.read_text(encoding="utf-8").strip() if text.is_file() else ""

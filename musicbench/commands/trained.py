@@ -15,7 +15,7 @@ from musicbench.commands.identity import TRAINED, read_training_id
 from musicbench.commands.systems import CaptionedLikelihoodModel, CaptionedModel, sampling
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
-from musicbench.temporaries import visible
+from musicbench.temporaries import unhidden
 
 
 def adopt(run: Assembly, folder: Path) -> bool:
@@ -37,7 +37,7 @@ def adopt(run: Assembly, folder: Path) -> bool:
 
 def lenders(output: Path, training: str) -> Iterator[Path]:
     """Run folders in ``output`` with a finished training of this id and its checkpoints."""
-    for marker in visible(output, f"*/{TRAINED}"):
+    for marker in unhidden(output, f"*/{TRAINED}"):
         folder, alike = marker.parent, False
         with suppress(UserError):  # of an older version, or being deleted: it lends nothing
             alike = read_training_id(folder) == training

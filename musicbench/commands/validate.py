@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from musicbench.errors import UserError
+from musicbench.names import require_name
 
 _MANY = math.inf
 # Least and greatest values; whether a number is whole follows from the shipped configuration.
@@ -92,8 +93,10 @@ def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:
         if name in ABOVE_ZERO and value <= 0:
             raise UserError(f"{name}={value} must be above 0")
     row = given.get("row")
-    if row is not None and (isinstance(row, dict | list) or "/" in str(row) or str(row).startswith(".")):
+    if isinstance(row, dict | list):
         raise UserError(f"row={row} must be a name without slashes; it becomes part of a folder's name")
+    if row not in (None, ""):
+        require_name(str(row), f"row={row}:")
 
 
 def _check_kinds(given: dict[str, Any], usual: dict[str, Any], prefix: str) -> None:

@@ -19,7 +19,7 @@ from musicbench.data.manifest import Recording, read_corpus
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
 from musicbench.files import atomic_path, sha256_file
-from musicbench.temporaries import clear_temporaries, visible
+from musicbench.temporaries import clear_temporaries, unhidden
 
 EXAMPLES = 8  # clips whose captions a store's card shows
 
@@ -98,7 +98,7 @@ def forget_partial(store_folder: Path) -> None:
     """Remove the codes that were kept while a store was made, which is complete."""
     partial = _partial(store_folder)
     clear_temporaries(partial)
-    for path in visible(partial, "*.npy"):
+    for path in unhidden(partial, "*.npy"):
         path.unlink(missing_ok=True)
     with suppress(OSError):  # it is not there, or holds something else
         partial.rmdir()

@@ -17,7 +17,7 @@ from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.judging import Judgement, JudgementCache
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
 from musicbench.files import atomic_path, sha256_file
-from musicbench.temporaries import clear_temporaries, visible
+from musicbench.temporaries import clear_temporaries, unhidden
 
 
 def build_reference(
@@ -83,7 +83,7 @@ def forget_parts(path: Path | str) -> None:
     """Remove the outputs that were kept while a reference file was made, which is complete."""
     parts = Path(path).with_suffix(".parts")
     clear_temporaries(parts)
-    for part in visible(parts, "*.npz"):
+    for part in unhidden(parts, "*.npz"):
         part.unlink(missing_ok=True)
     with suppress(OSError):  # it is not there, or holds something else, which is not ours to remove
         parts.rmdir()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from musicbench.errors import UserError
+from musicbench.names import require_name, require_visible
 from musicbench.regular_files import require_regular
 
 COLUMNS = (
@@ -65,6 +66,7 @@ def read_sheet(path: Path) -> Sheet:
     trials = [answer.trial for answer in answers]
     if len(set(trials)) != len(trials):
         raise UserError(f"{path} answers a trial twice; download the sheet again from the page")
+    require_visible(lines[0]["title"], f"{path}: title")
     unmatched = sum(line["matched"] != "yes" for line in lines)
     return Sheet(path, lines[0]["title"], lines[0]["table"], lines[0]["session"], unmatched, answers)
 
@@ -118,10 +120,12 @@ def _lines(path: Path) -> list[dict[str, str]]:
 
 def _answer(path: Path, line: dict[str, str]) -> Answer:
     trial, first, second = line["trial"], line["system_a"], line["system_b"]
-    if not trial.isdecimal():
+    if not trial.isdecimal() or len(trial) > 9:
         raise UserError(f"{path}: trial {trial!r} is no number; take the sheet as the page downloaded it")
     if not first or not second or first == second:
         raise UserError(f"{path}: trial {trial} needs two different systems, it has {first!r} and {second!r}")
     if line["answer"] not in ANSWERS:
         raise UserError(f"{path}: trial {trial} is answered {line['answer']!r}, which is none of {', '.join(ANSWERS)}")
+    for column in ("prompt", "system_a", "system_b"):
+        require_name(line[column], f"{path}: {column} of trial {trial}")
     return Answer(int(trial), line["prompt"], first, second, line["answer"])

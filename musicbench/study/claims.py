@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NotRequired, TypedDict, cast
 
 from musicbench.errors import UserError, did_you_mean
+from musicbench.names import require_name
 from musicbench.study.cells import Row
 from musicbench.study.comparability import machine_name
 from musicbench.study.quantities import paired_difference, quantity, time_ratio
@@ -16,6 +17,9 @@ from musicbench.study.table import Table
 
 Verdict = Literal["reproduced", "contradicted", "undecided", "not tested"]
 INEQUALITY = re.compile(r"(?P<left>\S+)\s+(?P<operator>\S+)\s+(?:(?P<factor>\S+)\s*\*\s*)?(?P<right>\S+)")
+
+LONGEST = 1000
+"""Characters of an inequality; finding its parts in an endless one takes for ever."""
 
 
 class Paper(TypedDict):
@@ -71,6 +75,10 @@ def read_claims(path: Path) -> list[Claim]:
     """
     claims = cast(list[Claim], read_yaml(path, list[Claim], missing="; run this where results/ lies"))
     ids = [claim["id"] for claim in claims]
+    for claim in claims:
+        require_name(claim["table"], f"{path}: table of claim {claim['id']}")
+        if len(claim["inequality"]) > LONGEST:
+            raise UserError(f"{path}: the inequality of claim {claim['id']} has more than {LONGEST} characters")
     for name in ids:
         if ids.count(name) > 1:
             raise UserError(f"{path}: claim {name} stands there twice; give each its own id")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from musicbench.escapes import markdown_code, markdown_line, markdown_text
 from musicbench.study.claims import Claim, Finding, Verdict
 from musicbench.study.markdown import markdown_grid
 from musicbench.study.wording import MINUS
@@ -32,8 +33,8 @@ def render_claims(claims: Sequence[Claim], findings: Sequence[Finding]) -> str:
     summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER)
     header = ["Claim", "Verdict", "Inequality", "Ours", "Difference or ratio [95 %]", "Published", "Published in"]
     lines = [_line(claim, found) for claim, found in zip(claims, findings, strict=True)]
-    sentences = [f"- {claim['id']}: {_sentence(claim)}" for claim in claims]
-    blocks = ["# Published claims", INTRODUCTION.replace("*", r"\*"), f"{len(claims)} claims: {summary}."]
+    sentences = ["- " + markdown_line(f"{claim['id']}: {_sentence(claim)}") for claim in claims]
+    blocks = ["# Published claims", markdown_line(INTRODUCTION), f"{len(claims)} claims: {summary}."]
     blocks += [markdown_grid(header, lines), "## In words", "\n".join(sentences)]
     return "\n\n".join(blocks) + "\n"
 
@@ -41,14 +42,14 @@ def render_claims(claims: Sequence[Claim], findings: Sequence[Finding]) -> str:
 def _line(claim: Claim, found: Finding) -> list[str]:
     paper = claim["paper"]
     source = f"{paper['title']} (arXiv {paper['arxiv']}), {paper['place']}; {CERTAINTY[claim['certainty']]}"
-    start = [claim["id"], found.verdict if not found.reason else f"{found.verdict}: {found.reason}"]
-    start.append(f"`{claim['inequality']}`")
+    verdict = found.verdict if not found.reason else f"{found.verdict}: {found.reason}"
+    start = [markdown_text(claim["id"]), markdown_text(verdict), markdown_code(claim["inequality"])]
     ours = interval = "–"
     if not found.reason:
         ours = f"{_number(found.left)} against {_number(found.right)}"
         what = "ratio" if found.ratio else "difference"
         interval = f"{what} {_number(found.value)} [{_number(found.low)}, {_number(found.high)}]"
-    return [*start, ours, interval, claim["published"], source]
+    return [*start, ours, interval, markdown_text(claim["published"]), markdown_text(source)]
 
 
 def _sentence(claim: Claim) -> str:

@@ -1,14 +1,18 @@
-"""Draws quality against speed, one panel for each quality column, readable without colour."""
+"""Draws quality against speed, one panel for each quality column, readable without colour.
+
+Shape suffixes: M boxes on a panel, P places of a label.
+"""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
-from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from musicbench.study.cells import Cell, Row
 from musicbench.study.table import Table
@@ -17,6 +21,8 @@ from musicbench.study.table_spec import ColumnSpec
 # Families differ in marker as well as in colour; the colours (Okabe and Ito's) also differ in lightness.
 MARKERS = ("o", "s", "^", "D", "v", "P")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Dollar signs in a name are no formula.
+LITERAL: dict[str, Any] = {"parse_math": False}
 # Where a label may stand around its point, in points, best first.
 PLACES = ((7, 5), (7, -12), (-7, 5), (-7, -12), (7, 16), (7, -23), (-7, 16), (-7, -23))
 
@@ -31,7 +37,7 @@ def draw_figure(table: Table, path: Path) -> None:
     families = trained_families(table)
     for panel, key in zip(axes, layout["y"], strict=True):
         _draw_panel(panel, table, table.column(layout["x"]), table.column(key), families)
-    figure.suptitle(table.spec["title"], fontsize=11)
+    figure.suptitle(table.spec["title"], fontsize=11, **LITERAL)
     # Bars of two rows may overlap although the rows differ on nearly every clip.
     bars = "bars: 95 % interval of each row alone; paired differences are in the table"
     figure.supxlabel(bars, fontsize=8, color="0.35")
@@ -69,15 +75,20 @@ def _draw_panel(panel: Any, table: Table, x: int, y: int, families: list[str]) -
         panel.axhline(value, color="0.5", linestyle="--", linewidth=1, zorder=1)
         panel.annotate(
             row.spec["label"], (0, value), xycoords=("axes fraction", "data"), xytext=(4, 2),
-            textcoords="offset points", fontsize=8, color="0.35", gid="line",
+            textcoords="offset points", fontsize=8, color="0.35", gid="line", **LITERAL,
         )  # fmt: skip
     panel.margins(y=0.12)
-    panel.set_xlabel(_axis_label(table.columns[x]))
-    panel.set_ylabel(_axis_label(table.columns[y]))
+    panel.set_xlabel(_axis_label(table.columns[x]), **LITERAL)
+    panel.set_ylabel(_axis_label(table.columns[y]), **LITERAL)
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(color="0.92", zorder=0)
     if sum(bool(family) for family in families) > 1 and panel.containers:
-        panel.legend(fontsize=8, loc="best", edgecolor="none", framealpha=1)
+        # By name: matplotlib leaves out by itself what begins with an underscore.
+        named = [(container, container.get_label()) for container in panel.containers if container.get_label()]
+        legend = panel.legend(*zip(*named, strict=True), fontsize=8, loc="best", edgecolor="none", framealpha=1)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        legend.set_in_layout(False)  # it is within its panel, and looking for its best place takes long
 
 
 def _draw_points(panel: Any, rows: Sequence[Row], x: int, y: int, marker: str, colour: str, label: str) -> None:
@@ -93,7 +104,7 @@ def _draw_points(panel: Any, rows: Sequence[Row], x: int, y: int, marker: str, c
     for row, cell in zip(rows, cells, strict=True):
         panel.annotate(
             row.spec["label"], (row.cells[x].value, cell.value), xytext=PLACES[0],
-            textcoords="offset points", fontsize=8, gid="point", zorder=4,
+            textcoords="offset points", fontsize=8, gid="point", zorder=4, **LITERAL,
         )  # fmt: skip
 
 
@@ -104,27 +115,50 @@ def _reach(cell: Cell, end: float | None) -> float:
 def _place_labels(panel: Any) -> None:
     """Put each point's label where it covers the fewest markers, labels and edges."""
     texts = [text for text in panel.texts if text.get_gid() == "point"]
-    taken = [text.get_window_extent() for text in panel.texts if text.get_gid() == "line"]
+    taken = [text.get_window_extent().extents for text in panel.texts if text.get_gid() == "line"]
     centres = [panel.transData.transform(text.xy) for text in texts]
-    taken += [Bbox([centre - 6, centre + 6]) for centre in centres]
+    taken += [(*(centre - 6), *(centre + 6)) for centre in centres]
     for container in panel.containers:
         for segment in container.lines[2][0].get_segments():
-            taken.append(Bbox(panel.transData.transform(segment)))
+            taken.append(panel.transData.transform(segment).ravel())
     if panel.get_legend() is not None:
-        taken.append(panel.get_legend().get_window_extent())
+        taken.append(panel.get_legend().get_window_extent().extents)
     frame = panel.get_window_extent()
-    for text in texts:
-        scored: list[tuple[int, int, tuple[int, int], Bbox]] = []
-        for place in PLACES:
-            text.set_position(place)
-            text.set_horizontalalignment("left" if place[0] > 0 else "right")
-            box = text.get_window_extent()
-            outside = box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1
-            scored.append((outside + sum(box.overlaps(other) for other in taken), len(scored), place, box))
-        _, _, place, box = min(scored, key=lambda entry: entry[:2])
-        text.set_position(place)
-        text.set_horizontalalignment("left" if place[0] > 0 else "right")
-        taken.append(box)
+    taken_M4 = np.empty((len(taken) + len(texts), 4))
+    taken_M4[: len(taken)] = _upright(np.reshape(taken, (-1, 4)))
+    for count, text in enumerate(texts, len(taken)):
+        boxes_P4 = label_boxes(text)
+        over_PM = _overlap(boxes_P4[:, None], taken_M4[None, :count])
+        x0_P, y0_P, x1_P, y1_P = boxes_P4.T
+        outside_P = (x0_P < frame.x0) | (x1_P > frame.x1) | (y0_P < frame.y0) | (y1_P > frame.y1)
+        chosen = int(np.argmin(over_PM.sum(axis=1) + outside_P))  # the first of those that cover least
+        text.set_position(PLACES[chosen])
+        text.set_horizontalalignment("left" if PLACES[chosen][0] > 0 else "right")
+        taken_M4[count] = boxes_P4[chosen]
+
+
+def label_boxes(text: Any) -> NDArray[np.float64]:
+    """Where a label that stands at the first of ``PLACES`` would be at each: [P, 4], x0, y0, x1, y1 in pixels.
+
+    A text is laid out once and moved, because laying it out takes longer than all else.
+    """
+    box = text.get_window_extent()
+    moves_P2 = (np.array(PLACES) - PLACES[0]) * text.get_figure().dpi / 72
+    # To the left of its point a text ends where it would begin.
+    moves_P2[:, 0] -= np.where(np.array(PLACES)[:, 0] > 0, 0, box.width)
+    moved_P4: NDArray[np.float64] = box.extents + np.tile(moves_P2, 2)
+    return moved_P4
+
+
+def _upright(boxes_M4: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Boxes with their lower corner first: that of a bar runs either way."""
+    return np.hstack([np.minimum(boxes_M4[:, :2], boxes_M4[:, 2:]), np.maximum(boxes_M4[:, :2], boxes_M4[:, 2:])])
+
+
+def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether boxes [..., 4] share a point."""
+    found: NDArray[np.bool_] = ((one[..., :2] <= other[..., 2:]) & (other[..., :2] <= one[..., 2:])).all(axis=-1)
+    return found
 
 
 def _axis_label(column: ColumnSpec) -> str:

@@ -1,5 +1,8 @@
 """Renders a table as LaTeX to be read by \\input: a booktabs table for each group of columns, notes below."""
 
+import re
+
+from musicbench.names import one_line
 from musicbench.study.table import Table
 from musicbench.study.wording import CellText, Part, caption, descriptions, parts, reading_notes
 
@@ -8,19 +11,20 @@ COMMANDS = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "*": r"\textasteriskcentered{}",
     "−": "$-$", "–": "--", "±": r"$\pm$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "Δ": r"$\Delta$",
-    "↓": r"$\downarrow$", "↑": r"$\uparrow$", "…": r"\ldots{}",
+    "`": r"\textasciigrave{}", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "…": r"\ldots{}",
 }  # fmt: skip
-ESCAPES = str.maketrans(COMMANDS)
+LIGATURE = re.compile(r"(?<=([-,']))(?=\1)")
+# What stands between the two is in no visible text.
+ESCAPES = str.maketrans({**COMMANDS, "\0": "{}"})
 PREAMBLE = r"% Needs \usepackage[T1]{fontenc}, \usepackage{booktabs} and \usepackage{graphicx}."
 
 
 def render_latex(table: Table) -> str:
     """The table as LaTeX text; the same records and table.yaml give the same bytes."""
     spec = table.spec
-    about = [spec["note"].strip()] if "note" in spec else []
-    about += [spec["protocol"].strip(), caption(table.records)]
+    about = [*([spec["note"]] if "note" in spec else []), spec["protocol"], caption(table.records)]
     blocks = [PREAMBLE, *(_tabular(part, spec["title"]) for part in parts(table))]
-    blocks += [r"\noindent " + escape(" ".join(about))]
+    blocks += [r"\noindent " + " ".join(escape(text) for text in about)]
     lines = (*descriptions(table), *reading_notes(table), *table.notes)
     items = [rf"  \item {escape(line)}" for line in lines]
     blocks.append("\n".join([r"\begin{itemize}", *items, r"\end{itemize}"]))
@@ -28,8 +32,11 @@ def render_latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Text in which LaTeX finds no command; brackets in braces, since a row's end takes them as its option."""
-    return text.translate(ESCAPES)
+    """Text, in one line, in which LaTeX finds no command, and none of the pairs that fonts draw as one character.
+
+    Brackets stand in braces, since a row's end takes them as its option.
+    """
+    return LIGATURE.sub("\0", one_line(text)).translate(ESCAPES)
 
 
 def _tabular(part: Part, title: str) -> str:
@@ -37,7 +44,7 @@ def _tabular(part: Part, title: str) -> str:
     lines = [
         r"\begin{table}[htbp]",
         r"\centering",
-        rf"\caption{{{escape(title)}: {escape(part.heading)}.{escape(' ' + part.remark) if part.remark else ''}}}",
+        rf"\caption{{{escape(title)}: {escape(part.heading)}.{' ' + escape(part.remark) if part.remark else ''}}}",
         r"\resizebox{\linewidth}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",

@@ -10,13 +10,22 @@ import numpy as np
 import soundfile
 
 from musicbench.files import atomic_path, sha256_file
+from musicbench.names import is_own_file
 from musicbench.study.loudness import loudness
 from musicbench.study.records import read_record, read_records
 from musicbench.study.run_record import RunRecord
+from musicbench.study.samples import (
+    RECORDS,
+    SAMPLES,
+    clear_samples,
+    read_caption,
+    require_playable,
+    run_name,
+    sample_name,
+    samples_folder,
+)
 from musicbench.study.table import Row, Table
-from musicbench.temporaries import visible
 
-SAMPLES = "samples"
 # Committed tables bring their audio along, so it stays at a few megabytes.
 PROMPTS = 3
 ORDER = ("reference", "external", "trained", "baseline")
@@ -45,33 +54,27 @@ class Prompt:
     clips: tuple[Clip, ...]
 
 
-def sample_name(clip: str) -> str:
-    """File name, without suffix, of an evaluated clip's audio."""
-    return clip.replace("/", "_")
-
-
 def fetch_samples(table: Path, folders: Iterable[Path]) -> int:
     """Copy audio and captions of a table's runs into ``<table>/samples/<row>-seed<seed>``; how many runs had some.
 
     A run belongs to the table by its record's id. Of each row the lowest seed is heard, on the first ``PROMPTS``
-    evaluated pieces that have audio.
+    evaluated pieces that have audio. Links that lead out of a run folder are not followed.
 
     Raises:
-        UserError: a record is broken or a file cannot be written.
+        UserError: a record is broken, a file cannot be written, or a link leads out of the table's folder.
     """
-    heard = {run["id"] for run in _first_seeds(read_records(table / "records"))}
+    heard = {run["id"] for run in _first_seeds(read_records(table / RECORDS))}
     fetched = 0
     for folder in folders:
         record = read_record(folder / "record.json")
-        files = _chosen(record, folder / SAMPLES)
+        files = _chosen(record, folder)
         if record["id"] not in heard or not files:
             continue
-        target = table / SAMPLES / _folder(record)
+        target = samples_folder(table, record)
         for file in files:
             with atomic_path(target / file.name) as temporary:
                 shutil.copyfile(file, temporary)
-        for stale in {*visible(target, "*")} - {target / file.name for file in files}:
-            stale.unlink()
+        clear_samples(target, but=[target / file.name for file in files])
         fetched += 1
     return fetched
 
@@ -86,15 +89,16 @@ def find_prompts(folder: Path, rows: Sequence[Row]) -> tuple[Prompt, ...]:
     """The prompts that have audio below ``<folder>/samples``, in the order of evaluation, with a clip per row."""
     samples = folder / SAMPLES
     evaluated = next((row.records[0]["clips"] for row in rows if row.records), [])
+    kept = {path.stem for path in samples.glob("*/*.flac")}
     prompts = []
     for name in (sample_name(clip["id"]) for clip in evaluated):
-        clips = tuple(_clip(samples, row, name) for row in rows)
-        texts = [samples / f"{clip.name}.txt" for clip in clips if clip.seconds is not None]
-        if texts:
-            caption = next(
-                (text.read_text(encoding="utf-8", errors="replace").strip() for text in texts if text.is_file()), ""
-            )
-            prompts.append(Prompt(name, caption, clips))
+        if name not in kept:  # as most are
+            continue
+        clips = tuple(_clip(folder, row, name) for row in rows)
+        heard = [samples / f"{clip.name}.flac" for clip in clips if clip.seconds is not None]
+        if heard:
+            captions = (read_caption(audio, folder) for audio in heard)
+            prompts.append(Prompt(name, next((caption for caption in captions if caption), ""), clips))
     return tuple(prompts)
 
 
@@ -109,20 +113,23 @@ def audio_hash(folder: Path, rows: Sequence[Row], prompts: Sequence[Prompt]) -> 
     return hashlib.sha256("\n".join(sorted(heard)).encode()).hexdigest()[:16]
 
 
-def _clip(samples: Path, row: Row, name: str) -> Clip:
+def _clip(table: Path, row: Row, name: str) -> Clip:
     if not row.records:
         return Clip("", problem="not run yet")
-    folder = _folder(min(row.records, key=lambda record: record["seed"]))
+    folder = run_name(min(row.records, key=lambda record: record["seed"]))
     place = f"{folder}/{name}"
-    path = samples / f"{place}.flac"
-    if not path.is_file():
-        kept = "of this prompt" if (samples / folder).is_dir() else "of this system"
+    path = table / SAMPLES / f"{place}.flac"
+    if not is_own_file(path, table):
+        kept = "of this prompt" if path.parent.is_dir() else "of this system"
         return Clip(place, problem=f"no audio {kept} was kept")
     try:
+        require_playable(path)
         # The header of a truncated file is whole, so all of it is read.
         audio_NC, rate = soundfile.read(path, always_2d=True)
     except (soundfile.LibsndfileError, OSError):
         audio_NC, rate = np.empty((0, 1)), 1
+    except ValueError as error:
+        return Clip(place, problem=str(error))
     if not len(audio_NC):
         return Clip(place, problem="the audio file is damaged")
     return Clip(place, len(audio_NC) / rate, loudness(audio_NC, rate))
@@ -136,17 +143,13 @@ def _first_seeds(records: Iterable[RunRecord]) -> list[RunRecord]:
     return list(first.values())
 
 
-def _folder(record: RunRecord) -> str:
-    return f"{record['row']}-seed{record['seed']}"
-
-
-def _chosen(record: RunRecord, samples: Path) -> list[Path]:
-    """Audio and captions of the first crop of each of the first pieces."""
+def _chosen(record: RunRecord, run: Path) -> list[Path]:
+    """Audio and captions of the first crop of each of the first pieces, as far as they lie in the run's folder."""
     pieces: dict[str, Path] = {}
     for clip in record["clips"]:
-        audio = samples / f"{sample_name(clip['id'])}.flac"
-        if clip["piece"] not in pieces and audio.is_file():
+        audio = run / SAMPLES / f"{sample_name(clip['id'])}.flac"
+        if clip["piece"] not in pieces and is_own_file(audio, run):
             pieces[clip["piece"]] = audio
     audio_files = list(pieces.values())[:PROMPTS]
-    texts = [audio.with_suffix(".txt") for audio in audio_files]
-    return [*audio_files, *(text for text in texts if text.is_file())]
+    texts = [audio.with_name(f"{audio.stem}.txt") for audio in audio_files]
+    return [*audio_files, *(text for text in texts if is_own_file(text, run))]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
+from musicbench.escapes import markdown_line, markdown_text
 from musicbench.study.answers import Sheet
 from musicbench.study.markdown import markdown_grid
 from musicbench.study.statistics import LEVEL, holm
@@ -55,7 +56,7 @@ def render_answers(sheets: Sequence[Sheet]) -> str:
     header = ["Pair", "First preferred", "Second preferred", "No preference", "Share of the first [95 %]", "p (Holm)"]
     lines = [
         [
-            f"{one.first} / {one.second}",
+            markdown_text(f"{one.first} / {one.second}"),
             *(str(count) for count in (one.wins, one.losses, one.ties)),
             "–" if math.isnan(one.share) else f"{one.share:.0%} [{one.low:.0%}, {one.high:.0%}]",
             f"{one.p_value:.3g}",
@@ -76,7 +77,7 @@ def render_answers(sheets: Sequence[Sheet]) -> str:
     if unmatched := sum(sheet.unmatched for sheet in sheets):
         notes.append(f"In {unmatched} trials the clips could not be made equally loud.")
     text = "\n".join(f"- {note}" for note in notes)
-    title = f"{sheets[0].title}: {len(answers)} answers on {len(sheets)} sheets"
+    title = f"{markdown_line(sheets[0].title)}: {len(answers)} answers on {len(sheets)} sheets"
     return f"{title}\n\n{markdown_grid(header, lines)}\n\n{text}\n"
 
 

@@ -4,16 +4,21 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import numpy as np
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.plain_files import read_json
 from musicbench.regular_files import require_regular
+from musicbench.study.record_names import require_names
 from musicbench.study.run_record import SCHEMA, RunRecord
 from musicbench.study.schema import check
-from musicbench.temporaries import visible
+from musicbench.temporaries import unhidden
+
+LARGEST = 1 << 28
+"""Bytes of a record; those of thousands of clips have some millions."""
 
 
 def write_record(path: Path | str, record: RunRecord) -> None:
@@ -45,11 +50,10 @@ def read_record(path: Path | str) -> RunRecord:
         UserError: the file is missing, truncated or of an unknown schema, or a field is wrong.
     """
     try:
-        require_regular(path)
-        content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = read_json(require_regular(path, LARGEST))
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(
             f"{path} is not a whole JSON record ({error}); restore it, or delete it and evaluate again"
         ) from error
@@ -65,7 +69,7 @@ def read_records(folder: Path | str) -> list[RunRecord]:
     """
     records: list[RunRecord] = []
     files: dict[str, Path] = {}
-    for path in visible(Path(folder), "*.json"):
+    for path in unhidden(Path(folder), "*.json"):
         record = read_record(path)
         if record["id"] in files:
             raise UserError(f"{path} and {files[record['id']]} are the same run {record['id']}; remove one")
@@ -81,6 +85,7 @@ def _validate(content: Any, source: str) -> None:
             f"{source}: record schema is {schema}, this musicbench reads {SCHEMA}; use the one that wrote it"
         )
     check(content, RunRecord, source)
+    require_names(content, source)
     clips, protocol = content["clips"], content["protocol"]
     ids = {clip["id"] for clip in clips}
     counts = [
@@ -129,7 +134,3 @@ def _plain(value: Any, field: str, notes: list[str]) -> Any:
         notes.append(f"{field}: the value {value} is not finite and is null")
         return None
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")

@@ -2,13 +2,17 @@
 
 import types
 import typing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from musicbench import plain_files
 from musicbench.errors import UserError
+from musicbench.names import visible
 from musicbench.regular_files import require_regular
+
+LARGEST = 1 << 24
+"""Bytes of a YAML file that somebody wrote by hand."""
 
 
 def read_yaml(path: Path, expected: Any, missing: str = "") -> Any:
@@ -18,15 +22,14 @@ def read_yaml(path: Path, expected: Any, missing: str = "") -> Any:
         missing: advice for the case that the file cannot be read.
 
     Raises:
-        UserError: it cannot be read, is not YAML, or a field is missing or unknown.
+        UserError: it cannot be read, is not plain YAML, or a field is missing or unknown.
     """
     try:
-        require_regular(path)
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = plain_files.read_yaml(require_regular(path, LARGEST))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}{missing}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
     check(content, expected, str(path))
     return content
 
@@ -53,6 +56,9 @@ def check(value: Any, expected: Any, source: str, field: str = "") -> None:
             raise UserError(f"{source}: {field} is {value!r}; it must be one of {options}")
     elif origin is list:
         _require(isinstance(value, list), value, "a list", source, field)
+        # Nearly all of a record are long lists of numbers: only one with a mistake is looked at one by one.
+        if set(map(type, value)) <= _exact(arguments[0]):
+            return
         for index, item in enumerate(value):
             check(item, arguments[0], source, f"{field}[{index}]")
     elif origin is dict:
@@ -70,9 +76,29 @@ def check(value: Any, expected: Any, source: str, field: str = "") -> None:
         _require(isinstance(value, expected), value, {str: "text", bool: "true or false"}[expected], source, field)
 
 
+@cache
+def field_types(declaration: Any) -> dict[str, Any]:
+    """The types of a TypedDict's fields by their names; not to be changed."""
+    return typing.get_type_hints(declaration)
+
+
+@cache
+def _exact(expected: Any) -> frozenset[type]:
+    """Classes whose values need no further look; none for types that have parts."""
+    arguments = typing.get_args(expected)
+    if typing.get_origin(expected) in (typing.Union, types.UnionType):
+        options = [_exact(option) for option in arguments]
+        return frozenset().union(*options) if all(options) else frozenset()
+    if expected is float:
+        return frozenset((float, int))
+    if expected in (None, type(None)):
+        return frozenset((type(None),))
+    return frozenset((expected,)) if expected in (int, str, bool) else frozenset()
+
+
 def _check_typed_dict(value: Any, expected: Any, source: str, field: str) -> None:
     _require(isinstance(value, dict), value, "a mapping", source, field)
-    hints = typing.get_type_hints(expected)
+    hints = field_types(expected)
     missing = sorted(expected.__required_keys__ - value.keys())
     if missing:
         raise UserError(f"{source}: field {_join(field, missing[0])} is missing")
@@ -94,7 +120,7 @@ def _check_union(value: Any, options: tuple[Any, ...], source: str, field: str) 
 
 def _require(condition: bool, value: Any, wanted: str, source: str, field: str) -> None:
     if not condition:
-        shown = repr(value)
+        shown = visible(repr(value))
         shown = shown if len(shown) <= 40 else shown[:37] + "..."
         raise UserError(f"{source}: {field or 'the content'} must be {wanted}, not {shown}")
 

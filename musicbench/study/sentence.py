@@ -32,8 +32,9 @@ def trust_sentence(records: Sequence[RunRecord], varied: Sequence[str] = ()) -> 
     seeds = min(Counter(record["row"] for record in trained).values())
     seconds = [record["training"]["wall_seconds"] for record in trained if record["training"] is not None]
     spent = f" of {_duration(max(seconds))} of training" if seconds else ""
+    length = "various lengths" if protocol["clip_seconds"] is None else f"{protocol['clip_seconds']:g} s"
     measured = (
-        f"How far to trust this: {protocol['clips']} clips of {protocol['clip_seconds']:g} s from "
+        f"How far to trust this: {protocol['clips']} clips of {length} from "
         f"{protocol['pieces']} held-out pieces and {seeds} seed{'s' if seeds > 1 else ''}{spent} a row"
     )
     widest = _widest(trained)

@@ -13,6 +13,7 @@ Shape suffixes: S training seeds, N clips, P pieces, R bootstrap replicates.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -163,9 +164,21 @@ def _by_pieces(values_N: Floats, pieces_N: Sequence[str], level: float, replicat
     _, piece_N = np.unique(np.asarray(pieces_N), return_inverse=True)
     sums_P, clips_P = np.bincount(piece_N, weights=values_N), np.bincount(piece_N)
     count = len(clips_P)
-    drawn_RP = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
+    drawn_RP = _drawn(count, replicates, seed)
     means_R = (drawn_RP @ sums_P) / (drawn_RP @ clips_P)
     return _estimate(float(values_N.mean()), means_R, count, level)
+
+
+@lru_cache(maxsize=4)
+def _drawn(count: int, replicates: int, seed: int) -> Floats:
+    """How often each of ``count`` pieces is in each replicate [R, P], not to be changed.
+
+    All cells of a table ask for the same draws, and drawing them anew takes longer than all that is done with them.
+    """
+    counts_RP = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
+    drawn_RP: Floats = counts_RP.astype(np.float64)
+    drawn_RP.flags.writeable = False
+    return drawn_RP
 
 
 def _by_replicates(value: float, replicates_R: Floats, pieces: int, level: float) -> Estimate:

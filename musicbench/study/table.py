@@ -10,6 +10,7 @@ from musicbench.study.notes import cell_notes, power_notes, seed_notes
 from musicbench.study.quantities import clips_without_value, estimate, paired_difference, quantity
 from musicbench.study.records import read_records
 from musicbench.study.run_record import RunRecord
+from musicbench.study.samples import RECORDS
 from musicbench.study.statistics import holm
 from musicbench.study.table_spec import ColumnSpec, TableSpec, all_columns, read_spec
 
@@ -41,7 +42,7 @@ def load_table(folder: Path | str) -> Table:
         UserError: the table or a record is broken, or the records do not compare.
     """
     spec = read_spec(Path(folder) / "table.yaml")
-    return build_table(spec, read_records(Path(folder) / "records"))
+    return build_table(spec, read_records(Path(folder) / RECORDS))
 
 
 def build_table(spec: TableSpec, records: Sequence[RunRecord]) -> Table:

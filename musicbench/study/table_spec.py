@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from musicbench.errors import UserError, did_you_mean
+from musicbench.names import require_name, require_visible
 from musicbench.study.quantities import DERIVED
 from musicbench.study.run_record import RunRecord
-from musicbench.study.schema import read_yaml
+from musicbench.study.schema import field_types, read_yaml
+
+_LONG_TEXTS = ("note", "protocol", "description", "source")
 
 
 class RowSpec(TypedDict):
@@ -74,10 +77,12 @@ def read_spec(path: Path) -> TableSpec:
     """Read and check a ``table.yaml``.
 
     Raises:
-        UserError: not YAML, a field is missing or unknown, or a name refers to nothing.
+        UserError: not YAML, a field is missing or unknown, a name refers to nothing, or a text holds control
+            characters.
     """
     spec = cast(TableSpec, read_yaml(path, TableSpec))
-    rows = [row["row"] for row in spec["rows"]]
+    _require_texts(spec, str(path))
+    rows = [require_name(row["row"], f"{path}: row") for row in spec["rows"]]
     columns = [column["key"] for column in all_columns(spec) if not column.get("difference")]
     for kind, names in [("row", rows), ("column", columns)]:
         for name in names:
@@ -106,13 +111,29 @@ def all_columns(spec: TableSpec) -> list[ColumnSpec]:
     return [column for part in spec["columns"].values() for column in part]
 
 
+def _require_texts(node: Any, source: str, field: str = "") -> None:
+    """Refuse texts, keys too, that a terminal or a browser would obey; and line ends in those that stand in a line."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            place = f"{field}.{key}" if field else key
+            require_visible(key, f"{source}: a key of {field or 'the table'}")
+            _require_texts(value, source, place)
+    elif isinstance(node, list):
+        for item in node:
+            _require_texts(item, source, field)
+    elif isinstance(node, str):
+        require_visible(node, f"{source}: {field}")
+        if "\n" in node.strip() and field.rsplit(".")[-1] not in _LONG_TEXTS:
+            raise UserError(f"{source}: {field} {node[:40]!r} has several lines; write it in one")
+
+
 def _check_column(column: ColumnSpec, path: Path) -> None:
     key = column["key"]
     if not 0 <= column.get("decimals", 2) <= 9 or column.get("divide_by", 1) == 0:
         raise UserError(f"{path}: column {key} needs decimals of 0 .. 9 and a divide_by other than 0")
     fields: Any = RunRecord
     for name in [] if key in DERIVED else key.split("."):
-        known = typing.get_type_hints(fields)
+        known = field_types(fields)
         if name not in known:
             raise UserError(
                 f"{path}: column {key} leads nowhere, there is no {name}{did_you_mean(name, [*known, *DERIVED])}"

@@ -10,7 +10,7 @@ import soundfile
 
 from musicbench import cli
 from musicbench.data.store import TokenStore
-from musicbench.temporaries import visible
+from musicbench.temporaries import unhidden
 from tests.full_disk import contents, disk_of
 
 
@@ -75,7 +75,7 @@ def test_what_was_kept_for_a_finished_file_goes_at_the_next_start(manifest, stub
     (kept[0].parent / "mine.txt").write_text("not ours")
     assert cli.main(prepare(manifest, "tokens,reference")) == 0
     assert not parts.exists()
-    assert visible(kept[0].parent, "*") == [kept[0].parent / "mine.txt"]
+    assert unhidden(kept[0].parent, "*") == [kept[0].parent / "mine.txt"]
 
 
 @pytest.mark.parametrize("size", [2000, 10_000])

@@ -21,7 +21,7 @@ from musicbench.commands.identity import read_training_id
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
 from musicbench.study.records import read_record
-from musicbench.temporaries import visible
+from musicbench.temporaries import unhidden
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_a_clip_without_a_caption_has_no_title(trained_run, output):
 
 def test_samples_of_an_evaluation_say_what_they_are(trained_run):
     record = read_record(trained_run / "record.json")
-    paths = visible(trained_run / "samples", "*.flac")
+    paths = unhidden(trained_run / "samples", "*.flac")
     assert len(paths) == 2
     for path in paths:
         title, facts = comment(path)
@@ -205,9 +205,9 @@ def test_samples_of_an_evaluation_say_what_they_are(trained_run):
 
 def test_samples_are_the_same_bytes_when_they_are_made_again(trained_run):
     """Listeners' answers count for audio by its hash."""
-    before = {path: sha256_file(path) for path in visible(trained_run / "samples", "*.flac")}
+    before = {path: sha256_file(path) for path in unhidden(trained_run / "samples", "*.flac")}
     assert cli.main(["evaluate", f"run={trained_run}"]) == 0
-    assert {path: sha256_file(path) for path in visible(trained_run / "samples", "*.flac")} == before
+    assert {path: sha256_file(path) for path in unhidden(trained_run / "samples", "*.flac")} == before
 
 
 def test_a_link_that_leads_nowhere_is_there(tmp_path):

@@ -10,6 +10,7 @@ from musicbench.commands import identity
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.config import compose, plain
 from musicbench.commands.identity import recorded_config, row_label, run_folder, run_id, training_id
+from musicbench.errors import UserError
 
 CONTENTS = {"tokens": "a", "clips": "b", "codec": "c", "judge": "d", "reference": "e", "text": "f", "clap_mini": "g"}
 
@@ -163,3 +164,9 @@ def test_labels():
     assert row_label(plain(compose("evaluate", ["system=uniform"]))) == "uniform"
     folder = run_folder(plain(compose("train", ["output=here"])), "0123abcd")
     assert folder.as_posix() == "here/delay-0123abcd"
+
+
+@pytest.mark.parametrize("row", ["../../victim", "/tmp/victim", ".hidden", "a/b", "x" * 300])
+def test_a_label_that_leads_out_of_the_folder_of_runs(row):
+    with pytest.raises(UserError, match="no name for a file"):
+        run_folder(plain(compose("train", [f"row='{row}'"])), "0123abcd")

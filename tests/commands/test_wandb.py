@@ -24,6 +24,7 @@ from musicbench.commands.recording import RECORD
 from musicbench.commands.tracker import KEPT, Tracker
 from musicbench.study.headline import headline
 from musicbench.study.records import read_record, write_record
+from musicbench.study.samples import kept_audio, read_caption
 from tests.commands.wandb_file import RunFile, run_files
 
 HERE = Path(__file__).parent
@@ -59,6 +60,33 @@ def services() -> list[int]:
 def only_folder(output: Path) -> Path:
     (path,) = output.glob("*/config.yaml")
     return path.parent
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        b"{", b"[]", b'{"id": "0dd5"}', b'{"id": ["0dd5"], "project": "p", "entity": "e"}', b"[" * 2000, b"\xff",
+        b'{"id": "../../x", "project": "p", "entity": null}', b'{"id": "0dd5", "project": "a/b", "entity": "e"}',
+        b'{"id": "0dd5", "project": "p", "entity": "\\u001b[1m"}', b'{"id": 1, "project": "p", "entity": null}',
+    ],
+)  # fmt: skip
+def test_a_place_that_no_run_of_ours_remembers(tmp_path: Path, place: bytes) -> None:
+    (tmp_path / KEPT).parent.mkdir()
+    (tmp_path / KEPT).write_bytes(place)
+    assert Tracker(str(tmp_path))._remembered() == {}
+
+
+def test_what_a_link_brings_in_is_not_sent(tmp_path: Path) -> None:
+    """A stranger's run folder must not make the user publish files of their own."""
+    (tmp_path / "secret").write_text("secret")
+    samples = tmp_path / "run" / "samples"
+    samples.mkdir(parents=True)
+    (samples / "a.flac").touch()
+    (samples / "a.txt").symlink_to(tmp_path / "secret")
+    (samples / "b.flac").symlink_to(tmp_path / "secret")
+    os.mkfifo(samples / "c.flac")
+    assert kept_audio(tmp_path / "run") == [samples / "a.flac"]
+    assert read_caption(samples / "a.flac", tmp_path / "run") == ""
 
 
 class StopError(Exception):
@@ -292,7 +320,7 @@ def test_two_processes_are_one_wandb_run(tiny_overrides, tmp_path):
 
 
 def test_names_that_artifacts_cannot_have(trained_run):
-    record = read_record(trained_run / RECORD) | {"row": "magnet.span-3+é" + "x" * 200}
+    record = read_record(trained_run / RECORD) | {"row": "magnet.span-3+é" + "x" * 150}
     write_record(trained_run / RECORD, record)
     tracked = Tracker(str(trained_run), project="p", id="long")
     tracked.publish(trained_run / RECORD)

@@ -1,6 +1,7 @@
 """Fixtures of synthetic run records: known numbers on 24 clips of 12 pieces that differ in difficulty."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import wandb
 import yaml
 
 from musicbench.study.records import write_record
@@ -60,7 +62,7 @@ def make_synthetic(
 
     return {
         "schema": 2,
-        "id": hashlib.sha256(f"{row} {seed}".encode()).hexdigest()[:16],
+        "id": hashlib.sha256(f"{row} {seed}".encode()).hexdigest()[:8],
         "row": row,
         "kind": kind,  # type: ignore[typeddict-item]
         "config": {"pattern": row, "width": 256, "seed": seed},
@@ -254,3 +256,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     browser = Browser(tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """W&B in files below the test's folder."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for name in ("CACHE", "CONFIG", "DATA"):
+        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb-home"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.chdir(tmp_path)
+    wandb.teardown()  # it reads the environment once
+    yield
+    wandb.teardown()

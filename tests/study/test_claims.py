@@ -175,7 +175,7 @@ def test_the_report_tells_everything_of_a_claim(table: Table) -> None:
         ("a: 1", "must be a list"),
         (yaml.safe_dump([{**CLAIM, "certainty": "sure"}]), "certainty is 'sure'"),
         (yaml.safe_dump([{key: value for key, value in CLAIM.items() if key != "table"}]), "table is missing"),
-        (yaml.safe_dump([CLAIM, CLAIM]), "stands there twice"),
+        (yaml.safe_dump([CLAIM, deepcopy(CLAIM)]), "stands there twice"),
     ],
 )
 def test_broken_files_are_refused(tmp_path: Path, content: str, message: str) -> None:

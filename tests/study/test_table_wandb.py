@@ -1,9 +1,8 @@
 """`musicbench table` with Weights & Biases: records from a project, a table into one; no network, no account."""
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
@@ -55,7 +54,8 @@ class Project:
         artifact = create_autospec(wandb.Artifact, instance=True)
         artifact.type, artifact.name, artifact.created_at, artifact.metadata = kind, f"{name}:v0", time, facts
 
-        def download(root: str) -> str:
+        def download(root: str, path_prefix: str) -> str:
+            assert path_prefix == "record.json", "what else an artifact holds is not fetched"
             self.downloaded.append(name)
             shutil.copytree(place, root, dirs_exist_ok=True)
             return root
@@ -178,21 +178,6 @@ def test_runs_that_were_never_synced(
     out = capsys.readouterr().out
     assert f"{tmp_path / 'runs' / 'flat' / 'record.json'} is newer than {PROJECT}/flat-00000000:v0" in out
     assert "left out rows that this table does not name: another" in out
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """W&B in files below the test's folder."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    for name in ("CACHE", "CONFIG", "DATA"):
-        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb-home"))
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.chdir(tmp_path)
-    wandb.teardown()  # it reads the environment once
-    yield
-    wandb.teardown()
 
 
 def test_a_table_is_logged(offline: None, table_folder: Path, tmp_path: Path) -> None:

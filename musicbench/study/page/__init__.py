@@ -1,18 +1,22 @@
 """The listening page: a table and its audio as one static HTML page, for a browser without a network."""
 
 import math
+import os
 from collections.abc import Sequence
-from os.path import relpath
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from musicbench.names import require_inside, visible
 from musicbench.study.cells import Cell, Row
-from musicbench.study.listening import SAMPLES, Clip, Prompt, audio_hash
+from musicbench.study.listening import Clip, Prompt, audio_hash
 from musicbench.study.page.content import comparison, exact, plot
+from musicbench.study.samples import SAMPLES
 from musicbench.study.sentence import trust_sentence
 from musicbench.study.spectrogram import COLOURS, HIGHEST, LOWEST, RANGE, draw_spectrograms, height_of
 from musicbench.study.table import Table
@@ -42,7 +46,7 @@ def render_page(table: Table, rows: Sequence[Row], prompts: Sequence[Prompt], fo
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_shown,
     )  # fmt: skip
     environment.filters |= {"clock": _clock, "audio": audio, "picture": picture, "number": _number}
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
@@ -66,10 +70,21 @@ def render_page(table: Table, rows: Sequence[Row], prompts: Sequence[Prompt], fo
 
 
 def draw_pictures(prompts: Sequence[Prompt], folder: Path, output: Path) -> None:
-    """Draw the spectrograms that the page shows, each prompt on a scale of its own."""
+    """Draw the spectrograms that the page shows, each prompt on a scale of its own.
+
+    Raises:
+        UserError: a picture cannot be written, or a link leads out of ``output``.
+    """
     for prompt in prompts:
         names = [clip.name for clip in prompt.clips if clip.seconds is not None]
+        for name in names:
+            require_inside((output / PICTURES / name).parent, output)
         draw_spectrograms({folder / SAMPLES / f"{name}.flac": output / PICTURES / f"{name}.png" for name in names})
+
+
+def _shown(value: Any) -> Any:
+    """What the page says for a value; markup, which holds escaped data for the scripts, stays as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _parts(table: Table) -> list[dict[str, object]]:
@@ -102,7 +117,8 @@ def _unbroken(name: str) -> str:
 
 def _address(path: Path, output: Path) -> str:
     """A relative URL, so that the folder can be moved, sent and opened from a disk."""
-    return quote(Path(relpath(path, output)).as_posix())
+    # By bytes, because folders may have names that are no text.
+    return quote(os.fsencode(Path(os.path.relpath(path, output)).as_posix()))
 
 
 def _clock(seconds: float) -> str:
