@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import sys
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,25 +15,51 @@ from musicbench.files import atomic_path
 SEAL = "sha256"
 """Key of a sealed mapping that holds the hash of all its other keys."""
 
+CARD_SEAL = "card_sha256"
+"""The same of a card, whose ``sha256`` is that of the files that it describes."""
 
-def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """A copy of plain values with the hash of their content under ``SEAL`` (any older seal is replaced)."""
-    rest = {key: value for key, value in content.items() if key != SEAL}
-    return {**rest, SEAL: content_sha256(rest)}
+_LINE = "# sha256 of what stands above: "
 
 
-def unsealed(content: dict[str, Any]) -> dict[str, Any]:
+def sealed(content: dict[str, Any], key: str = SEAL) -> dict[str, Any]:
+    """A copy of plain values with the hash of their content under ``key`` (any older seal is replaced)."""
+    rest = {name: value for name, value in content.items() if name != key}
+    return {**rest, key: content_sha256(rest)}
+
+
+def unsealed(content: Any, key: str = SEAL) -> dict[str, Any]:
     """The content of a sealed mapping without its seal.
 
     Raises:
-        ValueError: it has no seal, or another content than the one that was sealed.
+        ValueError: it is no mapping, has no seal, or another content than the one that was sealed.
     """
-    rest = {key: value for key, value in content.items() if key != SEAL}
-    if SEAL not in content:
+    if not isinstance(content, dict):
+        raise ValueError("it is no mapping")
+    rest = {name: value for name, value in content.items() if name != key}
+    if key not in content:
         raise ValueError("it has no checksum")
-    if content[SEAL] != content_sha256(rest):
+    if content[key] != content_sha256(rest):
         raise ValueError("its content does not match its checksum")
     return rest
+
+
+def sealed_text(text: str) -> str:
+    """Text of whole lines and, as a comment in its last line, their hash."""
+    return f"{text}{_LINE}{hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def unsealed_text(text: str) -> str:
+    """The text of ``sealed_text`` without its last line.
+
+    Raises:
+        ValueError: it has no such line, or was changed.
+    """
+    content, line, _ = text.rpartition(_LINE)
+    if not line:
+        raise ValueError("it has no checksum")
+    if sealed_text(content) != text:
+        raise ValueError("its content does not match its checksum")
+    return content
 
 
 def content_sha256(content: Any) -> str:
@@ -40,17 +67,17 @@ def content_sha256(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def save_npz(path: Path | str, **arrays: np.ndarray) -> None:
+def save_npz(path: Path | str, *, compressed: bool = False, **arrays: Any) -> None:
     """Write arrays whole or not at all; the archive's checksums are checked by ``load_npz``.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)
+        (np.savez_compressed if compressed else np.savez)(stream, **arrays)
 
 
-def load_npz(path: Path | str, *names: str) -> dict[str, np.ndarray]:
+def load_npz(path: Path | str | BinaryIO, *names: str) -> dict[str, np.ndarray]:
     """The named arrays of ``save_npz``, checked against the archive's checksums.
 
     Raises:
@@ -59,6 +86,8 @@ def load_npz(path: Path | str, *names: str) -> dict[str, np.ndarray]:
     """
     try:
         require_whole_zip(path)
+        if not isinstance(path, Path | str):
+            path.seek(0)
         with np.load(path, allow_pickle=False) as saved:
             return {name: saved[name] for name in names}
     except KeyError as error:
@@ -67,7 +96,24 @@ def load_npz(path: Path | str, *names: str) -> dict[str, np.ndarray]:
         raise ValueError("it is empty") from error
 
 
-def require_whole_zip(path: Path | str) -> None:
+def cached_npz(path: Path, *names: str) -> dict[str, np.ndarray] | None:
+    """The named arrays of a cache; None if it is not there, or damaged, which is told: it must be made again."""
+    try:
+        return load_npz(path, *names)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        note_damage(path, error)
+        return None
+
+
+def note_damage(path: Path, reason: Exception) -> None:
+    """Tell that a file which can be made again is made again."""
+    said = reason.strerror if isinstance(reason, OSError) else reason
+    print(f"warning: {path} is damaged ({said}) and is made again", file=sys.stderr)
+
+
+def require_whole_zip(path: Path | str | BinaryIO) -> None:
     """Refuse a zip archive (npz, a torch checkpoint) of which any entry differs from its checksum.
 
     Raises:

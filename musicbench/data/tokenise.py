@@ -17,7 +17,8 @@ from musicbench.data.audio import read_audio
 from musicbench.data.manifest import Recording, read_corpus
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
-from musicbench.files import atomic_path, sha256_file
+from musicbench.files import sha256_file
+from musicbench.seals import cached_npz, save_npz
 
 EXAMPLES = 8  # clips whose captions a store's card shows
 
@@ -67,12 +68,13 @@ def tokenise_recordings(
     def encoded() -> Iterator[tuple[Clip, np.ndarray]]:
         for recording in tqdm(recordings, desc="encoding", unit="clip"):
             name = hashlib.sha256(f"{codec.sha256} {_content(recording.audio)}".encode()).hexdigest()[:32]
-            path = partial / f"{name}.npy"
-            codes_KT = _kept(path)
-            if codes_KT is None:
+            path = partial / f"{name}.npz"
+            kept = cached_npz(path, "codes")
+            if kept is None:
                 codes_KT = encode_file(recording.audio, codec)
-                with atomic_path(path) as temporary:
-                    np.save(temporary, codes_KT)
+                save_npz(path, codes=codes_KT)
+            else:
+                codes_KT = kept["codes"]
             made.append(path)
             yield _clip(recording), codes_KT
 
@@ -102,14 +104,6 @@ def _content(audio: Path) -> str:
         return sha256_file(audio)
     except OSError as error:
         raise UserError(f"cannot read the audio file {audio} ({error}); replace it or take it out") from error
-
-
-def _kept(path: Path) -> np.ndarray | None:
-    """Codes of an earlier call; None if there are none, or the file is damaged."""
-    try:
-        return np.asarray(np.load(path))
-    except (OSError, ValueError, EOFError):
-        return None
 
 
 def encode_file(path: Path, codec: Codec) -> np.ndarray:

@@ -14,7 +14,22 @@ from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.judging import Judgement, JudgementCache
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
-from musicbench.files import atomic_path, sha256_file
+from musicbench.files import sha256_file
+from musicbench.seals import load_npz, save_npz
+
+_ARRAYS = (
+    "train_mean",
+    "train_cov",
+    "train_windows",
+    "test_ids",
+    "test_offsets",
+    "test_embeddings",
+    "test_logits",
+    "judge_id",
+    "judge_sha256",
+    "window_seconds",
+    "hop_seconds",
+)
 
 
 def build_reference(
@@ -56,21 +71,21 @@ def build_reference(
         moments.add(heard.embeddings_WD)
     if moments is None or moments.count < 2 or not test:
         raise UserError("the judge's reference needs train and test clips; check the splits of the corpus")
-    with atomic_path(path) as temporary:
-        np.savez_compressed(
-            temporary,
-            train_mean=moments.mean_D,
-            train_cov=moments.covariance,
-            train_windows=np.int64(moments.count),
-            test_ids=np.array([clip_id for clip_id, _ in test]),
-            test_offsets=np.cumsum([0] + [len(heard.embeddings_WD) for _, heard in test]),
-            test_embeddings=np.concatenate([heard.embeddings_WD for _, heard in test]),
-            test_logits=np.concatenate([heard.logits_WC for _, heard in test]),
-            judge_id=np.array(judge.id),
-            judge_sha256=np.array(judge.sha256),
-            window_seconds=np.float64(judge.window_seconds),
-            hop_seconds=np.float64(judge.hop_seconds),
-        )
+    save_npz(
+        path,
+        compressed=True,
+        train_mean=moments.mean_D,
+        train_cov=moments.covariance,
+        train_windows=np.int64(moments.count),
+        test_ids=np.array([clip_id for clip_id, _ in test]),
+        test_offsets=np.cumsum([0] + [len(heard.embeddings_WD) for _, heard in test]),
+        test_embeddings=np.concatenate([heard.embeddings_WD for _, heard in test]),
+        test_logits=np.concatenate([heard.logits_WC for _, heard in test]),
+        judge_id=np.array(judge.id),
+        judge_sha256=np.array(judge.sha256),
+        window_seconds=np.float64(judge.window_seconds),
+        hop_seconds=np.float64(judge.hop_seconds),
+    )
     for part in parts.glob("*.npz"):
         part.unlink()
     parts.rmdir()
@@ -120,22 +135,22 @@ class Reference:
             UserError: the file is missing, damaged or something else.
         """
         try:
-            with np.load(path) as saved:
-                offsets = saved["test_offsets"].tolist()
-                slices = [slice(*pair) for pair in pairwise(offsets)]
-                return cls(
-                    sha256=sha256_file(path),
-                    judge_id=str(saved["judge_id"]),
-                    judge_sha256=str(saved["judge_sha256"]),
-                    window_seconds=float(saved["window_seconds"]),
-                    hop_seconds=float(saved["hop_seconds"]),
-                    mean=saved["train_mean"],
-                    cov=saved["train_cov"],
-                    windows=int(saved["train_windows"]),
-                    _rows=dict(zip(saved["test_ids"].tolist(), slices, strict=True)),
-                    _embeddings=saved["test_embeddings"],
-                    _logits=saved["test_logits"],
-                )
+            saved = load_npz(path, *_ARRAYS)
+            offsets = saved["test_offsets"].tolist()
+            slices = [slice(*pair) for pair in pairwise(offsets)]
+            return cls(
+                sha256=sha256_file(path),
+                judge_id=str(saved["judge_id"]),
+                judge_sha256=str(saved["judge_sha256"]),
+                window_seconds=float(saved["window_seconds"]),
+                hop_seconds=float(saved["hop_seconds"]),
+                mean=saved["train_mean"],
+                cov=saved["train_cov"],
+                windows=int(saved["train_windows"]),
+                _rows=dict(zip(saved["test_ids"].tolist(), slices, strict=True)),
+                _embeddings=saved["test_embeddings"],
+                _logits=saved["test_logits"],
+            )
         except FileNotFoundError as error:
             raise UserError(f"no judge reference at {path}; make it with `musicbench prepare`") from error
         except Exception as error:  # zip, numpy and key errors all mean the same to a user
