@@ -92,8 +92,10 @@ def load_npz(path: Path | str | BinaryIO, *names: str) -> dict[str, np.ndarray]:
             return {name: saved[name] for name in names}
     except KeyError as error:
         raise ValueError(f"it lacks {error}") from error
-    except EOFError as error:
-        raise ValueError("it is empty") from error
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # numpy reads the header of an array as Python, which fails in many ways
+        raise ValueError(f"it holds something else than arrays ({type(error).__name__})") from error
 
 
 def cached_npz(path: Path, *names: str) -> dict[str, np.ndarray] | None:

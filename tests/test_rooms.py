@@ -14,6 +14,7 @@ COMMON = (
     "musicbench.errors",
     "musicbench.files",
     "musicbench.plain_files",
+    "musicbench.schema",
     "musicbench.seals",
     "musicbench.torch_files",
 )
@@ -35,11 +36,12 @@ MAY_IMPORT = {
     "errors": (),
     "files": ("musicbench.errors",),
     "plain_files": (),
+    "schema": (),
     "seals": ("musicbench.files",),
     "torch_files": (),
     "__init__": (),
 }
-WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "plain_files", "seals")
+WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "plain_files", "schema", "seals")
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 
 

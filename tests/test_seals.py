@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicbench.seals import SEAL, cached_npz, load_npz, save_npz, sealed, sealed_text, unsealed, unsealed_text
-from tests.flips import flip
+from tests.damage import flip
 
 
 def test_a_seal_holds_whatever_the_order_of_keys():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from musicbench import torch_files
 from musicbench.errors import UserError
-from tests.flips import exponent_bit, flip
+from tests.damage import exponent_bit, flip
 
 WEIGHT = struct.pack("<f", 0.123456)
 STATE = {"a": torch.tensor([0.123456, -2.0]), "b": torch.arange(5)}

@@ -10,8 +10,8 @@ import numpy as np
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.schema import check
 from musicbench.study.run_record import SCHEMA, RunRecord
-from musicbench.study.schema import check
 
 
 def write_record(path: Path | str, record: RunRecord) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from musicbench.errors import UserError, did_you_mean
+from musicbench.schema import read_yaml
 from musicbench.study.quantities import DERIVED
 from musicbench.study.run_record import RunRecord
-from musicbench.study.schema import read_yaml
 
 
 class RowSpec(TypedDict):

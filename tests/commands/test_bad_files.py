@@ -16,6 +16,7 @@ from musicbench.commands.config import compose, instantiated
 from musicbench.commands.train import FAILED, TRAINED
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
+from tests import damage
 
 Damage = Callable[[Path], Any]
 
@@ -115,9 +116,13 @@ def test_mistaken_overrides_of_a_run(refused, trained_run, override):
 
 
 def edit_card(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    card = json.loads((folder / "card.json").read_text())
-    change(card)
-    (folder / "card.json").write_text(json.dumps(card))
+    damage.edit_card(folder / "card.json", change)
+
+
+def edit_plainly(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 def edit_clips(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -136,11 +141,13 @@ def set_codes(folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
 STORES: dict[str, tuple[Damage, str]] = {
     "no card": (lambda folder: (folder / "card.json").unlink(), "card.json is missing"),
     "cut card": (lambda folder: cut(folder / "card.json"), "card.json is not valid JSON"),
-    "no codec": (lambda folder: edit_card(folder, lambda card: card.pop("codec")), "lacks a proper codec"),
-    "no codec hash": (lambda folder: edit_card(folder, lambda card: card["codec"].pop("sha256")), "lacks a proper"),
-    "no hash": (lambda folder: edit_card(folder, lambda card: card.pop("codes_sha256")), "lacks a proper codec"),
+    "no codec": (lambda folder: edit_card(folder, lambda card: card.pop("codec")), "field codec is missing"),
+    "no codec hash": (lambda folder: edit_card(folder, lambda card: card["codec"].pop("sha256")), "sha256 is missing"),
+    "no hash": (lambda folder: edit_card(folder, lambda card: card.pop("codes_sha256")), "codes_sha256 is missing"),
     "no size": (lambda folder: edit_card(folder, lambda card: card["codec"].update(codebook_size=0)), "above 0"),
-    "NaN rate": (lambda folder: edit_card(folder, lambda card: card["codec"].update(frame_rate=np.nan)), "above 0"),
+    "NaN rate": (lambda folder: edit_card(folder, lambda card: card["codec"].update(frame_rate=np.nan)), "NaN is no"),
+    "edited card": (lambda folder: edit_plainly(folder / "card.json", '"levels": 2', '"levels": 3'), "or edited"),
+    "half a level": (lambda folder: edit_card(folder, lambda card: card["codec"].update(levels=2.5)), "not 2.5"),
     "cut codes": (lambda folder: cut(folder / "codes.npy"), "codes.npy is truncated or damaged"),
     "empty codes": (lambda folder: (folder / "codes.npy").write_bytes(b""), "codes.npy is truncated or damaged"),
     "pickled codes": (lambda folder: np.save(folder / "codes.npy", np.array([Evil()])), "truncated or damaged"),

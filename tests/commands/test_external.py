@@ -11,7 +11,7 @@ from musicbench.commands import evaluate
 from musicbench.errors import UserError
 from musicbench.study.comparability import require_comparable
 from musicbench.study.records import read_record
-from tests.flips import flip
+from tests.damage import flip
 
 from .conftest import RATE
 

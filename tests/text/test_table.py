@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from musicbench.text.table import CaptionTable, caption_table, pad_states
-from tests.flips import flip
+from tests.damage import flip
 
 CAPTIONS = ["a slow waltz", "fast fiddle tune on flute, 120 bpm", "drums", "Größe: 3/4 – “largo”, ünïcödé"]
 

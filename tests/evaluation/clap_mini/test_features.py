@@ -8,7 +8,7 @@ import torch
 
 from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.features import hear
-from tests.flips import exponent_bit, flip
+from tests.damage import exponent_bit, flip
 
 RATE = 100
 
