@@ -5,18 +5,23 @@ import json
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from musicbench.files import atomic_path
+from musicbench.plain_files import read_json_lines
 
 SEAL = "sha256"
 """Key of a sealed mapping that holds the hash of all its other keys."""
 
 CARD_SEAL = "card_sha256"
 """The same of a card, whose ``sha256`` is that of the files that it describes."""
+
+LINE_SEAL = "line_sha256"
+"""The same of a line of JSON Lines, where users may have a ``sha256`` of their own."""
 
 _LINE = "# sha256 of what stands above: "
 
@@ -65,6 +70,25 @@ def unsealed_text(text: str) -> str:
 def content_sha256(content: Any) -> str:
     """Hex SHA-256 of plain values, whatever the order of their keys and the layout of the file."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def sealed_lines(lines: Iterable[dict[str, Any]]) -> str:
+    """JSON Lines, each with its own seal, so that lines can be added to a file."""
+    return "".join(json.dumps(sealed(line, LINE_SEAL), ensure_ascii=False) + "\n" for line in lines)
+
+
+def read_sealed_lines(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number (from 1) and content of each line of ``sealed_lines``.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a line is damaged; its number stands first.
+    """
+    for number, line in read_json_lines(path):
+        try:
+            yield number, unsealed(line, LINE_SEAL)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
 
 
 def save_npz(path: Path | str, *, compressed: bool = False, **arrays: Any) -> None:

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "files": ("musicbench.errors",),
     "plain_files": (),
     "schema": (),
-    "seals": ("musicbench.files",),
+    "seals": (),
     "torch_files": (),
     "__init__": (),
 }

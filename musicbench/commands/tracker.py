@@ -16,6 +16,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from musicbench.commands.gather import RECORD_TYPE, first_line
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.plain_files import read_json
+from musicbench.seals import sealed, unsealed
 from musicbench.study.headline import headline
 from musicbench.study.listening import SAMPLES
 from musicbench.study.records import read_record
@@ -80,7 +82,7 @@ class Tracker(WandbLogger):
         if not run.disabled:
             with atomic_path(self.folder / KEPT) as temporary:
                 place = {"id": run.id, "project": run.project, "entity": run.entity or None}
-                temporary.write_text(json.dumps(place) + "\n", encoding="utf-8")
+                temporary.write_text(json.dumps(sealed(place)) + "\n", encoding="utf-8")
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         log = super().log_metrics
@@ -146,7 +148,7 @@ class Tracker(WandbLogger):
 
     def _remembered(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.folder / KEPT).read_text(encoding="utf-8"))
+            found = unsealed(read_json(self.folder / KEPT))
             return {key: found[key] for key in ("id", "project", "entity")}
         except (OSError, ValueError, LookupError, TypeError):  # not started yet, or damaged
             return {}

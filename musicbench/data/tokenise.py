@@ -1,7 +1,6 @@
 """Audio and captions become a token store: the rendered corpus, or a user's own recordings."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from musicbench.codecs.base import Codec
 from musicbench.data.audio import read_audio
-from musicbench.data.manifest import Recording, read_corpus
+from musicbench.data.manifest import Recording, read_corpus, read_corpus_card
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
@@ -36,15 +35,15 @@ def tokenise(corpus_folder: Path, codec: Codec, store_folder: Path, card_extra: 
         UserError: the corpus is missing or damaged, or the store cannot be written.
     """
     recordings = read_corpus(corpus_folder)
+    made_by = read_corpus_card(corpus_folder)
     try:
-        made_by = json.loads((corpus_folder / "corpus.json").read_text(encoding="utf-8"))
         extra = {
             "sources": made_by["sources"],
             "scores": f"corpus of music21 {made_by['music21']}",
             "soundfont": {**made_by["soundfont"], "renderer": f"fluidsynth {made_by['fluidsynth']}"},
             **card_extra,
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"{corpus_folder}/corpus.json is damaged ({error!r}); build the corpus again") from error
     tokenise_recordings(recordings, codec, store_folder, extra)
 

@@ -1,6 +1,5 @@
 """The card of a trained codec: what it learned from, and how it does on held-out music beside the floor."""
 
-import json
 import math
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from musicbench.codecs.training.export import write_card
 from musicbench.codecs.training.floor import MdctFloor
 from musicbench.codecs.training.page import write_page
 from musicbench.codecs.training.pictures import draw_rate_distortion, draw_spectrograms
+from musicbench.seals import read_sealed_lines
 
 CLIP_SECONDS = 10.0  # of the middle of each test clip
 PICTURED = 3  # clips with spectrograms
@@ -71,7 +71,7 @@ def complete_card(output: Path, corpus: Path, judge: dict[str, Any], divergence:
 
 def _licences(corpus: Path) -> dict[str, int]:
     """Clips of the train split by licence."""
-    lines = map(json.loads, (corpus / "clips.jsonl").read_text().splitlines())
+    lines = (line for _, line in read_sealed_lines(corpus / "clips.jsonl"))
     return dict(Counter(line.get("source", {}).get("licence", "unknown") for line in lines if line["split"] == "train"))
 
 
