@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from musicbench.seals import CARD_SEAL, sealed, sealed_text, unsealed_text
 
 
@@ -29,6 +31,21 @@ def edit_card(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     path.write_text(json.dumps(sealed(card, CARD_SEAL)))
 
 
-def edit_text(path: Path, change: Callable[[str], str]) -> None:
-    """Change a text with a checksum in its last line, and that with it."""
-    path.write_text(sealed_text(change(unsealed_text(path.read_text()))))
+def edit_record(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change a run record, and its checksum with it."""
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(sealed(record)))
+
+
+def edit_config(run: Path, key: str, value: Any) -> None:
+    """Change a key of a run folder's configuration, and the checksum in the last line with it."""
+    path = run / "config.yaml"
+    config = yaml.safe_load(unsealed_text(path.read_text()))
+    *groups, last = key.split(".")
+    node = config
+    for group in groups:
+        node = node[group]
+    assert last in node and node[last] != value
+    node[last] = value
+    path.write_text(sealed_text(yaml.safe_dump(config, sort_keys=False)))

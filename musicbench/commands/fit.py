@@ -191,7 +191,7 @@ def _trainer(run: Assembly, folder: Path, loggers: list[Logger]) -> pl.Trainer:
         logger=loggers,
         callbacks=callbacks,
         profiler=wait,
-        plugins=[AtomicCheckpoints(), *processes.cluster()],
+        plugins=[AtomicCheckpoints(run.training_identity), *processes.cluster()],
         max_steps=training.steps,
         max_epochs=-1,
         accumulate_grad_batches=training.accumulate,

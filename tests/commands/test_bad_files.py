@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from musicbench.commands.checkpoints import BEST, LAST
 from musicbench.commands.config import compose, instantiated
 from musicbench.commands.train import FAILED, TRAINED
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
+from musicbench.seals import sealed_text
 from tests import damage
 
 Damage = Callable[[Path], Any]
@@ -84,29 +84,30 @@ def test_a_damaged_record_is_no_finished_run(refused, trained_run, overrides):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "missing or damaged"),
-        (b"- a\n", "missing or damaged"),
-        (b"3", "missing or damaged"),
-        (b"a: [", "missing or damaged"),
+        (b"", "is damaged or was edited"),
+        (b"- a\n", "is damaged or was edited"),
+        (b"3\n", "is damaged or was edited"),
+        (b"a: [\n", "is damaged or was edited"),
         (b"\xff\xfe", "missing or damaged"),
-        (b"!!python/object/apply:os.mkdir [executed]", "missing or damaged"),
-        (b"seed: 3", "family is missing"),
-        (b"seed: ${nowhere}", "nowhere"),
+        (b"!!python/object/apply:os.mkdir [executed]\n", "is damaged or was edited"),
+        (b"seed: 3\n", "family is missing"),
+        (b"seed: ${nowhere}\n", "nowhere"),
     ],
 )
 def test_a_damaged_configuration(refused, trained_run, tmp_path, in_folder, content, message):
-    (trained_run / "config.yaml").write_bytes(content)
-    assert message in refused("evaluate", f"run={trained_run}")
+    path = trained_run / "config.yaml"
+    path.write_bytes(content)
+    assert path.name in refused("evaluate", f"run={trained_run}")
+    if message != "missing or damaged":  # and with a checksum that fits
+        path.write_text(sealed_text(content.decode()))
+        assert message in refused("evaluate", f"run={trained_run}")
     assert not (tmp_path / "executed").exists()
     json.loads((trained_run / "record.json").read_text())
 
 
 @pytest.mark.parametrize(("key", "value"), [("model.heads", 0), ("data.store", "nowhere"), ("seed", "x")])
 def test_an_edited_configuration(refused, trained_run, key, value):
-    config = yaml.safe_load((trained_run / "config.yaml").read_text())
-    parent, _, last = key.rpartition(".")
-    (config[parent] if parent else config)[last] = value
-    (trained_run / "config.yaml").write_text(yaml.safe_dump(config))
+    damage.edit_config(trained_run, key, value)
     assert str(value) in refused("generate", "tune", "--run", trained_run)
 
 

@@ -11,6 +11,7 @@ from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
 from musicbench.commands.fit import WallClock, fit
 from musicbench.errors import UserError
 from musicbench.generators.autoregressive import AutoregressiveLM
+from musicbench.seals import unsealed_text
 from tests.commands.compare import assert_equal_runs, validation_curves
 
 Weights = dict[str, torch.Tensor]
@@ -309,7 +310,7 @@ def test_the_run_folder_is_complete_and_its_configuration_plain(make_run, tmp_pa
     logs = {path.parent.name for path in (tmp_path / "run" / "logs").glob("*/metrics.csv")}
     assert logs == {"version_0", "version_1"}, "going on must not write over the first curve"
     run = make_run("pattern=stack_delay", "training.steps=4")
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == run.plain
+    assert yaml.safe_load(unsealed_text((tmp_path / "run" / "config.yaml").read_text())) == run.plain
 
 
 def test_captions_are_encoded_once(make_run, tmp_path):
