@@ -136,6 +136,7 @@ def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[st
         "frames": sum(clips * frames for frames, clips in seen),
         "positions": sum(clips * module.positions(frames) for frames, clips in seen),
         "wall_seconds": last["callbacks"]["WallClock"]["seconds"],
+        "computed": last["callbacks"]["Computation"]["stretches"],
         "best_step": module.best_step,
         "train_bits_per_frame": bits.get("train"),
         "validation_bits_per_frame": bits.get("validation"),

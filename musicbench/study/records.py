@@ -4,18 +4,20 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import numpy as np
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.plain_files import read_json
 from musicbench.schema import check
+from musicbench.seals import sealed, unsealed
 from musicbench.study.run_record import SCHEMA, RunRecord
 
 
 def write_record(path: Path | str, record: RunRecord) -> None:
-    """Write a record atomically, in a stable key order.
+    """Write a record atomically, in a stable key order, with its checksum.
 
     Numbers that are not finite become null, each with a line in ``failures``; lists of per-clip values and
     replicates are rounded to six significant digits. Numpy numbers and arrays are taken as they are.
@@ -30,6 +32,7 @@ def write_record(path: Path | str, record: RunRecord) -> None:
     for metric in plain["metrics"].values():
         for name in metric.keys() & {"per_clip", "replicates"}:
             metric[name] = [value if value is None else float(f"{value:.6g}") for value in metric[name]]
+    plain = sealed(plain)
     # One line a field: small files whose differences still show which field changed.
     lines = [f"{json.dumps(key)}: {json.dumps(plain[key], sort_keys=True)}" for key in sorted(plain)]
     with atomic_path(path) as temporary:
@@ -40,16 +43,20 @@ def read_record(path: Path | str) -> RunRecord:
     """Read and check one record.
 
     Raises:
-        UserError: the file is missing, truncated or of an unknown schema, or a field is wrong.
+        UserError: the file is missing, damaged, edited or of an unknown schema, or a field is wrong.
     """
+    again = "restore it, or delete it and evaluate again"
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = read_json(path)
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path} is not a whole JSON record ({error}); restore it, or delete it and evaluate again"
-        ) from error
+    except ValueError as error:
+        raise UserError(f"{path} is not a whole JSON record ({error}); {again}") from error
+    if isinstance(content, dict) and content.get("schema") == SCHEMA:
+        try:
+            content = unsealed(content)
+        except ValueError as error:
+            raise UserError(f"{path} is damaged or was edited ({error}); {again}") from error
     _validate(content, str(path))
     return cast(RunRecord, content)
 
@@ -126,7 +133,3 @@ def _plain(value: Any, field: str, notes: list[str]) -> Any:
         notes.append(f"{field}: the value {value} is not finite and is null")
         return None
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")

@@ -2,12 +2,14 @@
 
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 
 from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
+from musicbench.commands.computation import Computation
 from musicbench.commands.fit import WallClock, fit
 from musicbench.errors import UserError
 from musicbench.generators.autoregressive import AutoregressiveLM
@@ -382,3 +384,17 @@ def test_wall_clock_adds_up(tmp_path):
     clock.on_train_start(None, None)
     clock.on_train_batch_end(None, None, None, None, 0)
     assert 5.0 < clock.state_dict()["seconds"] < 6.0
+
+
+def test_who_computed_a_training_is_kept_over_interruptions():
+    def start(callback: Computation, processes: int) -> None:
+        callback.on_train_start(SimpleNamespace(world_size=processes, strategy=alone), None)
+
+    alone = SimpleNamespace(root_device=torch.device("cpu"))
+    state: dict = {"stretches": []}
+    for processes in (1, 1, 2):
+        callback = Computation()
+        callback.load_state_dict(state)
+        start(callback, processes)
+        state = callback.state_dict()
+    assert state["stretches"] == [{"processes": 1, "device": "cpu"}, {"processes": 2, "device": "cpu"}]

@@ -46,6 +46,7 @@ def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, 
     assert training["positions"] == 4 * 4 * 40
     assert training["best_step"] in (2, 4)
     assert 0 < training["wall_seconds"] < 60
+    assert training["computed"] == [{"processes": 1, "device": "cpu"}]
     for split in ("train", "validation"):
         assert 0 < training[f"{split}_bits_per_frame"] < 20
     assert record["protocol"]["sampling"] == {

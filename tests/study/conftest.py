@@ -59,7 +59,7 @@ def make_synthetic(
         }
 
     return {
-        "schema": 2,
+        "schema": 3,
         "id": hashlib.sha256(f"{row} {seed}".encode()).hexdigest()[:16],
         "row": row,
         "kind": kind,  # type: ignore[typeddict-item]
