@@ -3,38 +3,70 @@
 import hashlib
 import io
 import json
+import sys
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from musicbench.files import atomic_path
+from musicbench.plain_files import read_json_lines
 from musicbench.regular_files import require_regular
 
 SEAL = "sha256"
 """Key of a sealed mapping that holds the hash of all its other keys."""
 
+CARD_SEAL = "card_sha256"
+"""The same of a card, whose ``sha256`` is that of the files that it describes."""
 
-def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """A copy of plain values with the hash of their content under ``SEAL`` (any older seal is replaced)."""
-    rest = {key: value for key, value in content.items() if key != SEAL}
-    return {**rest, SEAL: content_sha256(rest)}
+LINE_SEAL = "line_sha256"
+"""The same of a line of JSON Lines, where users may have a ``sha256`` of their own."""
+
+_LINE = "# sha256 of what stands above: "
 
 
-def unsealed(content: dict[str, Any]) -> dict[str, Any]:
+def sealed(content: dict[str, Any], key: str = SEAL) -> dict[str, Any]:
+    """A copy of plain values with the hash of their content under ``key`` (any older seal is replaced)."""
+    rest = {name: value for name, value in content.items() if name != key}
+    return {**rest, key: content_sha256(rest)}
+
+
+def unsealed(content: Any, key: str = SEAL) -> dict[str, Any]:
     """The content of a sealed mapping without its seal.
 
     Raises:
-        ValueError: it has no seal, or another content than the one that was sealed.
+        ValueError: it is no mapping, has no seal, or another content than the one that was sealed.
     """
-    rest = {key: value for key, value in content.items() if key != SEAL}
-    if SEAL not in content:
+    if not isinstance(content, dict):
+        raise ValueError("it is no mapping")
+    rest = {name: value for name, value in content.items() if name != key}
+    if key not in content:
         raise ValueError("it has no checksum")
-    if content[SEAL] != content_sha256(rest):
+    if content[key] != content_sha256(rest):
         raise ValueError("its content does not match its checksum")
     return rest
+
+
+def sealed_text(text: str) -> str:
+    """Text of whole lines and, as a comment in its last line, their hash."""
+    return f"{text}{_LINE}{hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def unsealed_text(text: str) -> str:
+    """The text of ``sealed_text`` without its last line.
+
+    Raises:
+        ValueError: it has no such line, or was changed.
+    """
+    content, line, _ = text.rpartition(_LINE)
+    if not line:
+        raise ValueError("it has no checksum")
+    if sealed_text(content) != text:
+        raise ValueError("its content does not match its checksum")
+    return content
 
 
 def content_sha256(content: Any) -> str:
@@ -42,19 +74,38 @@ def content_sha256(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def save_npz(path: Path | str, **arrays: np.ndarray) -> None:
+def sealed_lines(lines: Iterable[dict[str, Any]]) -> str:
+    """JSON Lines, each with its own seal, so that lines can be added to a file."""
+    return "".join(json.dumps(sealed(line, LINE_SEAL), ensure_ascii=False) + "\n" for line in lines)
+
+
+def read_sealed_lines(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number (from 1) and content of each line of ``sealed_lines``.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a line is damaged; its number stands first.
+    """
+    for number, line in read_json_lines(path):
+        try:
+            yield number, unsealed(line, LINE_SEAL)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
+
+
+def save_npz(path: Path | str, *, compressed: bool = False, **arrays: Any) -> None:
     """Write arrays whole or not at all; the archive's checksums are checked by ``load_npz``.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
     content = io.BytesIO()  # in memory first: an archive on a full disk prints a traceback when it is thrown away
-    np.savez(content, **arrays)
+    (np.savez_compressed if compressed else np.savez)(content, **arrays)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 
-def load_npz(path: Path | str, *names: str) -> dict[str, np.ndarray]:
+def load_npz(path: Path | str | BinaryIO, *names: str) -> dict[str, np.ndarray]:
     """The named arrays of ``save_npz``, checked against the archive's checksums.
 
     Raises:
@@ -63,15 +114,36 @@ def load_npz(path: Path | str, *names: str) -> dict[str, np.ndarray]:
     """
     try:
         require_whole_zip(path)
+        if not isinstance(path, Path | str):
+            path.seek(0)
         with np.load(path, allow_pickle=False) as saved:
             return {name: saved[name] for name in names}
     except KeyError as error:
         raise ValueError(f"it lacks {error}") from error
-    except EOFError as error:
-        raise ValueError("it is empty") from error
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # numpy reads the header of an array as Python, which fails in many ways
+        raise ValueError(f"it holds something else than arrays ({type(error).__name__})") from error
 
 
-def require_whole_zip(path: Path | str) -> None:
+def cached_npz(path: Path, *names: str) -> dict[str, np.ndarray] | None:
+    """The named arrays of a cache; None if it is not there, or damaged, which is told: it must be made again."""
+    try:
+        return load_npz(path, *names)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        note_damage(path, error)
+        return None
+
+
+def note_damage(path: Path, reason: Exception) -> None:
+    """Tell that a file which can be made again is made again."""
+    said = reason.strerror if isinstance(reason, OSError) else reason
+    print(f"warning: {path} is damaged ({said}) and is made again", file=sys.stderr)
+
+
+def require_whole_zip(path: Path | str | BinaryIO) -> None:
     """Refuse a zip archive (npz, a torch checkpoint) of which any entry differs from its checksum.
 
     Raises:

@@ -17,6 +17,7 @@ COMMON = (
     "musicbench.names",
     "musicbench.plain_files",
     "musicbench.regular_files",
+    "musicbench.schema",
     "musicbench.seals",
     "musicbench.temporaries",
     "musicbench.torch_files",
@@ -42,6 +43,7 @@ MAY_IMPORT = {
     "names": ("musicbench.errors",),
     "plain_files": (),
     "regular_files": (),
+    "schema": (),
     "seals": ("musicbench.files",),
     "temporaries": (),
     "torch_files": (),
@@ -49,7 +51,7 @@ MAY_IMPORT = {
 }
 WITHOUT_TORCH = (
     "plans", "study", "launch", "cli",
-    "errors", "escapes", "files", "names", "plain_files", "regular_files", "seals", "temporaries",
+    "errors", "escapes", "files", "names", "plain_files", "regular_files", "schema", "seals", "temporaries",
 )  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicbench.seals import SEAL, load_npz, save_npz, sealed, unsealed
+from musicbench.seals import SEAL, cached_npz, load_npz, save_npz, sealed, sealed_text, unsealed, unsealed_text
+from tests.damage import flip
 
 
 def test_a_seal_holds_whatever_the_order_of_keys():
@@ -40,11 +41,9 @@ def test_arrays_come_back(archive):
 @given(st.data())
 def test_a_flipped_bit_never_changes_an_array_silently(archive, data):
     original = load_npz(archive, "codes", "mean")
-    content = bytearray(archive.read_bytes())
-    place = data.draw(st.integers(0, 8 * len(content) - 1))
-    content[place // 8] ^= 1 << place % 8
     damaged = archive.with_name("damaged.npz")
-    damaged.write_bytes(content)
+    damaged.write_bytes(archive.read_bytes())
+    flip(damaged, data.draw(st.integers(0, 8 * damaged.stat().st_size - 1)))
     try:
         found = load_npz(damaged, "codes", "mean")
     except ValueError:
@@ -59,3 +58,34 @@ def test_a_truncated_archive_is_refused(archive, kept):
     damaged.write_bytes(archive.read_bytes()[:kept])
     with pytest.raises(ValueError, match="archive"):
         load_npz(damaged, "codes", "mean")
+
+
+def test_a_damaged_cache_is_told_and_made_again(archive, capsys):
+    cache = archive.with_name("cache.npz")
+    assert cached_npz(cache, "codes") is None
+    assert capsys.readouterr().err == "", "what is not there yet is no damage"
+    cache.write_bytes(archive.read_bytes())
+    assert cached_npz(cache, "codes") is not None
+    flip(cache, 8 * 200)
+    assert cached_npz(cache, "codes") is None
+    assert capsys.readouterr().err == (
+        f"warning: {cache} is damaged (its content does not match its checksums) and is made again\n"
+    )
+
+
+TEXT = "seed: 3\nlr: 0.001\nname: é\n"
+
+
+@given(st.integers(0, 8 * len(sealed_text(TEXT).encode()) - 1))
+def test_a_flipped_bit_of_sealed_text_is_noticed(place):
+    content = bytearray(sealed_text(TEXT).encode())
+    content[place // 8] ^= 1 << place % 8
+    with pytest.raises(ValueError):
+        unsealed_text(content.decode())
+
+
+@pytest.mark.parametrize("change", [lambda text: text.replace("3", "4"), lambda text: "", lambda text: TEXT])
+def test_edited_text_is_refused(change):
+    assert unsealed_text(sealed_text(TEXT)) == TEXT
+    with pytest.raises(ValueError, match="checksum"):
+        unsealed_text(change(sealed_text(TEXT)))

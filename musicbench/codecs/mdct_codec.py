@@ -17,8 +17,11 @@ from musicbench.codecs.mdct_network import MdctDecoder, MdctEncoder, MdctShape
 from musicbench.codecs.residual import residual_decode, residual_encode
 from musicbench.errors import UserError
 from musicbench.files import atomic_path, sha256_file
+from musicbench.plain_files import read_json
+from musicbench.seals import CARD_SEAL, unsealed
 
 MODEL_TYPE = "musicbench_mdct"
+CARD = "card.json"
 
 
 class MdctNetwork(nn.Module):
@@ -48,9 +51,12 @@ class MdctNetwork(nn.Module):
         """The network of a folder whose config.json says ``described``.
 
         Raises:
-            UserError: config and weights are damaged or do not fit each other.
+            UserError: config, weights and card are damaged or do not fit each other.
         """
+        card = read_card(folder)
         try:
+            if sha256_file(folder / WEIGHTS) != card["sha256"]:
+                raise ValueError(f"{WEIGHTS} does not match the sha256 in its card")
             network = cls(MdctShape(**{name: value for name, value in described.items() if name != "model_type"}))
             with safe_open(folder / WEIGHTS, "pt") as weights:
                 if json.loads(weights.metadata()[CONFIG]) != described:
@@ -60,6 +66,19 @@ class MdctNetwork(nn.Module):
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"cannot load the codec in {folder} ({reason}); copy or train it again") from error
         return network.eval()
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of a codec's folder: the hash of its weights, and what is known of it.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return unsealed(read_json(folder / CARD), CARD_SEAL)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{folder / CARD} is damaged ({said}); copy the codec again, or train it again") from error
 
 
 class MdctCodec(chunked.ChunkedCodec):

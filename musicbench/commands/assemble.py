@@ -39,6 +39,9 @@ transformers.utils.logging.disable_progress_bar()
 
 REFERENCE_FILE = "judge_musicnn.npz"
 
+PRECISIONS = ("bf16-mixed", "16-mixed", "32-true")
+"""What ``trainer.precision=auto`` may be."""
+
 
 @dataclass(frozen=True)
 class Assembly:
@@ -234,6 +237,15 @@ class Assembly:
         """What runs have in common that differ in nothing but decoding and evaluation."""
         return training_id(self._precise, self._trained_on)
 
+    @cached_property
+    def training_identities(self) -> frozenset[str]:
+        """Training ids that weights of this configuration may have, whatever machine they were made on.
+
+        ``trainer.precision=auto`` is another precision elsewhere.
+        """
+        ids = (training_id(self._in_precision(name), self._trained_on) for name in PRECISIONS)
+        return frozenset(ids) if self.config.trainer.precision == "auto" else frozenset({self.training_identity})
+
     @property
     def _trained_on(self) -> dict[str, str]:
         return {
@@ -246,7 +258,10 @@ class Assembly:
     @property
     def _precise(self) -> dict[str, Any]:
         # The precision that "auto" means here changes numbers; where the run is computed does not.
-        return {**self.plain, "trainer": {**self.plain["trainer"], "precision": self.precision}}
+        return self._in_precision(self.precision)
+
+    def _in_precision(self, precision: str) -> dict[str, Any]:
+        return {**self.plain, "trainer": {**self.plain["trainer"], "precision": precision}}
 
     @property
     def folder(self) -> Path:
@@ -274,10 +289,11 @@ class Assembly:
         wanted = str(self.config.trainer.precision)
         if wanted != "auto":
             return wanted
+        bf16, fp16, fp32 = PRECISIONS
         if device().type == "cuda":
-            return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+            return bf16 if torch.cuda.is_bf16_supported() else fp16
         able = torch.cpu.get_capabilities()
-        return "bf16-mixed" if able.get("avx512_bf16") or able.get("amx_bf16") else "32-true"
+        return bf16 if able.get("avx512_bf16") or able.get("amx_bf16") else fp32
 
     def model(self) -> Any:
         """The LightningModule of the configured family, freshly initialised from the seed."""

@@ -19,7 +19,7 @@ from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.systems import Generator, LikelihoodModel
-from musicbench.files import atomic_path
+from musicbench.seals import cached_npz, save_npz
 
 REPLICATES = 1000
 
@@ -121,22 +121,20 @@ def _draw(held: HeldOut, system: Generator, folder: Path) -> Tensor:
     for batch in tqdm(
         _batches(len(held.captions), run.config.evaluation.batch_size), "generating", unit="batch", leave=False
     ):
-        path = kept / f"{batch[0]}-{batch[-1]}.npy"
+        path = kept / f"{batch[0]}-{batch[-1]}.npz"
         codes_BKT = _kept(path, (len(batch), *held.codes_NKT.shape[1:]))
         if codes_BKT is None:
             codes_BKT = system.generate([held.captions[i] for i in batch], held.frames, batch)
-            with atomic_path(path) as temporary, temporary.open("wb") as file:
-                np.save(file, codes_BKT.numpy().astype(np.uint16))
+            save_npz(path, codes=codes_BKT.numpy().astype(np.uint16))
         drawn.append(codes_BKT)
     return torch.cat(drawn)
 
 
 def _kept(path: Path, shape: tuple[int, ...]) -> Tensor | None:
-    try:
-        codes_BKT = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # not drawn yet, or damaged
+    saved = cached_npz(path, "codes")
+    if saved is None or saved["codes"].shape != shape:
         return None
-    return torch.from_numpy(codes_BKT.astype(np.int64)) if codes_BKT.shape == shape else None
+    return torch.from_numpy(saved["codes"].astype(np.int64))
 
 
 def _decoded(held: HeldOut, codes_NKT: Tensor, folder: Path) -> Iterator[Tensor]:

@@ -1,5 +1,6 @@
 """The checkpoints of a run: the best one on validation, and the last one, to go on from."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -7,27 +8,63 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from musicbench import torch_files
+from musicbench.errors import UserError
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+_TRAINING = "musicbench_training"
+"""Key of a checkpoint under which it holds the training id that its weights are of."""
+
+
+def read_checkpoint(path: Path, trainings: Collection[str]) -> dict[str, Any]:
     """A checkpoint that ``AtomicCheckpoints`` wrote.
 
+    Args:
+        trainings: the training ids that it may be of.
+
     Raises:
-        UserError: the file is missing, damaged, or no checkpoint of a run.
+        UserError: the file is missing, damaged, no checkpoint of a run, or of another training.
     """
-    return torch_files.load(path, "state_dict", "global_step", "callbacks")
+    content = torch_files.load(path, "state_dict", "global_step", "callbacks")
+    require_training(path, content.get(_TRAINING, ""), trainings)
+    return content
+
+
+def require_training(path: Path, found: str, trainings: Collection[str]) -> None:
+    """Refuse a file of a run folder that belongs to another training than the configuration.
+
+    Args:
+        found: the training id in the file; empty in files of older versions.
+
+    Raises:
+        UserError: it is none of ``trainings``.
+    """
+    if not found:
+        raise UserError(f"{path} was written by an older version; delete it and train again")
+    if found not in trainings:
+        raise UserError(
+            f"{path} is of another training ({found}) than the configuration ({' or '.join(sorted(trainings))}); "
+            "take back what was overridden, edited or replaced, or delete it and train again"
+        )
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Lightning's files, but renamed into place on their own disk: a full one leaves the old checkpoint whole."""
+    """Lightning's files, but renamed into place on their own disk: a full one leaves the old checkpoint whole.
+
+    Args:
+        training: id of the training, which every file says and none of another one is read.
+    """
+
+    def __init__(self, training: str) -> None:
+        super().__init__()
+        self.training = training
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        torch_files.save(checkpoint, path)
+        torch_files.save({**checkpoint, _TRAINING: self.training}, path)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return read_checkpoint(path)
+        return read_checkpoint(Path(path), {self.training})
 
 
 class BestCheckpoint(ModelCheckpoint):

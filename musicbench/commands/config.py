@@ -23,6 +23,7 @@ from musicbench.commands.validate import leaves, validate
 from musicbench.errors import UserError, did_you_mean
 from musicbench.files import atomic_path
 from musicbench.regular_files import require_regular
+from musicbench.seals import sealed_text, unsealed_text
 
 
 def shipped_folder(name: str) -> Path:
@@ -71,24 +72,31 @@ def run_configuration(folder: Path) -> DictConfig:
     """The resolved configuration that a trained run keeps in its folder.
 
     Raises:
-        UserError: it is missing or damaged, or a value is not what its key takes.
+        UserError: it is missing, damaged or edited, or a value is not what its key takes.
     """
     path = folder / "config.yaml"
     try:
         require_regular(path)
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} is no run folder: {path.name} is missing or damaged") from error
+    try:
+        content = yaml.safe_load(unsealed_text(text))
         if not isinstance(content, dict):
             raise ValueError("no mapping")
         config = OmegaConf.create(content)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{folder} is no run folder: {path.name} is missing or damaged") from error
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        said = error if isinstance(error, ValueError) else type(error).__name__
+        raise UserError(
+            f"{path} is damaged or was edited ({said}); restore it, or train again: a run is what it was trained as"
+        ) from error
     return amend(config, [])
 
 
 def write_configuration(content: dict[str, Any], folder: Path) -> None:
-    """Keep a run's resolved configuration in its folder."""
+    """Keep a run's resolved configuration in its folder, with its checksum."""
     with atomic_path(folder / "config.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        temporary.write_text(sealed_text(yaml.safe_dump(content, sort_keys=False)), encoding="utf-8")
 
 
 def amend(config: DictConfig, overrides: list[str]) -> DictConfig:

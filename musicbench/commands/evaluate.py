@@ -5,7 +5,7 @@ from typing import Any
 
 SYSTEMS = ("ground_truth", "codec", "uniform", "unigram")
 MODES = ("run", "system", "audio", "prompts")
-_AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.")
+_AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.", "data.store=")
 
 
 def main(argv: list[str]) -> int:
@@ -57,25 +57,29 @@ def _again(config: Any, argv: list[str]) -> Path:
     from musicbench.commands.identity import TRAINED
     from musicbench.commands.loggers import send
     from musicbench.commands.train import assess_run
-    from musicbench.commands.trained import adopt
+    from musicbench.commands.trained import require_trained, require_weights, take_over
     from musicbench.errors import UserError
 
     folder = Path(config.run).resolve()
     if any(not argument.startswith(_AGAIN) for argument in argv):
         raise UserError(
-            "run=FOLDER brings its own configuration; give no overrides but judges, evaluation and trainer.threads"
+            "run=FOLDER brings its own configuration; give no overrides but judges, evaluation, data.store (if it was "
+            "moved) and trainer.threads"
         )
-    again = amend(run_configuration(folder), [a for a in argv if a.startswith("evaluation.")])
+    moved = [a for a in argv if a.startswith("data.store=")]
+    again = amend(run_configuration(folder), [*moved, *(a for a in argv if a.startswith("evaluation."))])
     if any(argument.startswith("judges") for argument in argv):
         again.judges = config.judges
     again.output = str(folder.parent)
     if not (folder / TRAINED).is_file():
         raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
     run = Assembly(again)
+    require_trained(run, folder)
     # A run keeps its folder, though its id may be that of an older version.
-    unchanged = Assembly(run_configuration(folder)).identity == run.identity
-    if not unchanged and not (run.folder / TRAINED).is_file() and not adopt(run, run.folder):
-        raise UserError(f"the weights in {folder} are not those of its configuration; train it again")
+    unchanged = Assembly(amend(run_configuration(folder), moved)).identity == run.identity
+    if not unchanged and not (run.folder / TRAINED).is_file():
+        require_weights(folder)
+        take_over(run, folder, run.folder)
     path = assess_run(run, folder if unchanged else run.folder)
     send(run, path)
     return path

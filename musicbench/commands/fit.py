@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from musicbench.commands import processes
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
+from musicbench.commands.computation import Computation
 from musicbench.commands.config import write_configuration
 from musicbench.commands.loggers import make_loggers, tracker
 from musicbench.commands.throughput import LOG_EVERY, DataWait, Throughput
@@ -176,6 +177,7 @@ def _trainer(run: Assembly, folder: Path, loggers: list[Logger]) -> pl.Trainer:
         BestCheckpoint(folder, run.family.monitor),
         NonFiniteGuard(training.max_nonfinite),
         WallClock(),
+        Computation(),
         LastCheckpoint(folder / LAST, training.save_every, training.validate_every),
         # Behind all that belongs to a step.
         Throughput(wait, run.precision, config.trainer.peak_flops),
@@ -191,7 +193,7 @@ def _trainer(run: Assembly, folder: Path, loggers: list[Logger]) -> pl.Trainer:
         logger=loggers,
         callbacks=callbacks,
         profiler=wait,
-        plugins=[AtomicCheckpoints(), *processes.cluster()],
+        plugins=[AtomicCheckpoints(run.training_identity), *processes.cluster()],
         max_steps=training.steps,
         max_epochs=-1,
         accumulate_grad_batches=training.accumulate,

@@ -47,7 +47,7 @@ def read_training_id(folder: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{folder} is no run folder with a finished training") from error
     if not found:
-        raise UserError(f"{folder} was trained by an older version; train it again")
+        raise UserError(f"{folder} was trained by an older version; delete it and train again")
     return found
 
 

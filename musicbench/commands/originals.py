@@ -3,7 +3,6 @@
 import hashlib
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +23,7 @@ from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.moments import RunningMoments
 from musicbench.evaluation.reference import original_judgements
 from musicbench.evaluation.reference_sets import ReferenceSet, fma_pop
-from musicbench.seals import save_npz
+from musicbench.seals import cached_npz, save_npz
 
 
 class Originals:
@@ -109,14 +108,15 @@ class Originals:
         card, codec = self.run.store.card, self.run.codec
         digest = hashlib.sha256(f"{card['codes_sha256']} {card['clips_sha256']} {codec.sha256}".encode()).hexdigest()
         path = Path(self.run.config.cache) / "codec_reference" / f"{digest}.npz"
-        with suppress(Exception), np.load(path) as saved:  # not there, or damaged in one of many ways: made again
+        saved = cached_npz(path, "mean", "cov", "frames")
+        if saved is not None:
             return ReferenceSet("training codes", digest, int(saved["frames"]), saved["mean"], saved["cov"])
         latents = self.run.latents
         moments = RunningMoments(latents.codebooks_KVC.shape[2])
         for clip in self.run.store.split("train"):
             codes_KT = torch.from_numpy(self.run.store.codes(clip).astype(np.int64))
             moments.add(latents.latents(codes_KT[None])[0].numpy())
-        save_npz(path, mean=moments.mean_D, cov=moments.covariance, frames=np.array(moments.count))
+        save_npz(path, mean=moments.mean_D, cov=moments.covariance, frames=np.int64(moments.count))
         return ReferenceSet("training codes", digest, moments.count, moments.mean_D, moments.covariance)
 
     def _path(self, clip: str) -> Path:

@@ -18,6 +18,7 @@ from musicbench.files import atomic_path
 from musicbench.names import require_name
 from musicbench.plain_files import read_json
 from musicbench.regular_files import require_regular
+from musicbench.seals import sealed, unsealed
 from musicbench.study.headline import headline
 from musicbench.study.records import read_record
 from musicbench.study.samples import SAMPLES, kept_audio, read_caption
@@ -83,7 +84,7 @@ class Tracker(WandbLogger):
         if not run.disabled:
             with atomic_path(self.folder / KEPT) as temporary:
                 place = {"id": run.id, "project": run.project, "entity": run.entity or None}
-                temporary.write_text(json.dumps(place) + "\n", encoding="utf-8")
+                temporary.write_text(json.dumps(sealed(place)) + "\n", encoding="utf-8")
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         log = super().log_metrics
@@ -148,7 +149,7 @@ class Tracker(WandbLogger):
 
     def _remembered(self) -> dict[str, Any]:
         try:
-            found = read_json(require_regular(self.folder / KEPT, _MOST_KEPT))
+            found = unsealed(read_json(require_regular(self.folder / KEPT, _MOST_KEPT)))
             place = {key: found[key] for key in ("id", "project", "entity")}
             for key, name in place.items():
                 if name is not None or key != "entity":

@@ -63,7 +63,7 @@ def _train(run: Any, folder: Path, loggers: list[Any]) -> None:
     """Make the run's weights, unless they are there; of processes that make the same ones, one after the other."""
     from musicbench.commands.checkpoints import BEST, LAST
     from musicbench.commands.fit import fit
-    from musicbench.commands.trained import adopt
+    from musicbench.commands.trained import adopt, require_trained
     from musicbench.launch.locks import awaited, held, training_lock
 
     if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
@@ -72,6 +72,7 @@ def _train(run: Any, folder: Path, loggers: list[Any]) -> None:
         for name in (TRAINED, LAST):
             (folder / name).unlink(missing_ok=True)
     if all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
+        require_trained(run, folder)
         return
     # Processes that torchrun or srun started beside this one would not wait with it.
     several = any(int(os.environ.get(name, "1")) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS"))
@@ -120,7 +121,7 @@ def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[st
     from musicbench.evaluation.likelihood import bits_per_frame
 
     config = run.config
-    last = read_checkpoint(folder / LAST)
+    last = read_checkpoint(folder / LAST, run.training_identities)
     steps = config.training.steps
     seen = list(clips_seen(run.stages(config.training.batch_size), steps))
     bits: dict[str, float] = {}
@@ -135,6 +136,7 @@ def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[st
         "frames": sum(clips * frames for frames, clips in seen),
         "positions": sum(clips * module.positions(frames) for frames, clips in seen),
         "wall_seconds": last["callbacks"]["WallClock"]["seconds"],
+        "computed": last["callbacks"]["Computation"]["stretches"],
         "best_step": module.best_step,
         "train_bits_per_frame": bits.get("train"),
         "validation_bits_per_frame": bits.get("validation"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from musicbench.commands.assemble import Assembly
-from musicbench.commands.checkpoints import BEST, LAST, read_checkpoint
+from musicbench.commands.checkpoints import BEST, LAST, read_checkpoint, require_training
 from musicbench.commands.config import run_configuration, write_configuration
 from musicbench.commands.identity import TRAINED, read_training_id
 from musicbench.commands.systems import CaptionedLikelihoodModel, CaptionedModel, sampling
@@ -21,18 +21,52 @@ from musicbench.temporaries import unhidden
 def adopt(run: Assembly, folder: Path) -> bool:
     """Take over the checkpoints of a finished run that was trained alike, from beside ``folder``; whether there is one.
 
+    A run whose checkpoints are damaged is told and lends nothing.
+    """
+    for other in lenders(folder.parent, run.training_identity):
+        if other == folder:
+            continue
+        try:
+            require_weights(other)
+        except UserError as error:
+            print(f"warning: {other} lends no weights: {error}", file=sys.stderr)
+            continue
+        print(f"trained already: weights of {other}")
+        take_over(run, other, folder)
+        return True
+    return False
+
+
+def take_over(run: Assembly, other: Path, folder: Path) -> None:
+    """Make ``folder`` that of a run with the weights of a finished one.
+
     Hard links where the disk has them: a sweep over decoding settings keeps one copy of the weights.
     """
-    other = next((found for found in lenders(folder.parent, run.training_identity) if found != folder), None)
-    if other is None:
-        return False
-    print(f"trained already: weights of {other}")
     write_configuration(run.plain, folder)
     for name in (LAST, BEST, TRAINED):
         with atomic_path(folder / name) as temporary:
             temporary.unlink()
             _link(other / name, temporary)
-    return True
+
+
+def require_trained(run: Assembly, folder: Path) -> None:
+    """Refuse a folder whose finished training is not that of the run's configuration.
+
+    Raises:
+        UserError: there is none, or the configuration was edited since.
+    """
+    require_training(folder / TRAINED, read_training_id(folder), run.training_identities)
+
+
+def require_weights(folder: Path) -> None:
+    """Refuse a finished training whose checkpoints are not those that its marker says.
+
+    Raises:
+        UserError: one is missing, damaged or of another training.
+    """
+    training = read_training_id(folder)
+    for name in (BEST, LAST):
+        read_checkpoint(folder / name, {training})
 
 
 def lenders(output: Path, training: str) -> Iterator[Path]:
@@ -56,10 +90,10 @@ def load_trained(run: Assembly, folder: Path) -> Any:
     """The module with the averaged weights of the best checkpoint.
 
     Raises:
-        UserError: the checkpoint is missing, damaged or of another model.
+        UserError: the checkpoint is missing, damaged, of another training or of another model.
     """
     path = folder / BEST
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, run.training_identities)
     module = run.model()
     try:
         module.load_state_dict(checkpoint["state_dict"])
@@ -90,6 +124,7 @@ def check_rescorer(run: Assembly) -> None:
         return
     read_training_id(folder)
     other = Assembly(run_configuration(folder))
+    require_trained(other, folder)
     if not hasattr(other.family, "rescorer"):
         raise UserError(f"rescorer={folder} is no autoregressive run")
     if other.encoder.sha256 != run.encoder.sha256 or other.store.card["codec"] != run.store.card["codec"]:

@@ -1,7 +1,6 @@
 """Which audio there is and what is said of it: the rendered corpus, or a user's own recordings."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +8,10 @@ from typing import Any
 
 from musicbench.data.store import SPLITS
 from musicbench.errors import UserError
+from musicbench.files import sha256_file
+from musicbench.plain_files import parse_json, read_json
 from musicbench.regular_files import why_not_read
+from musicbench.seals import CARD_SEAL, LINE_SEAL, unsealed
 
 HELD_OUT_PERCENT = 10  # of a user's pieces, for each of validation and test
 
@@ -33,9 +35,7 @@ def read_corpus(folder: Path) -> list[Recording]:
     Raises:
         UserError: a file is missing or not valid.
     """
-    for name in ("clips.jsonl", "corpus.json"):
-        if not (folder / name).is_file():
-            raise UserError(f"no finished audio corpus in {folder}: {name} is missing; build it first")
+    read_corpus_card(folder)
     recordings = []
     for where, values in json_lines(folder / "clips.jsonl"):
         try:
@@ -47,6 +47,24 @@ def read_corpus(folder: Path) -> list[Recording]:
             raise UserError(f"{where} is not a clip ({error!r}); build the corpus again") from error
         recordings.append(recording)
     return recordings
+
+
+def read_corpus_card(folder: Path) -> dict[str, Any]:
+    """What made a corpus folder; its clip table is held against it.
+
+    Raises:
+        UserError: one of the two is missing or damaged.
+    """
+    for name in ("clips.jsonl", "corpus.json"):
+        if not (folder / name).is_file():
+            raise UserError(f"no finished audio corpus in {folder}: {name} is missing; build it first")
+    try:
+        card = unsealed(read_json(folder / "corpus.json"), CARD_SEAL)
+        if sha256_file(folder / "clips.jsonl") != card.get("clips_sha256"):
+            raise UserError(f"{folder}/clips.jsonl does not match corpus.json; build the corpus again")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}/corpus.json is damaged ({error}); build the corpus again") from error
+    return card
 
 
 def read_user_manifest(path: Path) -> list[Recording]:
@@ -106,12 +124,21 @@ def hashed_split(piece: str) -> str:
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     """(where, value) of each line of a file that is not blank; `where` names the line for messages.
 
+    A line with a checksum (of a file that musicbench wrote) is held against it.
+
     Raises:
-        UserError: a line is not valid JSON in UTF-8.
+        UserError: a line is not valid JSON in UTF-8, or does not match its checksum.
     """
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if line.strip():
             try:
-                yield f"{path} line {number}", json.loads(line)
-            except ValueError as error:  # also another encoding than UTF-8
+                values = parse_json(line.decode("utf-8"))
+            except ValueError as error:
                 raise UserError(f"{path} line {number} is not valid JSON ({error}); correct it") from error
+            if isinstance(values, dict) and LINE_SEAL in values:
+                try:
+                    values = unsealed(values, LINE_SEAL)
+                except ValueError as error:
+                    said = f"was damaged, or edited without taking out its {LINE_SEAL}"
+                    raise UserError(f"{path} line {number} {said}; write the file again") from error
+            yield f"{path} line {number}", values

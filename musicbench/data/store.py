@@ -3,16 +3,17 @@
 import json
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
 
+from musicbench.data.store_card import CARD, FORMAT, check_card, read_card, read_clip
 from musicbench.errors import UserError
 from musicbench.files import atomic_folder, sha256_file
+from musicbench.seals import CARD_SEAL, sealed
 
-FORMAT = 1
 SPLITS = ("train", "validation", "test")
 
 
@@ -35,7 +36,7 @@ class TokenStore:
 
     Attributes:
         folder: where the store is.
-        card: the content of ``card.json``.
+        card: the content of ``card.json`` (a ``StoreCard``).
         clips: all clips in the order of ``clips.jsonl``.
         levels: K, codes per frame.
         codebook_size: V, values per code.
@@ -46,8 +47,8 @@ class TokenStore:
         self.folder = folder
         self.card = card
         self.clips = clips
-        self.levels = int(card["codec"]["levels"])
-        self.codebook_size = int(card["codec"]["codebook_size"])
+        self.levels: int = card["codec"]["levels"]
+        self.codebook_size: int = card["codec"]["codebook_size"]
         self.frame_rate = float(card["codec"]["frame_rate"])
         self._codes_KT = codes_KT
 
@@ -59,27 +60,18 @@ class TokenStore:
             UserError: a file is missing, truncated, not of this format, or does not fit the others.
         """
         folder = Path(folder)
-        for name in ("card.json", "clips.jsonl", "codes.npy"):
+        for name in (CARD, "clips.jsonl", "codes.npy"):
             if not (folder / name).is_file():
                 raise UserError(f"no token store in {folder}: {name} is missing; make it with `musicbench prepare`")
-        card = _read_json(folder / "card.json")
-        if not isinstance(card, dict) or card.get("format") != FORMAT:
-            found = card.get("format") if isinstance(card, dict) else None
-            raise UserError(f"{folder}/card.json has format {found}, not {FORMAT}; make the store again")
-        if sha256_file(folder / "clips.jsonl") != card.get("clips_sha256"):
+        card = read_card(folder / CARD)
+        if sha256_file(folder / "clips.jsonl") != card["clips_sha256"]:
             raise UserError(f"{folder}/clips.jsonl does not match its card; restore it or make the store again")
         try:
             codes_KT = np.load(folder / "codes.npy", mmap_mode="r")
-        except (ValueError, OSError, EOFError) as error:
+        except Exception as error:  # numpy reads its header as Python, which fails in many ways
             raise UserError(f"{folder}/codes.npy is truncated or damaged ({error}); restore it") from error
         clips = _read_clips(folder / "clips.jsonl")
-        try:
-            store = cls(folder, card, clips, codes_KT)
-            _ = str(card["codec"]["sha256"]), str(card["codes_sha256"])
-            if not (0 < store.frame_rate < np.inf and store.levels > 0 and store.codebook_size > 0):
-                raise ValueError("a size is not above 0")
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{folder}/card.json lacks a proper codec entry or hash ({error}); restore it") from error
+        store = cls(folder, card, clips, codes_KT)
         if codes_KT.dtype != np.uint16 or codes_KT.ndim != 2 or codes_KT.shape[0] != store.levels:
             raise UserError(
                 f"{folder}/codes.npy holds {codes_KT.dtype} {codes_KT.shape}, "
@@ -100,7 +92,7 @@ class TokenStore:
         Raises:
             UserError: they differ.
         """
-        if sha256_file(self.folder / "codes.npy") != self.card.get("codes_sha256"):
+        if sha256_file(self.folder / "codes.npy") != self.card["codes_sha256"]:
             raise UserError(f"{self.folder}/codes.npy does not match its card; restore it or make the store again")
 
     def split(self, name: str) -> tuple[Clip, ...]:
@@ -137,11 +129,12 @@ def write_store(folder: Path | str, clips_with_codes: Iterable[tuple[Clip, np.nd
         folder: must not exist yet.
         clips_with_codes: clips with integer codes [K, T]; their ``start`` and ``frames`` are filled in here.
         card: "codec" (id, sha256, sample_rate, frame_rate, levels, codebook_size) and any further entries;
-            format, splits and hashes are added.
+            format, splits and hashes are added (see ``StoreCard``).
 
     Raises:
         UserError: the folder exists or cannot be written, a code is not below the codebook size, an id
-            is used twice, a split is unknown, a piece is in two splits, or there is no clip at all.
+            is used twice, a split is unknown, a piece is in two splits, an entry of the card is unknown, or there is
+            no clip at all.
     """
     folder = Path(folder)
     if folder.exists():
@@ -188,7 +181,9 @@ def _fill(work: Path, clips_with_codes: Iterable[tuple[Clip, np.ndarray]], card:
         "codes_sha256": sha256_file(work / "codes.npy"),
         "clips_sha256": sha256_file(work / "clips.jsonl"),
     }
-    (work / "card.json").write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    check_card(full, CARD)
+    text = json.dumps(sealed(full, CARD_SEAL), indent=2, ensure_ascii=False)
+    (work / CARD).write_text(text + "\n", encoding="utf-8")
 
 
 def _check(clip: Clip, codes_KT: np.ndarray, levels: int, size: int, splits: dict[str, str]) -> None:
@@ -212,30 +207,13 @@ def _split_sizes(clips: list[Clip], frame_rate: float) -> dict[str, dict[str, fl
     return sizes
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); restore it or make the store again") from error
-
-
 def _read_clips(path: Path) -> tuple[Clip, ...]:
-    names = {field.name for field in fields(Clip)}
     clips = []
     # By bytes: a line with another encoding is that line's mistake.
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            values = json.loads(line)
-            clip = Clip(**{**{name: values[name] for name in names}, "captions": tuple(values["captions"])})
-            clips.append(_plausible(clip))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} line {number} is not a clip ({error!r}); make the store again") from error
+            values = read_clip(line)
+        except ValueError as error:
+            raise UserError(f"{path} line {number} is not a clip ({error}); make the store again") from error
+        clips.append(Clip(**{**values, "captions": tuple(values["captions"])}))
     return tuple(clips)
-
-
-def _plausible(clip: Clip) -> Clip:
-    if not isinstance(clip.start, int) or not isinstance(clip.frames, int) or clip.split not in SPLITS:
-        raise ValueError("start and frames must be whole numbers, split one of " + ", ".join(SPLITS))
-    if not clip.captions or not all(isinstance(caption, str) for caption in clip.captions):
-        raise ValueError("captions must be a list of texts")
-    return clip

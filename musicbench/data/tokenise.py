@@ -1,7 +1,6 @@
 """Audio and captions become a token store: the rendered corpus, or a user's own recordings."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,10 +14,11 @@ from tqdm import tqdm
 
 from musicbench.codecs.base import Codec
 from musicbench.data.audio import read_audio
-from musicbench.data.manifest import Recording, read_corpus
+from musicbench.data.manifest import Recording, read_corpus, read_corpus_card
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
-from musicbench.files import atomic_path, sha256_file
+from musicbench.files import sha256_file
+from musicbench.seals import cached_npz, save_npz
 from musicbench.temporaries import clear_temporaries, unhidden
 
 EXAMPLES = 8  # clips whose captions a store's card shows
@@ -37,15 +37,15 @@ def tokenise(corpus_folder: Path, codec: Codec, store_folder: Path, card_extra: 
         UserError: the corpus is missing or damaged, or the store cannot be written.
     """
     recordings = read_corpus(corpus_folder)
+    made_by = read_corpus_card(corpus_folder)
     try:
-        made_by = json.loads((corpus_folder / "corpus.json").read_text(encoding="utf-8"))
         extra = {
             "sources": made_by["sources"],
             "scores": f"corpus of music21 {made_by['music21']}",
             "soundfont": {**made_by["soundfont"], "renderer": f"fluidsynth {made_by['fluidsynth']}"},
             **card_extra,
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"{corpus_folder}/corpus.json is damaged ({error!r}); build the corpus again") from error
     tokenise_recordings(recordings, codec, store_folder, extra)
 
@@ -68,12 +68,13 @@ def tokenise_recordings(
     def encoded() -> Iterator[tuple[Clip, np.ndarray]]:
         for recording in tqdm(recordings, desc="encoding", unit="clip"):
             name = hashlib.sha256(f"{codec.sha256} {_content(recording.audio)}".encode()).hexdigest()[:32]
-            path = partial / f"{name}.npy"
-            codes_KT = _kept(path)
-            if codes_KT is None:
+            path = partial / f"{name}.npz"
+            kept = cached_npz(path, "codes")
+            if kept is None:
                 codes_KT = encode_file(recording.audio, codec)
-                with atomic_path(path) as temporary:
-                    np.save(temporary, codes_KT)
+                save_npz(path, codes=codes_KT)
+            else:
+                codes_KT = kept["codes"]
             yield _clip(recording), codes_KT
 
     card = {
@@ -98,7 +99,7 @@ def forget_partial(store_folder: Path) -> None:
     """Remove the codes that were kept while a store was made, which is complete."""
     partial = _partial(store_folder)
     clear_temporaries(partial)
-    for path in unhidden(partial, "*.npy"):
+    for path in unhidden(partial, "*.npz"):
         path.unlink(missing_ok=True)
     with suppress(OSError):  # it is not there, or holds something else
         partial.rmdir()
@@ -113,14 +114,6 @@ def _content(audio: Path) -> str:
         return sha256_file(audio)
     except OSError as error:
         raise UserError(f"cannot read the audio file {audio} ({error}); replace it or take it out") from error
-
-
-def _kept(path: Path) -> np.ndarray | None:
-    """Codes of an earlier call; None if there are none, or the file is damaged."""
-    try:
-        return np.asarray(np.load(path))
-    except (OSError, ValueError, EOFError):
-        return None
 
 
 def encode_file(path: Path, codec: Codec) -> np.ndarray:

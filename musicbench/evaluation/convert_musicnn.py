@@ -17,6 +17,7 @@ from musicbench.errors import UserError
 from musicbench.evaluation.judges.musicnn_network import MusiCNNNetwork
 from musicbench.evaluation.tf_checkpoint import read_tf_checkpoint
 from musicbench.files import atomic_path, sha256_file
+from musicbench.seals import CARD_SEAL, sealed
 
 COMMAND = (
     "pip install --no-deps --target musicnn-package musicnn==0.1.0 && "
@@ -87,7 +88,7 @@ def convert(package: Path, folder: Path) -> None:
         "command": COMMAND,
     }
     with atomic_path(folder / "card.json") as temporary:
-        temporary.write_text(json.dumps(card, indent=2) + "\n")
+        temporary.write_text(json.dumps(sealed(card, CARD_SEAL), indent=2) + "\n")
 
 
 if __name__ == "__main__":

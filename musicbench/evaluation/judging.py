@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from musicbench.evaluation.judges.base import Judge
-from musicbench.seals import save_npz
+from musicbench.seals import cached_npz, save_npz
 
 CODE = 2
 """Raised by hand whenever a change of the code changes what the same weights say: kept outputs are stale then."""
@@ -71,11 +71,8 @@ class JudgementCache:
 
     def read(self, file: Path) -> Judgement | None:
         """What was written to a `file`; None if there is nothing, or it is damaged."""
-        try:
-            with np.load(file) as saved:
-                return Judgement(saved["embeddings"], saved["logits"])
-        except Exception:  # a damaged archive fails in many ways; all of them mean: judge it again
-            return None
+        saved = cached_npz(file, "embeddings", "logits")
+        return None if saved is None else Judgement(saved["embeddings"], saved["logits"])
 
     def write(self, file: Path, judgement: Judgement) -> None:
         """Keep outputs.

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -16,8 +15,23 @@ from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.judging import Judgement, JudgementCache
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
-from musicbench.files import atomic_path, sha256_file
+from musicbench.files import sha256_file
+from musicbench.seals import load_npz, save_npz
 from musicbench.temporaries import clear_temporaries, unhidden
+
+_ARRAYS = (
+    "train_mean",
+    "train_cov",
+    "train_windows",
+    "test_ids",
+    "test_offsets",
+    "test_embeddings",
+    "test_logits",
+    "judge_id",
+    "judge_sha256",
+    "window_seconds",
+    "hop_seconds",
+)
 
 
 def build_reference(
@@ -59,9 +73,9 @@ def build_reference(
         moments.add(heard.embeddings_WD)
     if moments is None or moments.count < 2 or not test:
         raise UserError("the judge's reference needs train and test clips; check the splits of the corpus")
-    content = BytesIO()  # in memory first: an archive on a full disk prints a traceback when it is thrown away
-    np.savez_compressed(
-        content,
+    save_npz(
+        path,
+        compressed=True,
         train_mean=moments.mean_D,
         train_cov=moments.covariance,
         train_windows=np.int64(moments.count),
@@ -74,8 +88,6 @@ def build_reference(
         window_seconds=np.float64(judge.window_seconds),
         hop_seconds=np.float64(judge.hop_seconds),
     )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
     forget_parts(path)
 
 
@@ -133,22 +145,22 @@ class Reference:
             UserError: the file is missing, damaged or something else.
         """
         try:
-            with np.load(path) as saved:
-                offsets = saved["test_offsets"].tolist()
-                slices = [slice(*pair) for pair in pairwise(offsets)]
-                return cls(
-                    sha256=sha256_file(path),
-                    judge_id=str(saved["judge_id"]),
-                    judge_sha256=str(saved["judge_sha256"]),
-                    window_seconds=float(saved["window_seconds"]),
-                    hop_seconds=float(saved["hop_seconds"]),
-                    mean=saved["train_mean"],
-                    cov=saved["train_cov"],
-                    windows=int(saved["train_windows"]),
-                    _rows=dict(zip(saved["test_ids"].tolist(), slices, strict=True)),
-                    _embeddings=saved["test_embeddings"],
-                    _logits=saved["test_logits"],
-                )
+            saved = load_npz(path, *_ARRAYS)
+            offsets = saved["test_offsets"].tolist()
+            slices = [slice(*pair) for pair in pairwise(offsets)]
+            return cls(
+                sha256=sha256_file(path),
+                judge_id=str(saved["judge_id"]),
+                judge_sha256=str(saved["judge_sha256"]),
+                window_seconds=float(saved["window_seconds"]),
+                hop_seconds=float(saved["hop_seconds"]),
+                mean=saved["train_mean"],
+                cov=saved["train_cov"],
+                windows=int(saved["train_windows"]),
+                _rows=dict(zip(saved["test_ids"].tolist(), slices, strict=True)),
+                _embeddings=saved["test_embeddings"],
+                _logits=saved["test_logits"],
+            )
         except FileNotFoundError as error:
             raise UserError(f"no judge reference at {path}; make it with `musicbench prepare`") from error
         except Exception as error:  # zip, numpy and key errors all mean the same to a user

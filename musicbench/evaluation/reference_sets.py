@@ -14,6 +14,7 @@ from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.judges.fadtk import EMBEDDINGS, FadtkEmbedding
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
+from musicbench.seals import load_npz
 
 FMA_POP = "FMA-Pop"
 _IN_PACKAGE = "fadtk/stats/fma_pop.npz"
@@ -101,8 +102,8 @@ def _installed() -> Path:
 def _read(path: Path, name: str) -> tuple[Array, Array]:
     with ZipFile(path) as archive:  # an npz is a zip as well
         source = io.BytesIO(archive.read(_IN_PACKAGE)) if _IN_PACKAGE in archive.namelist() else path
-    with np.load(source) as saved:
-        return np.asarray(saved[f"{name}.mu"], np.float64), np.asarray(saved[f"{name}.cov"], np.float64)
+    mean, covariance = load_npz(source, f"{name}.mu", f"{name}.cov").values()
+    return np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
 
 
 def _check(mean_D: Array, cov_DD: Array, dimension: int) -> None:

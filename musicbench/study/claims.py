@@ -9,10 +9,10 @@ from typing import Literal, NotRequired, TypedDict, cast
 
 from musicbench.errors import UserError, did_you_mean
 from musicbench.names import require_name
+from musicbench.schema import read_yaml
 from musicbench.study.cells import Row
 from musicbench.study.comparability import machine_name
 from musicbench.study.quantities import paired_difference, quantity, time_ratio
-from musicbench.study.schema import read_yaml
 from musicbench.study.table import Table
 
 Verdict = Literal["reproduced", "contradicted", "undecided", "not tested"]

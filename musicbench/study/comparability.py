@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from musicbench.errors import UserError
-from musicbench.study.run_record import RunRecord
+from musicbench.study.run_record import Computed, RunRecord
 
 _SAID = 4  # differences that an error names
 
@@ -38,7 +38,7 @@ def require_comparable(records: Sequence[RunRecord], varied: Sequence[str] = ())
 
 
 def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
-    """Footnotes on mixed or modified source, machines, on what failed, and on warnings and skipped files."""
+    """Footnotes on mixed or modified source, processes and machines, on failures, warnings and skipped files."""
     notes = []
     commits = sorted({(record["git"]["commit"] or "unknown")[:12] for record in records})
     if len(commits) > 1:
@@ -46,6 +46,7 @@ def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
     dirty = sorted({record["row"] for record in records if record["git"]["dirty"]})
     if dirty:
         notes.append(f"Uncommitted changes were present in runs of {', '.join(dirty)}.")
+    notes += _computed_notes(records)
     timed = {machine_name(record) for record in records if record["speed"]}
     if len(timed) > 1:
         notes.append(f"Times were measured on different machines and do not compare: {'; '.join(sorted(timed))}.")
@@ -61,6 +62,24 @@ def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
         skipped = record["files"]["skipped"] if "files" in record else {}
         notes.extend(f"Run {_name(record)}: {count} files skipped, {reason}." for reason, count in skipped.items())
     return notes
+
+
+def _computed_notes(records: Sequence[RunRecord]) -> list[str]:
+    """Whether trainings were shared out among processes and devices in different ways, as far as it is known."""
+    rows: dict[str, list[str]] = {}
+    for record in records:
+        if record["training"] and record["training"].get("computed"):
+            way = ", then ".join(map(_said, record["training"]["computed"]))
+            rows.setdefault(way, []).append(_name(record))
+    if len(rows) < 2:
+        return []
+    told = "; ".join(f"{way} ({', '.join(names)})" for way, names in rows.items())
+    return [f"Training was computed in different ways, on which the last digits depend: {told}."]
+
+
+def _said(computed: Computed) -> str:
+    processes = computed["processes"]
+    return f"{processes} process{'es' if processes > 1 else ''} on {computed['device']}"
 
 
 def machine_name(record: RunRecord) -> str:

@@ -12,9 +12,10 @@ from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.plain_files import read_json
 from musicbench.regular_files import require_regular
+from musicbench.schema import check
+from musicbench.seals import sealed, unsealed
 from musicbench.study.record_names import require_names
 from musicbench.study.run_record import SCHEMA, RunRecord
-from musicbench.study.schema import check
 from musicbench.temporaries import unhidden
 
 LARGEST = 1 << 28
@@ -22,7 +23,7 @@ LARGEST = 1 << 28
 
 
 def write_record(path: Path | str, record: RunRecord) -> None:
-    """Write a record atomically, in a stable key order.
+    """Write a record atomically, in a stable key order, with its checksum.
 
     Numbers that are not finite become null, each with a line in ``failures``; lists of per-clip values and
     replicates are rounded to six significant digits. Numpy numbers and arrays are taken as they are.
@@ -37,6 +38,7 @@ def write_record(path: Path | str, record: RunRecord) -> None:
     for metric in plain["metrics"].values():
         for name in metric.keys() & {"per_clip", "replicates"}:
             metric[name] = [value if value is None else float(f"{value:.6g}") for value in metric[name]]
+    plain = sealed(plain)
     # One line a field: small files whose differences still show which field changed.
     lines = [f"{json.dumps(key)}: {json.dumps(plain[key], sort_keys=True)}" for key in sorted(plain)]
     with atomic_path(path) as temporary:
@@ -47,16 +49,20 @@ def read_record(path: Path | str) -> RunRecord:
     """Read and check one record.
 
     Raises:
-        UserError: the file is missing, truncated or of an unknown schema, or a field is wrong.
+        UserError: the file is missing, damaged, edited or of an unknown schema, or a field is wrong.
     """
+    again = "restore it, or delete it and evaluate again"
     try:
         content = read_json(require_regular(path, LARGEST))
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(
-            f"{path} is not a whole JSON record ({error}); restore it, or delete it and evaluate again"
-        ) from error
+        raise UserError(f"{path} is not a whole JSON record ({error}); {again}") from error
+    if isinstance(content, dict) and content.get("schema") == SCHEMA:
+        try:
+            content = unsealed(content)
+        except ValueError as error:
+            raise UserError(f"{path} is damaged or was edited ({error}); {again}") from error
     _validate(content, str(path))
     return cast(RunRecord, content)
 

@@ -1,8 +1,8 @@
-"""The run record, schema 2: everything a table may say about one trained, baseline or reference run."""
+"""The run record, schema 3: everything a table may say about one trained, baseline or reference run."""
 
 from typing import Literal, NotRequired, TypedDict
 
-SCHEMA = 2
+SCHEMA = 3
 
 Kind = Literal["trained", "baseline", "reference", "external"]
 """External: audio of a system that musicbench has not trained."""
@@ -37,14 +37,26 @@ class Plan(TypedDict):
     peak_cache: int
 
 
+class Computed(TypedDict):
+    """How many processes shared a training, on devices of which kind: "cpu", or the GPU's name."""
+
+    processes: int
+    device: str
+
+
 class Training(TypedDict):
-    """What training used (frames and positions seen, seconds) and where it ended (bits per frame)."""
+    """What training used (frames and positions seen, seconds) and where it ended (bits per frame).
+
+    ``computed``: by whom; several in turn if it was interrupted and went on in another way. The run's id does not
+    depend on it, the last digits of its numbers do. Absent where it is not known.
+    """
 
     steps: int
     frames: int
     positions: int
     wall_seconds: float
     best_step: int | None
+    computed: NotRequired[list[Computed]]
     train_bits_per_frame: float | None
     validation_bits_per_frame: float | None
 
@@ -224,7 +236,10 @@ class Files(TypedDict):
 
 
 class RunRecord(TypedDict):
-    """One run; ``row`` is its table row, and runs of one row differ in nothing but their seed."""
+    """One run; ``row`` is its table row, and runs of one row differ in nothing but their seed.
+
+    Its file has one key more, ``sha256``: the checksum of all the others.
+    """
 
     schema: int
     id: str

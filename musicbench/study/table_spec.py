@@ -6,9 +6,9 @@ from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from musicbench.errors import UserError, did_you_mean
 from musicbench.names import require_name, require_visible
+from musicbench.schema import field_types, read_yaml
 from musicbench.study.quantities import DERIVED
 from musicbench.study.run_record import RunRecord
-from musicbench.study.schema import field_types, read_yaml
 
 _LONG_TEXTS = ("note", "protocol", "description", "source")
 

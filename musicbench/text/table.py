@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from musicbench.files import atomic_path
+from musicbench.seals import cached_npz, save_npz
 from musicbench.text.encoder import TextEncoder
 
 
@@ -60,16 +59,12 @@ def caption_table(captions: Iterable[str], encoder: TextEncoder, cache: Path | s
     """
     ordered = sorted(set(captions))
     key = hashlib.sha256(json.dumps([encoder.sha256, *ordered]).encode()).hexdigest()[:16]
-    path = Path(cache) / f"{key}.safetensors"
-    if path.is_file():
-        try:
-            stored = load_file(path)
-            return CaptionTable(ordered, stored["lengths"].tolist(), stored["states"])
-        except (SafetensorError, KeyError):
-            path.unlink()  # torn by a full disk, say: compute it again
+    path = Path(cache) / f"{key}.npz"
+    stored = cached_npz(path, "lengths", "states")
+    if stored is not None:
+        return CaptionTable(ordered, stored["lengths"].tolist(), torch.from_numpy(stored["states"]))
     states = encoder.encode(ordered)
     lengths = [len(s) for s in states]
     packed = torch.cat(states).half()
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save({"lengths": torch.tensor(lengths), "states": packed}))
+    save_npz(path, lengths=np.array(lengths), states=packed.numpy())
     return CaptionTable(ordered, lengths, packed)

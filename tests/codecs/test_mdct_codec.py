@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from musicbench.codecs import MdctCodec, chunked, load_codec
 from musicbench.codecs.load import MINI_FOLDER
 from musicbench.codecs.mdct import inverse_mdct, mdct
 from musicbench.codecs.mdct_codec import MdctNetwork
 from musicbench.codecs.mdct_network import MdctShape, start_from_audio
+from musicbench.codecs.training.export import export_codec
 from musicbench.errors import UserError
+from tests.damage import flip
 
 SMALL = MdctShape(
     sample_rate=3200,
@@ -122,7 +126,7 @@ def test_a_clip_does_not_depend_on_its_neighbours(codec: MdctCodec) -> None:
 
 def test_a_saved_codec_comes_back(tmp_path: Path) -> None:
     network = small_network()
-    network.save(tmp_path)
+    export_codec(network, tmp_path, {})
     loaded = load_codec(str(tmp_path))
     assert isinstance(loaded, MdctCodec) and loaded.id == tmp_path.name
     assert (loaded.sample_rate, loaded.frame_rate, loaded.levels, loaded.codebook_size) == (3200, 50.0, 3, 64)
@@ -134,7 +138,7 @@ def test_a_saved_codec_comes_back(tmp_path: Path) -> None:
 
 
 def test_damaged_folders_are_one_clear_line(tmp_path: Path) -> None:
-    small_network().save(tmp_path)
+    export_codec(small_network(), tmp_path, {})
     config, weights = tmp_path / "config.json", tmp_path / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
@@ -148,6 +152,31 @@ def test_damaged_folders_are_one_clear_line(tmp_path: Path) -> None:
     config.write_text(json.dumps(described | {"unheard_of": 8}))
     with pytest.raises(UserError, match=r"not that of the weights|unheard_of"):
         load_codec(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def codec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("codec")
+    export_codec(small_network(), folder, {"what": "a test"})
+    return folder
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_a_flipped_bit_of_a_codec_is_noticed(codec_folder: Path, data: st.DataObject) -> None:
+    before = load_codec(str(codec_folder))
+    path = codec_folder / data.draw(st.sampled_from(["config.json", "model.safetensors", "card.json"]))
+    whole = path.read_bytes()
+    flip(path, data.draw(st.integers(0, 8 * len(whole) - 1)))
+    try:
+        loaded = load_codec(str(codec_folder))
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert loaded.sha256 == before.sha256
+        torch.testing.assert_close(loaded.codebooks_KVC, before.codebooks_KVC, atol=0, rtol=0)
+    finally:
+        path.write_bytes(whole)
 
 
 def test_mini_is_what_its_card_says(mini: MdctCodec) -> None:

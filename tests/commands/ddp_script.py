@@ -21,7 +21,8 @@ if __name__ == "__main__":
 
     install(Path(folder) / "gradients", json.loads(nan_steps))
     run = Assembly(compose("train", overrides))
-    run.__dict__.update(encoder=StubEncoder(), identity="0dd5")  # there are no judges to make the id from
+    # There are no judges and no codec to make the ids from.
+    run.__dict__.update(encoder=StubEncoder(), identity="0dd5", training_identity="0dd5")
     set_threads(run.config)
     try:
         fit(run, Path(folder))

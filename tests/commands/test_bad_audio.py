@@ -8,6 +8,8 @@ import pytest
 import soundfile
 
 from musicbench import cli
+from musicbench.files import sha256_file
+from musicbench.seals import CARD_SEAL, sealed
 
 TONE = np.sin(np.arange(5000) * 0.1).astype(np.float32) / 2
 
@@ -93,7 +95,8 @@ def test_a_damaged_corpus(refused, manifest, name):
     folder = manifest.parent / "corpus"
     folder.mkdir()
     (folder / "clips.jsonl").write_text("")
-    (folder / "corpus.json").write_text(json.dumps({}))
+    card = {"clips_sha256": sha256_file(folder / "clips.jsonl")}
+    (folder / "corpus.json").write_text(json.dumps(sealed(card, CARD_SEAL)))
     (folder / name).write_text("{")
     line = refused("prepare", f"corpus.folder={folder}", f"store={manifest.parent / 'store'}", "stages=[tokens]")
     assert name in line

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from musicbench.commands.checkpoints import BEST, LAST
 from musicbench.commands.config import compose, instantiated
 from musicbench.commands.train import FAILED, TRAINED
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
+from musicbench.seals import sealed_text
+from tests import damage
 
 Damage = Callable[[Path], Any]
 
@@ -83,29 +84,30 @@ def test_a_damaged_record_is_no_finished_run(refused, trained_run, overrides):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "missing or damaged"),
-        (b"- a\n", "missing or damaged"),
-        (b"3", "missing or damaged"),
-        (b"a: [", "missing or damaged"),
+        (b"", "is damaged or was edited"),
+        (b"- a\n", "is damaged or was edited"),
+        (b"3\n", "is damaged or was edited"),
+        (b"a: [\n", "is damaged or was edited"),
         (b"\xff\xfe", "missing or damaged"),
-        (b"!!python/object/apply:os.mkdir [executed]", "missing or damaged"),
-        (b"seed: 3", "family is missing"),
-        (b"seed: ${nowhere}", "nowhere"),
+        (b"!!python/object/apply:os.mkdir [executed]\n", "is damaged or was edited"),
+        (b"seed: 3\n", "family is missing"),
+        (b"seed: ${nowhere}\n", "nowhere"),
     ],
 )
 def test_a_damaged_configuration(refused, trained_run, tmp_path, in_folder, content, message):
-    (trained_run / "config.yaml").write_bytes(content)
-    assert message in refused("evaluate", f"run={trained_run}")
+    path = trained_run / "config.yaml"
+    path.write_bytes(content)
+    assert path.name in refused("evaluate", f"run={trained_run}")
+    if message != "missing or damaged":  # and with a checksum that fits
+        path.write_text(sealed_text(content.decode()))
+        assert message in refused("evaluate", f"run={trained_run}")
     assert not (tmp_path / "executed").exists()
     json.loads((trained_run / "record.json").read_text())
 
 
 @pytest.mark.parametrize(("key", "value"), [("model.heads", 0), ("data.store", "nowhere"), ("seed", "x")])
 def test_an_edited_configuration(refused, trained_run, key, value):
-    config = yaml.safe_load((trained_run / "config.yaml").read_text())
-    parent, _, last = key.rpartition(".")
-    (config[parent] if parent else config)[last] = value
-    (trained_run / "config.yaml").write_text(yaml.safe_dump(config))
+    damage.edit_config(trained_run, key, value)
     assert str(value) in refused("generate", "tune", "--run", trained_run)
 
 
@@ -115,9 +117,13 @@ def test_mistaken_overrides_of_a_run(refused, trained_run, override):
 
 
 def edit_card(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    card = json.loads((folder / "card.json").read_text())
-    change(card)
-    (folder / "card.json").write_text(json.dumps(card))
+    damage.edit_card(folder / "card.json", change)
+
+
+def edit_plainly(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 def edit_clips(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -136,11 +142,13 @@ def set_codes(folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
 STORES: dict[str, tuple[Damage, str]] = {
     "no card": (lambda folder: (folder / "card.json").unlink(), "card.json is missing"),
     "cut card": (lambda folder: cut(folder / "card.json"), "card.json is not valid JSON"),
-    "no codec": (lambda folder: edit_card(folder, lambda card: card.pop("codec")), "lacks a proper codec"),
-    "no codec hash": (lambda folder: edit_card(folder, lambda card: card["codec"].pop("sha256")), "lacks a proper"),
-    "no hash": (lambda folder: edit_card(folder, lambda card: card.pop("codes_sha256")), "lacks a proper codec"),
+    "no codec": (lambda folder: edit_card(folder, lambda card: card.pop("codec")), "field codec is missing"),
+    "no codec hash": (lambda folder: edit_card(folder, lambda card: card["codec"].pop("sha256")), "sha256 is missing"),
+    "no hash": (lambda folder: edit_card(folder, lambda card: card.pop("codes_sha256")), "codes_sha256 is missing"),
     "no size": (lambda folder: edit_card(folder, lambda card: card["codec"].update(codebook_size=0)), "above 0"),
-    "NaN rate": (lambda folder: edit_card(folder, lambda card: card["codec"].update(frame_rate=np.nan)), "above 0"),
+    "NaN rate": (lambda folder: edit_card(folder, lambda card: card["codec"].update(frame_rate=np.nan)), "NaN is no"),
+    "edited card": (lambda folder: edit_plainly(folder / "card.json", '"levels": 2', '"levels": 3'), "or edited"),
+    "half a level": (lambda folder: edit_card(folder, lambda card: card["codec"].update(levels=2.5)), "not 2.5"),
     "cut codes": (lambda folder: cut(folder / "codes.npy"), "codes.npy is truncated or damaged"),
     "empty codes": (lambda folder: (folder / "codes.npy").write_bytes(b""), "codes.npy is truncated or damaged"),
     "pickled codes": (lambda folder: np.save(folder / "codes.npy", np.array([Evil()])), "truncated or damaged"),

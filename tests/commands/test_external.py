@@ -13,6 +13,7 @@ from musicbench.data import hashing
 from musicbench.errors import UserError
 from musicbench.study.comparability import require_comparable
 from musicbench.study.records import read_record
+from tests.damage import flip
 
 from .conftest import RATE
 
@@ -213,11 +214,13 @@ def test_judging_anew_generates_nothing_anew(overrides, tmp_path, monkeypatch):
     path.unlink()
     evaluate.main(given)
     assert len(calls) == drawn
-    for kept in (tmp_path / "cache" / "generated").glob("*/*.npy"):
-        kept.write_bytes(kept.read_bytes()[:-4])
+    before = read_record(path)["metrics"]
+    for kept in (tmp_path / "cache" / "generated").glob("*/*.npz"):
+        flip(kept, 8 * 200)  # within the codes
     path.unlink()
     evaluate.main(given)
     assert len(calls) == drawn + 2
+    assert read_record(path)["metrics"] == before
 
 
 def test_files_are_listed_and_hashed_once(overrides, own, tmp_path, monkeypatch):

@@ -2,15 +2,18 @@
 
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 
 from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
+from musicbench.commands.computation import Computation
 from musicbench.commands.fit import WallClock, fit
 from musicbench.errors import UserError
 from musicbench.generators.autoregressive import AutoregressiveLM
+from musicbench.seals import unsealed_text
 from tests.commands.compare import assert_equal_runs, validation_curves
 
 Weights = dict[str, torch.Tensor]
@@ -309,7 +312,7 @@ def test_the_run_folder_is_complete_and_its_configuration_plain(make_run, tmp_pa
     logs = {path.parent.name for path in (tmp_path / "run" / "logs").glob("*/metrics.csv")}
     assert logs == {"version_0", "version_1"}, "going on must not write over the first curve"
     run = make_run("pattern=stack_delay", "training.steps=4")
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == run.plain
+    assert yaml.safe_load(unsealed_text((tmp_path / "run" / "config.yaml").read_text())) == run.plain
 
 
 def test_captions_are_encoded_once(make_run, tmp_path):
@@ -381,3 +384,17 @@ def test_wall_clock_adds_up(tmp_path):
     clock.on_train_start(None, None)
     clock.on_train_batch_end(None, None, None, None, 0)
     assert 5.0 < clock.state_dict()["seconds"] < 6.0
+
+
+def test_who_computed_a_training_is_kept_over_interruptions():
+    def start(callback: Computation, processes: int) -> None:
+        callback.on_train_start(SimpleNamespace(world_size=processes, strategy=alone), None)
+
+    alone = SimpleNamespace(root_device=torch.device("cpu"))
+    state: dict = {"stretches": []}
+    for processes in (1, 1, 2):
+        callback = Computation()
+        callback.load_state_dict(state)
+        start(callback, processes)
+        state = callback.state_dict()
+    assert state["stretches"] == [{"processes": 1, "device": "cpu"}, {"processes": 2, "device": "cpu"}]

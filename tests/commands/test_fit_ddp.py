@@ -77,6 +77,10 @@ def test_two_processes_equal_one(make_run, tiny_overrides, tmp_path, monkeypatch
     assert curves[0].keys() == curves[1].keys() != set()
     for name, curve in curves[0].items():
         assert len(curve) >= 3 and curves[1][name] == pytest.approx(curve, rel=1e-4)
+    computed = [torch.load(tmp_path / side / LAST, weights_only=True)["callbacks"] for side in ("one", "two")]
+    assert [state["Computation"]["stretches"] for state in computed] == [
+        [{"processes": processes, "device": "cpu"}] for processes in (1, 2)
+    ]
     for name in (LAST, BEST):
         one, two = (torch.load(tmp_path / side / name, weights_only=True) for side in ("one", "two"))
         assert one["global_step"] == two["global_step"]

@@ -80,7 +80,7 @@ def recipe(make_token_store, stub_encoder, tmp_path):
     def make(name: str, *overrides: str) -> Assembly:
         places = [f"data.store={make_token_store(levels=4, size=2048)}", f"cache={tmp_path / 'cache'}"]
         run = Assembly(compose("train", [f"experiment={name}", *places, *overrides]))
-        run.__dict__["encoder"] = stub_encoder
+        run.__dict__.update(encoder=stub_encoder, training_identity="0dd5")
         return run
 
     return make
@@ -145,7 +145,7 @@ SHRUNKEN = (
 def test_a_step_of_training(recipe, tmp_path, name):
     run = recipe(name, *SHRUNKEN)
     fit(run, tmp_path / "run")
-    last = read_checkpoint(tmp_path / "run" / LAST)
+    last = read_checkpoint(tmp_path / "run" / LAST, {"0dd5"})
     assert last["global_step"] == 1
     assert (tmp_path / "run" / BEST).is_file()
     (optimiser,) = last["optimizer_states"]

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from musicbench import torch_files
 from musicbench.commands import assess, evaluate, generate, train
 from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import BEST, LAST
@@ -45,6 +46,7 @@ def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, 
     assert training["positions"] == 4 * 4 * 40
     assert training["best_step"] in (2, 4)
     assert 0 < training["wall_seconds"] < 60
+    assert training["computed"] == [{"processes": 1, "device": "cpu"}]
     for split in ("train", "validation"):
         assert 0 < training[f"{split}_bits_per_frame"] < 20
     assert record["protocol"]["sampling"] == {
@@ -194,11 +196,11 @@ def test_evaluate_a_finished_run_once_more(overrides, tmp_path):
 
 
 def test_other_weights_are_drawn_from_anew(trained_run):
-    from musicbench import torch_files
     from musicbench.commands.checkpoints import BEST, read_checkpoint
+    from musicbench.commands.identity import read_training_id
 
     before = read_record(trained_run / "record.json")
-    checkpoint = read_checkpoint(trained_run / BEST)
+    checkpoint = read_checkpoint(trained_run / BEST, {read_training_id(trained_run)})
     for values in checkpoint["state_dict"].values():
         if values.is_floating_point():
             values.mul_(-3)
@@ -219,11 +221,15 @@ def test_evaluate_of_a_run_takes_no_other_overrides(overrides, tmp_path, overrid
 def test_evaluate_refuses_a_training_that_has_not_ended(overrides, tmp_path):
     train.main(overrides)
     folder = only_record(tmp_path).parent
+    marker = (folder / train.TRAINED).read_text()
     (folder / train.TRAINED).unlink()
     (folder / "record.json").unlink()
     with pytest.raises(UserError, match="is no finished training"):
         evaluate.main([f"run={folder}"])
     (folder / train.TRAINED).touch()
+    with pytest.raises(UserError, match="older version"):
+        evaluate.main([f"run={folder}"])
+    (folder / train.TRAINED).write_text(marker)
     assert evaluate.main([f"run={folder}", "trainer.threads=1"]) == 0
     assert (folder / "record.json").is_file()
 
@@ -319,16 +325,24 @@ class TestGenerate:
         with pytest.raises(UserError, match=message):
             generate.main(["tune", "--run", str(trained_run)])
 
-    @pytest.mark.parametrize(("name", "message"), [(BEST, "is damaged"), ("config.yaml", "missing or damaged")])
+    @pytest.mark.parametrize(("name", "message"), [(BEST, "is damaged"), ("config.yaml", "is damaged or was edited")])
     def test_damaged_parts_of_a_run(self, trained_run, name, message):
         path = trained_run / name
         path.write_bytes(b"a: [\n" + path.read_bytes()[: path.stat().st_size // 3])
         with pytest.raises(UserError, match=message):
             generate.main(["tune", "--run", str(trained_run)])
 
+    def test_overrides_of_what_was_trained(self, trained_run):
+        for override in ("model.dim=32", "seed=1", "pattern.pattern=flat"):
+            with pytest.raises(UserError, match=r"best\.ckpt is of another training .*; take back what was overridden"):
+                generate.main(["tune", "--run", str(trained_run), "--", override])
+
     def test_a_checkpoint_of_another_model(self, trained_run):
+        content = torch.load(trained_run / BEST, weights_only=True)
+        del content["state_dict"]["lm.heads_KVD"]
+        torch_files.save(content, trained_run / BEST)
         with pytest.raises(UserError, match="belongs to another model"):
-            generate.main(["tune", "--run", str(trained_run), "--", "model.dim=32"])
+            generate.main(["tune", "--run", str(trained_run)])
 
 
 def test_last_checkpoint_is_kept_for_the_facts(overrides, tmp_path):

@@ -146,7 +146,7 @@ def test_csv_lines_are_counted_as_an_editor_does(write, tmp_path):
         ("c.jsonl", b'{"text": "x"}', 'line 1 has no "audio"'),
         ("c.jsonl", b'{"audio": "a.wav", "text": ["x"]}', 'line 1 has no "text"'),
         ("c.jsonl", b'{"audio": "a.wav", "text": " "}', 'line 1 has no "text"'),
-        ("c.jsonl", b'{"audio": "a\\u0000.wav", "text": "x"}', "line 1 has a null character"),
+        ("c.jsonl", b'{"audio": "a\\u0000.wav", "text": "x"}', "line 1 is not valid JSON .the text"),
         ("c.jsonl", b'{"audio": "a.wav", "text": "x", "piece": []}', 'line 1: "piece" must be a name'),
         ("c.jsonl", b'{"audio": "a.wav", "text": "\xff"}', "line 1 is not valid JSON"),
         ("c.jsonl", b'{"audio": "a.wav", "text": "x"}\n{"audio": "a.wav", "text": "y"}', "line 2 gives a.wav another"),

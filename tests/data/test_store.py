@@ -2,17 +2,19 @@
 
 import json
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from musicbench.data.store import Clip, TokenStore, write_store
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
+from tests import damage
 
 CODEC = {
     "id": "tiny", "sha256": "0" * 64, "sample_rate": 100, "frame_rate": 10.0, "levels": 3, "codebook_size": 700,
@@ -116,8 +118,7 @@ def test_changed_codes_are_found_by_verify(store_folder: Path) -> None:
 
 
 def edit_card(folder: Path, **changes: object) -> None:
-    card = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps({**card, **changes}))
+    damage.edit_card(folder / "card.json", lambda card: card.update(changes))
 
 
 def test_bad_json_card(store_folder: Path) -> None:
@@ -126,17 +127,75 @@ def test_bad_json_card(store_folder: Path) -> None:
         TokenStore.open(store_folder)
 
 
-@pytest.mark.parametrize("number", [0, 2, None])
+@pytest.mark.parametrize("number", [0, 1, 3, None])
 def test_wrong_format(store_folder: Path, number: int | None) -> None:
     edit_card(store_folder, format=number)
-    with pytest.raises(UserError, match=f"format {number}, not 1"):
+    with pytest.raises(UserError, match=f"format {number}, not 2"):
         TokenStore.open(store_folder)
 
 
-def test_card_without_codec(store_folder: Path) -> None:
-    edit_card(store_folder, codec={"id": "x"})
-    with pytest.raises(UserError, match="codec entry"):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codec": {"id": "x"}}, "codec.codebook_size is missing"),
+        ({"codec": {**CODEC, "levels": 4.7}}, "codec.levels must be an integer, not 4.7"),
+        ({"codec": {**CODEC, "levels": True}}, "codec.levels must be an integer, not True"),
+        ({"codec": {**CODEC, "levels": -3}}, "codec.levels is -3; it must be above 0"),
+        ({"codec": {**CODEC, "codebook_size": 70000}}, "codec.codebook_size is 70000; at most 65536"),
+        ({"codec": {**CODEC, "sample_rate": 0}}, "codec.sample_rate is 0; it must be above 0"),
+        ({"codec": {**CODEC, "id": "a\0b"}}, "holds characters that cannot be written"),
+        ({"codec": {**CODEC, "sha256": None}}, "codec.sha256 must be text, not None"),
+        ({"splits": {"train": {"pieces": 1, "clips": -1, "seconds": 3.0}}}, "splits.train.clips is -1; it must not be"),
+        ({"splits": {"train": {"pieces": 1, "clips": 1}}}, "splits.train.seconds is missing"),
+        ({"codes_sha256": 3}, "codes_sha256 must be text"),
+        ({"licences": "free"}, "licences must be a list"),
+        ({"anything": 3}, "field anything is not known"),
+    ],
+)
+def test_a_card_is_checked_whole(store_folder: Path, changes: dict[str, object], message: str) -> None:
+    edit_card(store_folder, **changes)
+    with pytest.raises(UserError, match=re.escape(message)) as error:
         TokenStore.open(store_folder)
+    assert "card.json" in str(error.value) and "make the store again" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("number", ["1e999", "NaN", "-Infinity"])
+def test_a_card_has_no_endless_number(store_folder: Path, number: str) -> None:
+    path = store_folder / "card.json"
+    path.write_text(path.read_text().replace("10.0", number))
+    with pytest.raises(UserError, match=r"card\.json"):
+        TokenStore.open(store_folder)
+
+
+def test_an_edited_card_is_refused(store_folder: Path) -> None:
+    path = store_folder / "card.json"
+    path.write_text(path.read_text().replace('"frame_rate": 10.0', '"frame_rate": 12.0'))
+    with pytest.raises(UserError, match=r"does not match its checksum\); restore it or make the store again"):
+        TokenStore.open(store_folder)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_flipped_bit_of_a_store_is_noticed(store_folder: Path, data: st.DataObject) -> None:
+    path = store_folder / data.draw(st.sampled_from(["card.json", "clips.jsonl", "codes.npy"]))
+    whole, before = path.read_bytes(), TokenStore.open(store_folder)
+    damage.flip(path, data.draw(st.integers(0, 8 * len(whole) - 1)))
+    try:
+        store = TokenStore.open(store_folder)
+        store.verify()
+    except UserError as error:
+        assert path.name in str(error) and "\n" not in str(error)
+    else:
+        assert (store.card, store.clips) == (before.card, before.clips)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_what_a_card_cannot_hold_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="field other is not known"):
+        write_store(tmp_path / "store", [(clip(0), grids([3])[0])], {"codec": CODEC, "other": 3})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_card_with_other_levels(store_folder: Path) -> None:
@@ -158,6 +217,10 @@ def test_edited_clip_table(store_folder: Path) -> None:
         (lambda line: {**line, "frames": 99}, "outside"),
         (lambda line: {**line, "start": -1}, "outside"),
         (lambda line: {"id": line["id"]}, "line 4 is not a clip"),
+        (lambda line: {**line, "id": "a\0b"}, "line 4 is not a clip"),
+        (lambda line: {**line, "id": 3}, "line 4 is not a clip"),
+        (lambda line: {**line, "frames": 2.5}, "line 4 is not a clip"),
+        (lambda line: {**line, "attributes": []}, "line 4 is not a clip"),
     ],
 )
 def test_clip_table_that_does_not_fit(store_folder: Path, edit, message: str) -> None:

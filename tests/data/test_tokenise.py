@@ -13,6 +13,9 @@ from musicbench.data.manifest import hashed_split, read_corpus, read_user_manife
 from musicbench.data.store import TokenStore
 from musicbench.data.tokenise import tokenise, tokenise_recordings
 from musicbench.errors import UserError
+from musicbench.files import sha256_file
+from musicbench.seals import CARD_SEAL, sealed, sealed_lines
+from tests.damage import edit_card, flip
 
 RATE = 8000
 
@@ -57,11 +60,11 @@ def corpus(tmp_path: Path) -> Path:
         attributes = {"tempo": "slow" if i else "fast", "bpm": 90, "instruments": ["flute", "harp"], "key": None}
         source = {"title": "T", "composer": "C", "path": "p", "licence": "free"}
         line = {"id": f"c{i}", "piece": f"p{i}", "split": split, "captions": ["a", "b"], "seconds": 0.5}
-        lines.append(json.dumps({**line, "attributes": attributes, "source": source}))
-    (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
+        lines.append({**line, "attributes": attributes, "source": source})
+    (folder / "clips.jsonl").write_text(sealed_lines(lines))
     card = {"sources": [{"name": "s"}], "soundfont": {"name": "f.sf2", "sha256": "2" * 64}, "fluidsynth": "2.3.1"}
-    card["music21"] = "9.1"
-    (folder / "corpus.json").write_text(json.dumps(card))
+    card |= {"music21": "9.1", "clips_sha256": sha256_file(folder / "clips.jsonl")}
+    (folder / "corpus.json").write_text(json.dumps(sealed(card, CARD_SEAL)))
     return folder
 
 
@@ -194,6 +197,33 @@ def test_audio_with_nan(tmp_path: Path) -> None:
 def test_corpus_missing_or_damaged(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"clips\.jsonl is missing"):
         read_corpus(tmp_path)
+    flip(corpus / "clips.jsonl", 100)
+    with pytest.raises(UserError, match=r"clips\.jsonl does not match corpus\.json; build the corpus again"):
+        read_corpus(corpus)
     (corpus / "clips.jsonl").write_text('{"id": "x"}\n')
+    edit_card(corpus / "corpus.json", lambda card: card.update(clips_sha256=sha256_file(corpus / "clips.jsonl")))
     with pytest.raises(UserError, match="line 1 is not a clip"):
         read_corpus(corpus)
+    card = corpus / "corpus.json"
+    card.write_text(card.read_text().replace("2.3.1", "2.3.2"))
+    with pytest.raises(UserError, match="does not match its checksum"):
+        read_corpus(corpus)
+
+
+def test_a_manifest_of_ours_is_held_against_its_checksums(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", 0.1)
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text(sealed_lines([{"audio": "a.wav", "text": "a tune", "sha256": "the user's own"}]))
+    assert [recording.captions for recording in read_user_manifest(manifest)] == [("a tune",)]
+    manifest.write_text(manifest.read_text().replace("tune", "tuna"))
+    with pytest.raises(UserError, match="line 1 was damaged, or edited without taking out its line_sha256"):
+        read_user_manifest(manifest)
+
+
+@pytest.mark.parametrize(
+    "audio", [r'"a\u0000.wav"', '"a.wav", "attributes": {"bpm": NaN}', '"a.wav", "audio": "b.wav"']
+)
+def test_manifests_that_no_store_can_hold(tmp_path: Path, audio: str) -> None:
+    (tmp_path / "manifest.jsonl").write_text(f'{{"text": "x", "audio": {audio}}}')
+    with pytest.raises(UserError, match="line 1 is not valid JSON"):
+        read_user_manifest(tmp_path / "manifest.jsonl")

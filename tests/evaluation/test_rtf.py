@@ -11,8 +11,8 @@ from musicbench.evaluation.memory import ResidentMemory
 from musicbench.evaluation.rtf import measure_speed
 from musicbench.evaluation.systems import UniformModel
 from musicbench.evaluation.timed import Timed
+from musicbench.schema import check
 from musicbench.study.run_record import Speed
-from musicbench.study.schema import check
 
 FRAMES, HOP = 100, 640
 CLIP_SECONDS = FRAMES / 50

@@ -61,7 +61,7 @@ def make_synthetic(
         }
 
     return {
-        "schema": 2,
+        "schema": 3,
         "id": hashlib.sha256(f"{row} {seed}".encode()).hexdigest()[:8],
         "row": row,
         "kind": kind,  # type: ignore[typeddict-item]

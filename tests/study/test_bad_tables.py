@@ -74,12 +74,13 @@ def test_a_table_that_means_nothing(refused, rendered, key, value, message):
         lambda text: text[: len(text) // 2],
         lambda text: "",
         lambda text: "[" * 100_000,
-        lambda text: text.replace('"schema": 2', '"schema": 1'),
+        lambda text: text.replace('"schema": 3', '"schema": 2'),
+        lambda text: text.replace('"seed": 0', '"seed": 1'),
         lambda text: text.replace('"seed": 0', '"seed": NaN'),
         lambda text: json.dumps({key: value for key, value in json.loads(text).items() if key != "clips"}),
         lambda text: json.dumps([json.loads(text)]),
     ],
-    ids=["cut", "empty", "deep", "schema", "NaN", "missing", "list"],
+    ids=["cut", "empty", "deep", "schema", "edited", "NaN", "missing", "list"],
 )
 def test_a_damaged_record(refused, rendered, damage):
     before = (rendered / "table.md").read_bytes()

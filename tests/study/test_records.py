@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from musicbench.errors import UserError
+from musicbench.seals import sealed
 from musicbench.study.quantities import quantity
 from musicbench.study.records import read_record, read_records, write_record
 from musicbench.study.run_record import RunRecord
 from musicbench.temporaries import temporary_path
+from tests.damage import edit_record, flip
 
 Make = Callable[..., RunRecord]
 Change = Callable[[Any, str, Any], None]
@@ -37,7 +41,7 @@ def test_per_clip_values_are_kept_short_and_keys_in_order(tmp_path: Path, make_r
     write_record(tmp_path / "a.json", record)
     content = (tmp_path / "a.json").read_text()
     assert "[0.333333, 0.333333," in content
-    assert list(json.loads(content)) == sorted(record)
+    assert list(json.loads(content)) == sorted([*record, "sha256"])
 
 
 def test_numbers_that_are_not_finite_become_null_with_a_reason(tmp_path: Path, make_record: Make) -> None:
@@ -91,9 +95,7 @@ def test_broken_records_are_refused_by_file_and_field(
 ) -> None:
     file = tmp_path / "broken.json"
     write_record(file, make_record("delay"))
-    content = json.loads(file.read_text())
-    change(content, path, value)
-    file.write_text(json.dumps(content))
+    edit_record(file, lambda content: change(content, path, value))
     with pytest.raises(UserError, match=message) as caught:
         read_record(file)
     assert "broken.json" in str(caught.value)
@@ -104,8 +106,8 @@ def test_every_missing_field_is_named(tmp_path: Path, make_record: Make) -> None
     file = tmp_path / "broken.json"
     write_record(file, make_record("delay"))
     whole = json.loads(file.read_text())
-    for field in whole:
-        file.write_text(json.dumps({key: value for key, value in whole.items() if key != field}))
+    for field in whole.keys() - {"sha256"}:
+        file.write_text(json.dumps(sealed({key: value for key, value in whole.items() if key != field})))
         with pytest.raises(UserError, match="schema is absent" if field == "schema" else f"{field} is missing"):
             read_record(file)
 
@@ -115,6 +117,37 @@ def test_files_that_are_no_whole_record_are_refused(tmp_path: Path, content: str
     (tmp_path / "broken.json").write_text(content)
     with pytest.raises(UserError, match=r"broken\.json"):
         read_record(tmp_path / "broken.json")
+
+
+@pytest.mark.parametrize(("old", "new"), [('"seed": 0', '"seed": 1'), ('"sha256": "', '"sha256": "0')])
+def test_an_edited_record_is_refused(tmp_path: Path, make_record: Make, old: str, new: str) -> None:
+    file = tmp_path / "a.json"
+    write_record(file, make_record("delay"))
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(UserError, match=r"a\.json is damaged or was edited .*; restore it, or delete it and eval"):
+        read_record(file)
+
+
+def test_another_layout_of_the_same_values_is_the_same_record(tmp_path: Path, make_record: Make) -> None:
+    file = tmp_path / "a.json"
+    write_record(file, make_record("delay"))
+    before = read_record(file)
+    file.write_text(json.dumps(json.loads(file.read_text()), indent=3))
+    assert read_record(file) == before
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_flipped_bit_never_changes_a_record_silently(tmp_path: Path, make_record: Make, data: st.DataObject) -> None:
+    file = tmp_path / "a.json"
+    write_record(file, make_record("delay"))
+    before = read_record(file)
+    flip(file, data.draw(st.integers(0, 8 * file.stat().st_size - 1)))
+    try:
+        assert read_record(file) == before
+    except UserError as error:
+        assert "a.json" in str(error) and "\n" not in str(error)
 
 
 def test_a_truncated_record_is_refused_wherever_it_ends(tmp_path: Path, make_record: Make) -> None:

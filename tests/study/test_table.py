@@ -255,6 +255,29 @@ def test_provenance_that_is_mixed_is_told(spec: Any, make_record: Make, change: 
     assert "different machines" in notes and "Another CPU" in notes
 
 
+def test_trainings_that_were_shared_out_in_different_ways_are_told(spec: Any, make_record: Make) -> None:
+    records = [
+        make_record("delay"),
+        make_record("flat"),
+        make_record("parallel"),
+        make_record("codec", kind="reference"),
+    ]
+
+    def compute(number: int, *processes: int) -> list[str]:
+        training = records[number]["training"]
+        assert training is not None
+        training["computed"] = [{"processes": count, "device": "cpu"} for count in processes]
+        return [note for note in build_table(spec, records).notes if "last digits" in note]
+
+    assert [compute(0, 2), compute(1, 2)] == [[], []], "what is not known is not told"
+    (note,) = compute(2, 1, 2)
+    delay, flat, parallel = (f"{r['row']} seed 0 ({r['id'][:12]})" for r in records[:3])
+    assert note == (
+        "Training was computed in different ways, on which the last digits depend: 2 processes on cpu "
+        f"({delay}, {flat}); 1 process on cpu, then 2 processes on cpu ({parallel})."
+    )
+
+
 def test_warnings_and_skipped_files_are_told_once(spec: Any, make_record: Make, change: Change) -> None:
     records = [make_record("delay"), make_record("flat"), make_record("parallel")]
     for record in records:

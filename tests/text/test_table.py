@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from musicbench.text.table import CaptionTable, caption_table, pad_states
+from tests.damage import flip
 
 CAPTIONS = ["a slow waltz", "fast fiddle tune on flute, 120 bpm", "drums", "Größe: 3/4 – “largo”, ünïcödé"]
 
@@ -89,6 +92,15 @@ def test_a_truncated_file_is_computed_again(encoder, tmp_path: Path, keep):
     assert_holds(caption_table(CAPTIONS, encoder, tmp_path), encoder, CAPTIONS)
     assert encoder.calls == 2
     assert path.read_bytes() == content, "the file is whole again"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_flipped_bit_changes_no_state(encoder, tmp_path, data):
+    caption_table(CAPTIONS, encoder, tmp_path)
+    (path,) = tmp_path.iterdir()
+    flip(path, data.draw(st.integers(0, 8 * path.stat().st_size - 1)))
+    assert_holds(caption_table(CAPTIONS, encoder, tmp_path), encoder, CAPTIONS)
 
 
 def test_unknown_captions_are_an_error(encoder, tmp_path):

@@ -1,6 +1,5 @@
 """The clips of a corpus folder in memory, and random crops of them."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tqdm import tqdm
 
 from musicbench.errors import UserError
 from musicbench.regular_files import require_regular
+from musicbench.seals import read_sealed_lines
 
 SILENCE_RMS = 1e-3
 
@@ -29,8 +29,7 @@ def read_split(corpus: Path, split: str, sample_rate: int, limit: int | None = N
     if not table.is_file():
         raise UserError(f"{table} does not exist; make the corpus first: musicbench prepare stages=[corpus]")
     try:
-        lines = [json.loads(line) for line in table.read_bytes().splitlines() if line]
-        ids = [line["id"] for line in lines if line["split"] == split]
+        ids = [line["id"] for _, line in read_sealed_lines(table) if line["split"] == split]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{table} is damaged ({error!r}); make the corpus again") from error
     if not ids:

@@ -1,6 +1,5 @@
 """The card of a trained codec: what it learned from, and how it does on held-out music beside the floor."""
 
-import json
 import math
 import time
 from collections import Counter
@@ -11,13 +10,14 @@ import torch
 
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.codecs.load import load_codec
-from musicbench.codecs.mdct_codec import MdctCodec
+from musicbench.codecs.mdct_codec import MdctCodec, read_card
 from musicbench.codecs.training.audio import read_split, to_float
 from musicbench.codecs.training.evaluate import Divergence, middle, reconstruction_figures
-from musicbench.codecs.training.export import write_json
+from musicbench.codecs.training.export import write_card
 from musicbench.codecs.training.floor import MdctFloor
 from musicbench.codecs.training.page import write_page
 from musicbench.codecs.training.pictures import draw_rate_distortion, draw_spectrograms
+from musicbench.seals import read_sealed_lines
 
 CLIP_SECONDS = 10.0  # of the middle of each test clip
 PICTURED = 3  # clips with spectrograms
@@ -50,7 +50,7 @@ def complete_card(output: Path, corpus: Path, judge: dict[str, Any], divergence:
     test_clips = read_split(corpus, "test", codec.sample_rate)
     train_clips = read_split(corpus, "train", codec.sample_rate)
     floor = MdctFloor.fit(train_clips, codec.sample_rate, codec.hop, codec.levels, codec.codebook_size, codec.beam)
-    card = json.loads((folder / "card.json").read_text())
+    card = read_card(folder)
     level_rate = codec.frame_rate * math.log2(codec.codebook_size)
     card["test"] = {
         "metrics": METRICS,
@@ -61,7 +61,7 @@ def complete_card(output: Path, corpus: Path, judge: dict[str, Any], divergence:
     }
     card["speed"] = _speed(codec, to_float(train_clips[0])[None])
     card["training"]["data"]["licences"] = _licences(corpus)
-    write_json(folder / "card.json", card)
+    write_card(folder, card)
     draw_rate_distortion(card["test"], folder / "rate_distortion.png")
     spaced = test_clips[:: len(test_clips) // PICTURED or 1][:PICTURED]
     shown = [middle(clip, round(CLIP_SECONDS * codec.sample_rate)) for clip in spaced]
@@ -71,7 +71,7 @@ def complete_card(output: Path, corpus: Path, judge: dict[str, Any], divergence:
 
 def _licences(corpus: Path) -> dict[str, int]:
     """Clips of the train split by licence."""
-    lines = map(json.loads, (corpus / "clips.jsonl").read_text().splitlines())
+    lines = (line for _, line in read_sealed_lines(corpus / "clips.jsonl"))
     return dict(Counter(line.get("source", {}).get("licence", "unknown") for line in lines if line["split"] == "train"))
 
 

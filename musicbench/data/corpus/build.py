@@ -4,6 +4,7 @@ import errno
 import json
 import random
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from musicbench.data.corpus.plan import Job, plan_clips
 from musicbench.data.corpus.scores import Score, ScoreError, parse
 from musicbench.errors import UserError
 from musicbench.files import atomic_path, sha256_file, writing
+from musicbench.plain_files import parse_json
+from musicbench.seals import CARD_SEAL, LINE_SEAL, note_damage, read_sealed_lines, sealed, sealed_lines, unsealed
 
 PARSE_LIMIT_SECONDS = 120  # the slowest usable work takes 15 s on one idle core
 RENDER_LIMIT_SECONDS = 90
@@ -51,21 +54,24 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
     jobs = [job for job in plan_clips(scores, hours, seed) if job.score.id not in left_out]
     table, done = folder / "clips.jsonl", set()
     if table.is_file():
-        # A line cut off by an interruption is dropped together with its clip.
-        lines = [line for line in table.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-        _write_text(table, "".join(lines))
-        done = {clip["id"] for clip in _read_lines(table)}
+        whole = _whole_lines(table)
+        _write_text(table, sealed_lines(whole))
+        done = {clip["id"] for clip in whole}
     todo = [job for job in jobs if job.id not in done]
-    with writing(table, folder), table.open("a") as clips, (folder / "skipped.jsonl").open("w") as skipped:
+    with (
+        writing(table, folder),
+        table.open("a", encoding="utf-8") as clips,
+        (folder / "skipped.jsonl").open("w") as skipped,
+    ):
         arguments = [(job, folder / "audio", soundfont, seed) for job in todo]
         for job, outcome in _run(_make_clip, arguments, workers, "rendering"):
             if isinstance(outcome, str):
                 skipped.write(json.dumps({"id": job[0].id, "reason": outcome}) + "\n")
             else:
-                clips.write(json.dumps(outcome, ensure_ascii=False) + "\n")
+                clips.write(sealed_lines([outcome]))
                 clips.flush()
-    kept = _read_lines(table)
-    _write_text(table, "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in sorted(kept, key=lambda c: c["id"])))
+    kept = sorted(_whole_lines(table), key=lambda clip: clip["id"])
+    _write_text(table, sealed_lines(kept))
     card = {
         "sources": [asdict(c) for c in COLLECTIONS.values() if any(k["source"]["collection"] == c.name for k in kept)],
         "soundfont": {"name": soundfont.name, "sha256": sha256_file(soundfont)},
@@ -73,23 +79,29 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
         "music21": version("music21"),
         "seed": seed,
         "hours": hours,
+        "clips_sha256": sha256_file(table),
     }
-    _write_text(folder / "corpus.json", json.dumps(card, indent=2) + "\n")
+    _write_text(folder / "corpus.json", json.dumps(sealed(card, CARD_SEAL), indent=2) + "\n")
 
 
 def _parse_all(folder: Path, works: list[Work], sources: Path, workers: int) -> list[Score]:
     """Usable works in catalogue order, kept in ``scores.jsonl``; the others go to ``unusable.jsonl``."""
     cache = folder / "scores.jsonl"
-    if not cache.is_file():
-        found, failed = {}, []
-        for (work, _), outcome in _run(_parse_one, [(work, sources) for work in works], workers, "parsing"):
-            if isinstance(outcome, str):
-                failed.append({"id": work.id, "reason": outcome})
-            else:
-                found[work.id] = outcome
-        _write_text(folder / "unusable.jsonl", "".join(json.dumps(line) + "\n" for line in failed))
-        _write_text(cache, "".join(json.dumps(found[w.id]) + "\n" for w in works if w.id in found))
-    return [_score(fields) for fields in _read_lines(cache)]
+    try:
+        return [_score(fields) for _, fields in read_sealed_lines(cache)]
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        note_damage(cache, error)
+    found, failed = {}, []
+    for (work, _), outcome in _run(_parse_one, [(work, sources) for work in works], workers, "parsing"):
+        if isinstance(outcome, str):
+            failed.append({"id": work.id, "reason": outcome})
+        else:
+            found[work.id] = outcome
+    _write_text(folder / "unusable.jsonl", "".join(json.dumps(line) + "\n" for line in failed))
+    _write_text(cache, sealed_lines(found[w.id] for w in works if w.id in found))
+    return [_score(fields) for _, fields in read_sealed_lines(cache)]
 
 
 def _score(fields: dict[str, Any]) -> Score:
@@ -185,11 +197,15 @@ def _run(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _read_lines(path: Path) -> list[Any]:
-    try:
-        return [json.loads(line) for line in path.read_bytes().splitlines()]
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); delete it and build the corpus again") from error
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The clips of a table that grew; what is left of others is dropped, so that they are made again."""
+    clips = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            clips.append(unsealed(parse_json(line.decode("utf-8")), LINE_SEAL))
+        except ValueError as error:
+            print(f"warning: {path} line {number} is damaged ({error}); its clip is made again", file=sys.stderr)
+    return clips
 
 
 def _write_text(path: Path, text: str) -> None:

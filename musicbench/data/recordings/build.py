@@ -1,7 +1,6 @@
 """Build a manifest of real recordings: fetch packages, find their music, say of it what the tags say. Resumable."""
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from musicbench.data.manifest import HELD_OUT_PERCENT
 from musicbench.data.recordings.packages import Package, chosen, fetch
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.seals import sealed_lines
 
 MANIFEST = "manifest.jsonl"
 MINIMUM_SECONDS = 30  # below: jingles and sound effects
@@ -36,7 +36,7 @@ def build_recordings(folder: Path, packages: Sequence[str]) -> Path:
     lines = [line for package in chosen(packages) for line in tracks(package, fetch(package, folder))]
     seconds = sum(line["attributes"]["seconds"] for line in lines)
     with atomic_path(folder / MANIFEST) as temporary:
-        temporary.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+        temporary.write_text(sealed_lines(lines), encoding="utf-8")
     print(f"recordings: {len(lines)} tracks, {seconds / 60:.0f} minutes, in {folder / MANIFEST}")
     return folder / MANIFEST
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
-from musicbench.files import atomic_path, sha256_file
+from musicbench.files import sha256_file
+from musicbench.seals import cached_npz, save_npz
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,10 @@ def hear(
         UserError: the recording is shorter than the judge's window.
     """
     key = f"{judge.sha256} {sha256_file(path)} {every_seconds:g} {middle_seconds}"
-    kept = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
-    if kept.is_file():
-        try:
-            embeddings_WD: np.ndarray = np.load(kept)
-            return embeddings_WD
-        except (ValueError, EOFError):
-            pass  # torn by a full disk, say: judge it again
+    file = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    kept = cached_npz(file, "embeddings")
+    if kept is not None:
+        return kept["embeddings"]
     audio_N, rate = read(path)
     if middle_seconds is not None:
         audio_N = _middle(audio_N, rate, middle_seconds)
@@ -54,9 +52,8 @@ def hear(
     if len(audio_N) < size:
         raise UserError(f"{path} is shorter than {judge.window_seconds:g} s; take it out")
     windows_BN = audio_N.unfold(0, size, round(every_seconds * rate))
-    embeddings_WD = judge(windows_BN, rate).embeddings_BWD.flatten(0, 1).numpy()
-    with atomic_path(kept) as temporary:
-        np.save(temporary, embeddings_WD)
+    embeddings_WD: np.ndarray = judge(windows_BN, rate).embeddings_BWD.flatten(0, 1).numpy()
+    save_npz(file, embeddings=embeddings_WD)
     return embeddings_WD
 
 

@@ -17,6 +17,8 @@ from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.network import ClapNetwork, pool_states, pool_windows
 from musicbench.evaluation.clap_mini.retrieval import DIRECTIONS, KS, Retrieval, require_retrieval
 from musicbench.files import atomic_path, sha256_file
+from musicbench.plain_files import read_json
+from musicbench.seals import CARD_SEAL, sealed, unsealed
 
 ID = "clap_mini"
 WEIGHTS, CARD = "model.safetensors", "card.json"
@@ -39,7 +41,7 @@ class ClapMini:
     def __init__(self, folder: Path | str) -> None:
         folder = Path(folder)
         try:
-            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            card = unsealed(read_json(folder / CARD), CARD_SEAL)
             self.id, self.sha256 = ID, sha256_file(folder / WEIGHTS)
             if card["sha256"] != self.sha256:
                 raise UserError(f"{folder / WEIGHTS} does not match the sha256 in its card; make it again")
@@ -52,7 +54,8 @@ class ClapMini:
         except FileNotFoundError as error:
             raise UserError(f"no {ID} in {folder}; make it with `musicbench prepare stages=[clap]`") from error
         except (ValueError, KeyError, TypeError, OSError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{ID} in {folder} is damaged ({type(error).__name__}); make it again") from error
+            said = error if type(error) is ValueError else type(error).__name__
+            raise UserError(f"{ID} in {folder} is damaged ({said}); make it again") from error
         self.network.eval().requires_grad_(False)
 
     def require_use(self, judge_sha256: str) -> None:
@@ -124,11 +127,11 @@ def piece_hash(piece: str) -> str:
 
 
 def write_clap(folder: Path | str, network: ClapNetwork, card: dict[str, Any]) -> Path:
-    """Weights and card; the card gets the weights' hash."""
+    """Weights and card; the card gets the weights' hash, and its own."""
     folder = Path(folder)
     with atomic_path(folder / WEIGHTS) as temporary:
         temporary.write_bytes(save({name: value.contiguous() for name, value in network.state_dict().items()}))
-    content = {"id": ID, "sha256": sha256_file(folder / WEIGHTS), **card}
+    content = sealed({"id": ID, "sha256": sha256_file(folder / WEIGHTS), **card}, CARD_SEAL)
     # Lists of numbers on one line: they are ranks, one for each piece.
     text = re.sub(
         r"\[[\d\s,.+-]+\]",

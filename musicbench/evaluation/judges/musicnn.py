@@ -1,6 +1,5 @@
 """MusiCNN of MagnaTagATune, bundled: the default judge of FAD and KLD."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -11,6 +10,8 @@ from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import WindowedJudge
 from musicbench.evaluation.judges.musicnn_network import SAMPLE_RATE, WINDOW_FRAMES, LogMel, MusiCNNNetwork
 from musicbench.files import sha256_file
+from musicbench.plain_files import read_json
+from musicbench.seals import CARD_SEAL, unsealed
 
 BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "judge_musicnn"
 
@@ -34,13 +35,14 @@ class MusiCNN(WindowedJudge):
         """
         weights = Path(folder) / "model.safetensors"
         try:
-            card = json.loads((Path(folder) / "card.json").read_text())
-            self.sha256 = sha256_file(weights)
+            card = unsealed(read_json(Path(folder) / "card.json"), CARD_SEAL)
+            self.sha256, self.labels = sha256_file(weights), tuple(card["labels"])
         except OSError as error:
             raise UserError(f"judge {self.id} is incomplete: no {error.filename}; reinstall it") from error
-        if self.sha256 != card["sha256"]:
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{Path(folder) / 'card.json'} is damaged ({error}); reinstall it") from error
+        if self.sha256 != card.get("sha256"):
             raise UserError(f"{weights} does not match the sha256 in its card.json; reinstall it")
-        self.labels = tuple(card["labels"])
         self.device = torch.device(device)
         self.log_mel = LogMel().to(self.device)
         self.network = MusiCNNNetwork(len(self.labels))

@@ -16,6 +16,7 @@ from musicbench.codecs.metrics import mel_distance, perplexity, snr_db
 from musicbench.codecs.training.card import complete_card
 from musicbench.codecs.training.evaluate import reconstruction_figures
 from musicbench.codecs.training.loop import train_codec
+from musicbench.seals import sealed_lines
 
 RATE = 4000
 SHIPPED = instantiate(OmegaConf.load(Path(__file__).parents[3] / "conf/codec_training/mini.yaml"))
@@ -42,8 +43,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pitch = random.uniform(80, 400, 8).repeat(1000)
         audio = 0.3 * np.sin(2 * np.pi * pitch.cumsum() / RATE)
         soundfile.write(folder / "audio" / f"c{number}.flac", audio, RATE)
-        lines.append(json.dumps({"id": f"c{number}", "split": split, "source": {"licence": "CC0"}}))
-    (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
+        lines.append({"id": f"c{number}", "split": split, "source": {"licence": "CC0"}})
+    (folder / "clips.jsonl").write_text(sealed_lines(lines))
     return folder
 
 

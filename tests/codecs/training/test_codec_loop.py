@@ -17,6 +17,7 @@ from musicbench.codecs.training.config import CodecTrainingConfig
 from musicbench.codecs.training.loop import train_codec
 from musicbench.codecs.training.state import CodecTraining
 from musicbench.errors import UserError
+from musicbench.seals import sealed_lines
 
 SHIPPED = instantiate(OmegaConf.load(Path(__file__).parents[3] / "conf/codec_training/mini.yaml"))
 TINY: CodecTrainingConfig = dataclasses.replace(
@@ -55,8 +56,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pitch = random.uniform(80, 400, 8).repeat(1000)
         audio = 0.3 * np.sin(2 * np.pi * pitch.cumsum() / 4000)
         soundfile.write(folder / "audio" / f"c{number}.flac", audio, 4000)
-        lines.append(json.dumps({"id": f"c{number}", "split": ["train", "validation"][number >= 6]}))
-    (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
+        lines.append({"id": f"c{number}", "split": ["train", "validation"][number >= 6]})
+    (folder / "clips.jsonl").write_text(sealed_lines(lines))
     return folder
 
 
@@ -228,6 +229,6 @@ def test_a_rebuilt_corpus_does_not_resume(corpus: Path, tmp_path: Path) -> None:
     other = tmp_path / "corpus"
     shutil.copytree(corpus, other)
     with open(other / "clips.jsonl", "a") as table:
-        table.write(json.dumps({"id": "c0", "split": "train"}) + "\n")
+        table.write(sealed_lines([{"id": "c0", "split": "train"}]))
     with pytest.raises(UserError, match="another configuration or corpus"):
         train_codec(short, other, tmp_path / "out", {})

@@ -4,6 +4,7 @@ import io
 import json
 import random
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,8 @@ from musicbench.data.corpus.arrange import Arrangement, Track, arrange
 from musicbench.data.corpus.build import build_corpus
 from musicbench.data.corpus.scores import ScoreError
 from musicbench.errors import UserError
+from musicbench.seals import sealed_lines
+from tests.damage import flip
 from tests.full_disk import disk_of
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
@@ -89,10 +92,34 @@ def test_a_full_disk_ends_the_build_and_leaves_no_work_out(error: Exception) -> 
         build._guarded(5, make)
 
 
-def test_a_damaged_clip_table_is_named(tmp_path: Path) -> None:
-    (tmp_path / "clips.jsonl").write_bytes(b'{"id": 1}\n{"id"\xff}\n')
-    with pytest.raises(UserError, match=r"clips\.jsonl is damaged"):
-        build._read_lines(tmp_path / "clips.jsonl")
+def test_damaged_lines_of_a_clip_table_are_told_and_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = [{"id": "a"}, {"id": "b"}, {"id": "c"}]
+    lines = sealed_lines(whole).encode().splitlines(keepends=True)
+    damaged = [lines[0].replace(b"a", b"e", 1), lines[1], b'{"id"\xff}\n', lines[2][:30]]
+    (tmp_path / "clips.jsonl").write_bytes(b"".join(damaged))
+    assert build._whole_lines(tmp_path / "clips.jsonl") == [{"id": "b"}]
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition("clips.jsonl ")[2][:6] for line in told] == ["line 1", "line 3", "line 4"]
+    assert all(line.startswith("warning: ") and line.endswith("its clip is made again") for line in told)
+
+
+def test_damaged_scores_are_parsed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: SimpleNamespace
+) -> None:
+    score = asdict(make.random_tune("t", 1))
+    parsed = []
+
+    def run(function, arguments, workers, what):
+        parsed.append(what)
+        yield from ((argument, score) for argument in arguments)
+
+    monkeypatch.setattr(build, "_run", run)
+    works = [SimpleNamespace(id="t")]
+    first = build._parse_all(tmp_path, works, tmp_path, 1)
+    assert (build._parse_all(tmp_path, works, tmp_path, 1), parsed) == (first, ["parsing"])
+    flip(tmp_path / "scores.jsonl", 8 * 40)
+    assert build._parse_all(tmp_path, works, tmp_path, 1) == first
+    assert parsed == ["parsing"] * 2
 
 
 @needs_fluidsynth
@@ -157,12 +184,10 @@ def test_a_corpus_on_a_full_disk_is_one_line_and_leaves_no_clip_out(
 @needs_fluidsynth
 def test_build_makes_and_resumes_a_tiny_corpus(make: SimpleNamespace, tmp_path: Path) -> None:
     pytest.importorskip("music21")
-    from dataclasses import asdict
-
     scores = [make.movement(f"q{i}-1", f"q{i}", seed=i, bars=80) for i in range(2)]
     scores += [make.random_tune(f"t{i}", i) for i in range(3)]
     # Scores that are parsed already are not parsed again.
-    (tmp_path / "scores.jsonl").write_text("".join(json.dumps(asdict(score)) + "\n" for score in scores))
+    (tmp_path / "scores.jsonl").write_text(sealed_lines(map(asdict, scores)))
     build_corpus(tmp_path, SOUNDFONT, hours=0.12, workers=2, seed=0)
     lines = (tmp_path / "clips.jsonl").read_text().splitlines()
     clips = [json.loads(line) for line in lines]

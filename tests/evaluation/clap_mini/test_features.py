@@ -8,6 +8,7 @@ import torch
 
 from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.features import hear
+from tests.damage import exponent_bit, flip
 
 RATE = 100
 
@@ -41,9 +42,9 @@ def test_kept_until_audio_or_judge_change(stub_judge, recording, tmp_path):
     np.testing.assert_array_equal(listen(), first)
     assert stub_judge.calls == 1
     (kept,) = (tmp_path / "kept").iterdir()
-    kept.write_bytes(kept.read_bytes()[:100])
+    flip(kept, exponent_bit(kept, first.tobytes()[-4:]))
     np.testing.assert_array_equal(listen(), first)
-    assert stub_judge.calls == 2, "a torn file is made again"
+    assert stub_judge.calls == 2, "a damaged file is made again"
     np.save(recording, np.load(recording) / 2)
     assert not np.allclose(listen(), first)
     stub_judge.sha256 = "6" * 64

@@ -1,6 +1,5 @@
 """clap_mini as a judge: round trip, scores of single clips and batches, refusals."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.judge import CARD, WEIGHTS, ClapMini, piece_hash, write_clap
 from musicbench.evaluation.clap_mini.network import ClapNetwork, pool_states, pool_windows
 from musicbench.evaluation.clap_mini.retrieval import Retrieval
+from tests.damage import edit_card
 
 JUDGE, TEXT = "a" * 64, "b" * 64
 GOOD = Retrieval((1,) * 40 + (30,) * 5, (1,) * 45, 45)
@@ -102,10 +102,8 @@ def test_round_trip(folder, network, inputs):
 
 @pytest.mark.parametrize("direction", ["text_to_audio", "audio_to_text"])
 def test_refuses_without_retrieval_whatever_the_card_claims(folder, inputs, direction):
-    stored = json.loads((folder / CARD).read_text())
     claims = {"recall@10": 1.0, "p@10": 0.0}
-    stored["test"][direction] = {**CHANCE.figures(), **claims}
-    (folder / CARD).write_text(json.dumps(stored))
+    edit_card(folder / CARD, lambda card: card["test"].update({direction: {**CHANCE.figures(), **claims}}))
     clap = ClapMini(folder)
     clips, states = inputs
     with pytest.raises(UserError, match=f"{direction.replace('_', ' ')}.* is not trusted to score: .* 0.222"):
@@ -126,7 +124,8 @@ def test_damaged_folders(folder, tmp_path):
     save_file({**weights, "log_scale": weights["log_scale"] + 1}, folder / WEIGHTS)
     with pytest.raises(UserError, match="does not match the sha256"):
         ClapMini(folder)
-    for content in ('{"sha256": 1', "{}", "[]"):
+    card = (folder / CARD).read_text()
+    for content in ('{"sha256": 1', "{}", "[]", card.replace("45", "46", 1)):
         (folder / CARD).write_text(content)
         with pytest.raises(UserError, match="damaged"):
             ClapMini(folder)

@@ -1,6 +1,5 @@
 """Windows of the bundled judge: their number, their independence, and how it hears extreme sounds."""
 
-import json
 import shutil
 
 import librosa
@@ -12,6 +11,7 @@ import torchaudio
 from musicbench.errors import UserError
 from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.judges import musicnn as bundled
+from tests.damage import edit_card, flip
 
 
 @pytest.mark.parametrize(("seconds", "windows"), [(3.0, 1), (3.99, 1), (4.0, 2), (5.0, 3), (10.0, 8)])
@@ -104,7 +104,12 @@ def test_says_what_is_wrong(musicnn, tmp_path):
     with pytest.raises(UserError, match="incomplete"):
         MusiCNN(tmp_path / "absent")
     shutil.copytree(bundled.BUNDLED, tmp_path / "judge")
-    card = json.loads((tmp_path / "judge" / "card.json").read_text())
-    (tmp_path / "judge" / "card.json").write_text(json.dumps(card | {"sha256": "0"}))
+    card = tmp_path / "judge" / "card.json"
+    edit_card(card, lambda content: content.update(sha256="0"))
     with pytest.raises(UserError, match="sha256"):
+        MusiCNN(tmp_path / "judge")
+    flip(card, 8 * (card.read_bytes().index(b"guitar") + 3))
+    with pytest.raises(
+        UserError, match=r"card\.json is damaged \(its content does not match its checksum\); reinstall"
+    ):
         MusiCNN(tmp_path / "judge")
