@@ -1,5 +1,6 @@
 """Checksums inside the files that we write and read back: a flipped bit is noticed before its number is used."""
 
+import errno
 import hashlib
 import io
 import json
@@ -150,11 +151,16 @@ def require_whole_zip(path: Path | str | BinaryIO) -> None:
         OSError: the file cannot be read.
         ValueError: it is no zip archive, or damaged.
     """
-    require_regular(path)
+    if isinstance(path, str | Path):
+        require_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, UnicodeError, EOFError) as error:
         raise ValueError(f"it is no whole archive ({error})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError("it is no whole archive (an entry lies outside of it)") from error
     if damaged is not None:
         raise ValueError("its content does not match its checksums")

@@ -9,6 +9,7 @@ import torch
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.regular_files import require_regular
 from musicbench.seals import require_whole_zip
 
 
@@ -52,6 +53,7 @@ def load(path: Path | str, *keys: str) -> dict[str, Any]:
 
 
 def _checked(path: Path | str) -> Any:
+    require_regular(path)
     # Torch's reader does not look at the checksums that its writer left in the archive.
     if zipfile.is_zipfile(path):
         require_whole_zip(path)

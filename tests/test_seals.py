@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicbench.seals import SEAL, cached_npz, load_npz, save_npz, sealed, sealed_text, unsealed, unsealed_text
@@ -39,6 +39,7 @@ def test_arrays_come_back(archive):
 
 
 @given(st.data())
+@settings(max_examples=300)
 def test_a_flipped_bit_never_changes_an_array_silently(archive, data):
     original = load_npz(archive, "codes", "mean")
     damaged = archive.with_name("damaged.npz")

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from musicbench.study import figure, schema, statistics
+from musicbench import schema
+from musicbench.study import figure, statistics
 from musicbench.study.records import read_record, write_record
 from musicbench.study.run_record import RunRecord
 from musicbench.study.table import build_table

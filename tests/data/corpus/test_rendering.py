@@ -171,7 +171,7 @@ def test_a_corpus_on_a_full_disk_is_one_line_and_leaves_no_clip_out(
     from dataclasses import asdict
 
     scores = [make.random_tune(f"t{i}", i) for i in range(3)]
-    (tmp_path / "scores.jsonl").write_text("".join(json.dumps(asdict(score)) + "\n" for score in scores))
+    (tmp_path / "scores.jsonl").write_text(sealed_lines(map(asdict, scores)))
     with disk_of(size), pytest.raises(UserError, match=r"^cannot write [^\n]*: File too large; free space[^\n]*$"):
         build_corpus(tmp_path, SOUNDFONT, hours=0.05, workers=1, seed=0)
     skipped = tmp_path / "skipped.jsonl"
