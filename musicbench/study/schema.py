@@ -5,8 +5,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from musicbench import plain_files
 from musicbench.errors import UserError
 
 
@@ -20,10 +19,10 @@ def read_yaml(path: Path, expected: Any, missing: str = "") -> Any:
         UserError: it cannot be read, is not YAML, or a field is missing or unknown.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = plain_files.read_yaml(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}{missing}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     check(content, expected, str(path))
     return content
