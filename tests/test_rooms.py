@@ -13,6 +13,7 @@ PACKAGE = Path(musicbench.__file__).parent
 COMMON = (
     "musicbench.errors",
     "musicbench.files",
+    "musicbench.named_code",
     "musicbench.plain_files",
     "musicbench.seals",
     "musicbench.torch_files",
@@ -34,12 +35,13 @@ MAY_IMPORT = {
     "cli": ("musicbench.commands",),
     "errors": (),
     "files": ("musicbench.errors",),
+    "named_code": (),
     "plain_files": (),
     "seals": ("musicbench.files",),
     "torch_files": (),
     "__init__": (),
 }
-WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "plain_files", "seals")
+WITHOUT_TORCH = ("plans", "study", "launch", "cli", "errors", "files", "named_code", "plain_files", "seals")
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 
 
@@ -127,6 +129,15 @@ def test_light_rooms_load_without_torch():
     script = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_names_of_code_are_resolved_at_one_place():
+    """Hydra's ways to make what a configuration names know of no allowlist."""
+    ways = ("hydra.utils", "import_module(", "__import__(")
+    found = {module for module, path in modules() if any(way in path.read_text(encoding="utf-8") for way in ways)}
+    assert found == {"musicbench.named_code", "musicbench.cli", "musicbench.commands.bench"}, (
+        "the last two name commands"
+    )
 
 
 def test_no_module_is_long():

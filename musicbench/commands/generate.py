@@ -53,10 +53,12 @@ def main(argv: list[str]) -> int:
     from musicbench.codecs.streaming import decode_stream
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.config import amend, run_configuration
+    from musicbench.commands.overrides import read_overrides
     from musicbench.commands.samples import write_sample
     from musicbench.commands.trained import load_trained, trained_system
     from musicbench.models.prompt import PromptError
 
+    read_overrides(overrides, typed=True)
     run = Assembly(amend(run_configuration(arguments.run), overrides))
     set_threads(run.config)
     module = load_trained(run, arguments.run)
