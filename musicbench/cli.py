@@ -7,6 +7,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from musicbench import named_code
+from musicbench.commands.launcher import tidy_launcher_variables
 from musicbench.errors import UserError, did_you_mean
 from musicbench.names import one_line, visible
 
@@ -27,9 +29,11 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(f"unknown command {name!r}, choose one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     # The tokenizer's threads warn after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    sys.path.append(os.getcwd())  # a pattern of one's own lies there
+    named_code.forget()
+    _take_nothing_from_the_current_folder()
     warnings.formatwarning = _one_line  # type: ignore[assignment]
     try:
+        tidy_launcher_variables()
         code: int = importlib.import_module(f"musicbench.commands.{name}").main(rest)
         return code
     except UserError as error:
@@ -48,6 +52,18 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nmusicbench: interrupted; the same command goes on where it was", file=sys.stderr)
         return 130
+
+
+def _take_nothing_from_the_current_folder() -> None:
+    """Import nothing from where the user happens to be, in children either: it may be a stranger's folder.
+
+    ``python -m`` looks there first. In a checkout that is not installed, this package itself is found so.
+    """
+    here = Path.cwd()
+    if here != named_code.PACKAGE.parent:
+        if sys.path and sys.path[0] in ("", str(here)) and not sys.flags.safe_path:
+            del sys.path[0]
+        os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _fail(message: str) -> int:

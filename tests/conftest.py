@@ -57,6 +57,16 @@ def _single_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def _own_command_line(monkeypatch: pytest.MonkeyPatch):
+    """Each test begins one: what an earlier one allowed, or set for its children, is forgotten."""
+    from musicbench import named_code
+
+    monkeypatch.setenv("PYTHONSAFEPATH", "")  # so that it is restored
+    monkeypatch.delenv("PYTHONSAFEPATH")
+    named_code.forget()
+
+
 @pytest.fixture
 def make_token_store(tmp_path: Path) -> Callable[..., Path]:
     """``make_token_store(train=3, ...)`` -> folder of a store; 10 frames a second, codes of clip i follow seed i."""

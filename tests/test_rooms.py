@@ -14,6 +14,7 @@ COMMON = (
     "musicbench.errors",
     "musicbench.escapes",
     "musicbench.files",
+    "musicbench.named_code",
     "musicbench.names",
     "musicbench.plain_files",
     "musicbench.regular_files",
@@ -40,6 +41,7 @@ MAY_IMPORT = {
     "errors": (),
     "escapes": ("musicbench.names",),
     "files": ("musicbench.errors",),
+    "named_code": (),
     "names": ("musicbench.errors",),
     "plain_files": (),
     "regular_files": (),
@@ -51,7 +53,8 @@ MAY_IMPORT = {
 }
 WITHOUT_TORCH = (
     "plans", "study", "launch", "cli",
-    "errors", "escapes", "files", "names", "plain_files", "regular_files", "schema", "seals", "temporaries",
+    "errors", "escapes", "files", "named_code", "names", "plain_files", "regular_files", "schema", "seals",
+    "temporaries",
 )  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 
@@ -140,6 +143,15 @@ def test_light_rooms_load_without_torch():
     script = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_names_of_code_are_resolved_at_one_place():
+    """Hydra's ways to make what a configuration names know of no allowlist."""
+    ways = ("hydra.utils", "import_module(", "__import__(")
+    found = {module for module, path in modules() if any(way in path.read_text(encoding="utf-8") for way in ways)}
+    assert found == {"musicbench.named_code", "musicbench.cli", "musicbench.commands.bench"}, (
+        "the last two name commands"
+    )
 
 
 def test_no_module_is_long():

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 import musicbench
+from musicbench import named_code
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.commands.checkpoints import BEST
 from musicbench.commands.config import instantiated, plain
@@ -57,7 +58,7 @@ class Assembly:
     @cached_property
     def codec(self) -> ChunkedCodec:
         """The codec, checked against the store that was made with it."""
-        codec: ChunkedCodec = instantiated(self.config.codec).to(device())
+        codec: ChunkedCodec = instantiated("codec", self.config.codec).to(device())
         made_with = self.store.card["codec"]
         if made_with["sha256"] != codec.sha256:
             raise UserError(
@@ -69,7 +70,7 @@ class Assembly:
     @cached_property
     def encoder(self) -> Any:
         """The frozen text encoder."""
-        return instantiated(self.config.text)
+        return instantiated("text", self.config.text)
 
     @cached_property
     def captions(self) -> CaptionTable:
@@ -87,7 +88,7 @@ class Assembly:
             if part is None and role != "clap":
                 raise UserError(f"judges.{role} is missing; name a judge, as conf/judges/bundled.yaml does")
             if part is not None:
-                made[role] = made[same] if same else instantiated(self.config.judges[role], device=device())
+                made[role] = made[same] if same else instantiated("judges", part, device=device())
         return JudgeSet(**made)
 
     @cached_property
@@ -154,12 +155,7 @@ class Assembly:
     @cached_property
     def family(self) -> Any:
         """The LightningModule class of the configured generator family."""
-        from hydra.utils import get_class
-
-        try:
-            return get_class(self.config.family._target_)
-        except (ImportError, ValueError) as error:
-            raise UserError(f"family: {error}") from error
+        return named_code.load("family", self.config.family._target_)
 
     @property
     def rescorer_folder(self) -> Path | None:

@@ -26,10 +26,10 @@ HEADER = [
 
 def main(argv: list[str]) -> int:
     """Time every judge of the configured set and print the table; overrides such as ``clips=4``."""
-    config = compose("bench", argv)
+    config = compose("bench", argv, typed=True)
     clips = noise(config.clips, config.seconds, config.sample_rate)
     roles = {role: config.judges[role] for role in ("fad", "kld", "clap") if config.judges[role] is not None}
-    judges = distinct(JudgeSet(**{role: instantiated(part, device=device()) for role, part in roles.items()}))
+    judges = distinct(JudgeSet(**{role: instantiated("judges", part, device=device()) for role, part in roles.items()}))
     speeds = [
         measure_judge(judge, clips, config.sample_rate, config.repeats, config.matrix)
         for judge in judges

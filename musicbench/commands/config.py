@@ -1,6 +1,6 @@
-"""Hydra's compose for the commands that take overrides: plain argv, so every rank of a launch sees the same."""
+"""Configurations: composed from ``conf`` and overrides, or read back from a run folder, and checked before any use."""
 
-import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,56 +8,54 @@ from typing import Any
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    InstantiationException,
-    MissingConfigException,
-    OverrideParseException,
-)
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import musicbench
-from musicbench.commands.validate import leaves, validate
-from musicbench.errors import UserError, did_you_mean
+from musicbench import named_code
+from musicbench.commands.allowed import require_allowed, require_own_parameters, require_plain_values
+from musicbench.commands.config_text import explained, help_text, one_line, unknown_key
+from musicbench.commands.overrides import read_overrides
+from musicbench.commands.validate import FREE, leaves, validate
+from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.named_code import shipped_folder
+from musicbench.plain_files import parse_yaml
 from musicbench.regular_files import require_regular
 from musicbench.seals import sealed_text, unsealed_text
 
+__all__ = ["amend", "compose", "instantiated", "options_of", "plain", "run_configuration", "shipped", "shipped_folder",
+           "write_configuration"]  # fmt: skip
 
-def shipped_folder(name: str) -> Path:
-    """``conf`` or ``sweeps``: inside the installed package, or beside it in a checkout.
-
-    Raises:
-        UserError: the installation is incomplete.
-    """
-    package = Path(musicbench.__file__).parent
-    for folder in (package / name, package.parent / name):
-        if folder.is_dir():
-            return folder
-    raise UserError(f"the {name} folder is missing; install musicbench again")
+CONFIG = "config.yaml"
+"""In a run folder: its resolved configuration."""
 
 
-def compose(name: str, argv: list[str]) -> DictConfig:
-    """The configuration ``name`` with overrides.
+def compose(name: str, overrides: Sequence[str], typed: bool = False) -> DictConfig:
+    """The configuration ``name`` with overrides; nothing is made of it.
+
+    Args:
+        typed: the user typed the overrides on this command line, so that they may name code and options of his own.
 
     Raises:
-        UserError: an override names an unknown key, group or choice, its grammar is wrong, or its value is not
-            what the key takes.
+        UserError: an override names an unknown key, group or choice, its grammar is wrong, its value is not what the
+            key takes, or code is named that is not allowed.
     """
     folder = shipped_folder("conf")
-    if any(a in ("-h", "--help") for a in argv):
-        print(_help(name))
+    if any(a in ("-h", "--help") for a in overrides):
+        print(help_text(name, folder))
         raise SystemExit(0)
+    settings = read_overrides(overrides, typed)
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):
-            config = hydra_compose(name, overrides=argv)
+            config = hydra_compose(name, overrides=list(overrides))
         OmegaConf.resolve(config)
+        given = plain(config)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise UserError(_explained(error, name)) from error
-    choices = [override for override in argv if (folder / override.partition("=")[0]).is_dir()]
-    validate(plain(config), shipped(name, *choices))
+        usual = shipped(name)
+        raise UserError(explained(error, name, [*usual, *(key for key, _ in leaves(usual, ""))])) from error
+    choices = [setting.text.lstrip("+") for setting in settings if setting.group]
+    _require_known(given, shipped(name, *choices), "the overrides", strict=not typed)
     return config
 
 
@@ -69,58 +67,89 @@ def shipped(name: str, *choices: str) -> dict[str, Any]:
 
 
 def run_configuration(folder: Path) -> DictConfig:
-    """The resolved configuration that a trained run keeps in its folder.
+    """The resolved configuration that a trained run keeps in its folder: plain values, and no unknown keys.
 
     Raises:
-        UserError: it is missing, damaged or edited, or a value is not what its key takes.
+        UserError: it is missing, damaged or edited, a value is not what its key takes, or it names code that is not
+            allowed.
     """
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     try:
         require_regular(path)
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder} is no run folder: {path.name} is missing or damaged") from error
+        raise UserError(f"{folder} is no run folder: {path.name} is missing or damaged ({one_line(error)})") from error
     try:
-        content = yaml.safe_load(unsealed_text(text))
+        content = parse_yaml(unsealed_text(text))
         if not isinstance(content, dict):
             raise ValueError("no mapping")
-        config = OmegaConf.create(content)
-    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        said = error if isinstance(error, ValueError) else type(error).__name__
+    except ValueError as error:
         raise UserError(
-            f"{path} is damaged or was edited ({said}); restore it, or train again: a run is what it was trained as"
+            f"{path} is damaged or was edited ({one_line(error)}); restore it, or train again: a run is what it was "
+            "trained as"
         ) from error
-    return amend(config, [])
+    named_code.distrust(folder)
+    require_plain_values(content, str(path))
+    _require_own(content, str(path))
+    return _fixed(content)
 
 
 def write_configuration(content: dict[str, Any], folder: Path) -> None:
     """Keep a run's resolved configuration in its folder, with its checksum."""
-    with atomic_path(folder / "config.yaml") as temporary:
+    with atomic_path(folder / CONFIG) as temporary:
         temporary.write_text(sealed_text(yaml.safe_dump(content, sort_keys=False)), encoding="utf-8")
 
 
-def amend(config: DictConfig, overrides: list[str]) -> DictConfig:
+def amend(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """A run's configuration with some values replaced (``key=value`` of existing keys only).
 
     Raises:
-        UserError: an override is no assignment, there is no such key, or a value is not what its key takes.
+        UserError: an override is no assignment, there is no such key, a value is not what its key takes, or an override
+            names code that is not allowed.
     """
-    for override in overrides:
-        if "=" not in override:
-            raise UserError(f"{override!r} is no override; write key=value")
+    content = plain(config)
+    for setting in read_overrides(overrides):
+        *groups, last = setting.key.split(".")
+        node: Any = content
+        for group in groups:
+            node = node.get(group) if isinstance(node, dict) else None
+        if not setting.assigns or (isinstance(node, dict) and isinstance(node.get(last), dict)):
+            raise UserError(f"{setting.text!r} does not fit a trained run; give single keys, key=value")
+        if not isinstance(node, dict) or last not in node:
+            raise UserError(unknown_key(setting.key, "train", [key for key, _ in leaves(content, "")]))
+        node[last] = setting.value
+    _require_own(content, "the configuration")
+    return _fixed(content)
+
+
+def _fixed(content: dict[str, Any]) -> DictConfig:
+    """Plain values as a configuration that takes no other keys."""
+    config = OmegaConf.create(content)
     OmegaConf.set_struct(config, True)
-    try:
-        config.merge_with_dotlist(overrides)
-        given = plain(config)
-    except (OmegaConfBaseException, ValueError) as error:
-        raise UserError(_first_lines(error)) from error
-    # Its kinds of values are those of the options that make the same things.
-    chosen = {group: given[group] for group in ("family", "decode") if isinstance(given.get(group), dict)}
-    if any("_target_" not in part for part in chosen.values()):
-        raise UserError("the run was made by an older version; train it again")
-    choices = [f"{group}={options_of(group, str(part['_target_']))[0]}" for group, part in chosen.items()]
-    validate(given, shipped("train", *choices))
     return config
+
+
+def _require_own(given: dict[str, Any], source: str) -> None:
+    """Check a run's configuration against those that its family and way of decoding have as shipped."""
+    require_allowed(named_code.names(given), source)
+    chosen = {group: given[group] for group in ("family", "decode") if isinstance(given.get(group), dict)}
+    if any(named_code.TARGET not in part for part in chosen.values()):
+        raise UserError("the run was made by an older version; train it again")
+    choices = [f"{group}={options_of(group, str(part[named_code.TARGET]))[0]}" for group, part in chosen.items()]
+    _require_known(given, shipped("train", *choices), source, strict=True)
+
+
+def _require_known(given: dict[str, Any], usual: dict[str, Any], source: str, strict: bool) -> None:
+    """Refuse names of code that are not allowed, unknown keys, and values of a wrong kind.
+
+    Args:
+        strict: keys of a part are also compared with what its class takes; else its constructor complains.
+    """
+    require_allowed(named_code.names(given), source)
+    validate(given, usual)
+    for group in FREE if strict else ():
+        if given.get(group) is not None:
+            require_own_parameters(given[group], group, source)
 
 
 def options_of(group: str, target: str) -> list[str]:
@@ -130,29 +159,44 @@ def options_of(group: str, target: str) -> list[str]:
         UserError: there is none.
     """
     names = sorted(path.stem for path in (shipped_folder("conf") / group).glob("*.yaml"))
-    found = [name for name in names if shipped("train", f"{group}={name}")[group].get("_target_") == target]
+    found = [name for name in names if shipped("train", f"{group}={name}")[group].get(named_code.TARGET) == target]
     if not found:
         raise UserError(f"{group}: no option makes {target}; choose one of {', '.join(names)}")
     return found
 
 
-def instantiated(part: DictConfig, **options: Any) -> Any:
+def instantiated(group: str, part: Any, /, **options: Any) -> Any:
     """What the part's ``_target_`` makes of its other keys and of ``options``.
 
-    Raises:
-        UserError: what is made says so, or the target or one of the keys is unknown.
-    """
-    from hydra.utils import instantiate
+    Args:
+        group: of the configuration, which says what code may be named.
+        part: plain or not; parts in it are made first.
+        options: replace keys of the same names.
 
+    Raises:
+        UserError: what is made says so, the target is not allowed, or a key is unknown.
+    """
+    content = OmegaConf.to_container(part, resolve=False) if OmegaConf.is_config(part) else part
+    if not isinstance(content, Mapping) or named_code.TARGET not in content:
+        raise UserError(f"{group}: {content!r} is no group with the key {named_code.TARGET}")
+    require_allowed(named_code.names(content, f"{group}."), "the configuration")
+    target = content[named_code.TARGET]
+    make = named_code.load(group, target)
+    kept = {key: value for key, value in content.items() if key not in (named_code.TARGET, "_convert_", *options)}
+    made = {str(key): _made(group, value) for key, value in kept.items()}
     try:
-        return instantiate(part, **options)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None
-        if cause is None or isinstance(cause, TypeError | ImportError):
-            raise UserError(_first_lines(error)) from error
+        return make(**made, **options)
+    except (UserError, OSError, MemoryError):
         raise
+    except Exception as error:  # of a wrong value, or in code of one's own
+        raise UserError(f"{group}: {target} cannot be made: {one_line(error)}") from error
+
+
+def _made(group: str, value: Any) -> Any:
+    """The value, in which groups that name what they make are replaced by that."""
+    if isinstance(value, Mapping):
+        return instantiated(group, value) if named_code.TARGET in value else value
+    return [_made(group, item) for item in value] if isinstance(value, list) else value
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -160,35 +204,3 @@ def plain(config: DictConfig) -> dict[str, Any]:
     content = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
-
-
-def _explained(error: Exception, name: str) -> str:
-    """Hydra's error in terms of what was typed."""
-    if isinstance(error, MissingConfigException):
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        options = error.options or []
-        return f"unknown {group} {choice!r}, choose one of {', '.join(options)}{did_you_mean(choice, options)}"
-    if isinstance(error, OverrideParseException):
-        reason = error.message.splitlines()[0]
-        return f"{error.override!r} is no override ({reason}); write key=value, and quote commas, = and brackets"
-    unknown = re.match("Could not override '(.+?)'", str(error))
-    if isinstance(error, ConfigCompositionException) and unknown:
-        hint = did_you_mean(unknown[1], [*shipped(name), *(key for key, _ in leaves(shipped(name), ""))])
-        return f"unknown key {unknown[1]}{hint or ';'} `musicbench {name} --help` lists the keys"
-    cause = f" ({_first_lines(error.__cause__)})" if error.__cause__ is not None else ""
-    return _first_lines(error) + cause
-
-
-def _first_lines(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:12]) or type(error).__name__
-
-
-def _help(name: str) -> str:
-    lines = [f"usage: musicbench {name} [group=choice] [key=value] ...", "", "groups:"]
-    for group in sorted(folder for folder in shipped_folder("conf").iterdir() if folder.is_dir()):
-        choices = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
-        if choices:
-            lines.append(f"  {group.name:11} {choices}")
-    text = (shipped_folder("conf") / f"{name}.yaml").read_text(encoding="utf-8")
-    return "\n".join([*lines, "", f"keys (conf/{name}.yaml):", text])

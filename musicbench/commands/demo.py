@@ -19,6 +19,7 @@ def main(argv: list[str]) -> int:
 
     from musicbench.commands.assemble import ASSETS
     from musicbench.commands.config import shipped_folder
+    from musicbench.commands.overrides import require_harmless
     from musicbench.commands.sweep import assess_baselines, fill_table, train_all
     from musicbench.commands.table import PAGE
     from musicbench.launch.sweep_file import expand
@@ -28,6 +29,7 @@ def main(argv: list[str]) -> int:
 
     sweep = arguments.sweep or shipped_folder("sweeps") / "demo.yaml"
     runs = [[*overrides, f"output={DEMO}"] for overrides in expand(sweep)]
+    require_harmless(runs)
     with atomic_path(DEMO / "table.yaml") as temporary:
         shutil.copyfile(ASSETS / "demo" / "table.yaml", temporary)
     # The committed run's table stands beside; records of older demos must not mix with this one's.

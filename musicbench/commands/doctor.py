@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
 
     # It says what is here, so it downloads nothing. The libraries read this once, when they are imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    config = compose("doctor", argv)
+    config = compose("doctor", argv, typed=True)
     failed = 0
     for title, checks in _sections(config).items():
         print(f"{title}:")
@@ -52,9 +52,9 @@ def _sections(config: Any) -> dict[str, dict[str, Check]]:
 
     bundled = compose("doctor", ["judges=bundled", "codec=mini", "text=minilm"])
 
-    def loaded(part: Any) -> Check:
+    def loaded(group: str, part: Any) -> Check:
         def check() -> str:
-            made = instantiated(part)
+            made = instantiated(group, part)
             return f"{made.id} (sha256 {made.sha256[:12]})"
 
         return check
@@ -62,9 +62,9 @@ def _sections(config: Any) -> dict[str, dict[str, Check]]:
     def last(part: Any) -> str:
         return str(part["_target_"]).rpartition(".")[2]
 
-    judges = {f"{last(bundled.judges.fad)} (bundled)": loaded(bundled.judges.fad)}
+    judges = {f"{last(bundled.judges.fad)} (bundled)": loaded("judges", bundled.judges.fad)}
     judges |= {
-        f"{last(config.judges[role])} ({role})": loaded(config.judges[role])
+        f"{last(config.judges[role])} ({role})": loaded("judges", config.judges[role])
         for role in ("fad", "kld", "clap")
         if config.judges[role] is not None
     }
@@ -72,12 +72,12 @@ def _sections(config: Any) -> dict[str, dict[str, Check]]:
         "judges": judges,
         "references of FAD": {"FMA-Pop (evaluation.reference=fma_pop)": _fma_pop(config)},
         "codecs": {
-            "mini (bundled)": loaded(bundled.codec),
-            str(config.codec.get("name_or_folder", last(config.codec))): loaded(config.codec),
+            "mini (bundled)": loaded("codec", bundled.codec),
+            str(config.codec.get("name_or_folder", last(config.codec))): loaded("codec", config.codec),
         },
         "text encoders": {
-            "minilm (bundled)": loaded(bundled.text),
-            str(config.text.get("source", last(config.text))): loaded(config.text),
+            "minilm (bundled)": loaded("text", bundled.text),
+            str(config.text.get("source", last(config.text))): loaded("text", config.text),
         },
         "devices": {"CPU": _cpu, "GPU": _gpu},
         "launchers": {"torchrun": _torchrun, "wandb": _wandb, "Slurm": _slurm},
@@ -91,7 +91,7 @@ def _fma_pop(config: Any) -> Check:
         from musicbench.commands.config import instantiated
         from musicbench.evaluation.reference_sets import fma_pop
 
-        found = fma_pop(instantiated(config.judges.fad), None if config.fadtk is None else Path(config.fadtk))
+        found = fma_pop(instantiated("judges", config.judges.fad), None if config.fadtk is None else Path(config.fadtk))
         return f"{len(found.mean_D)} dimensions (sha256 {found.sha256[:12]})"
 
     return check

@@ -44,15 +44,20 @@ def main(argv: list[str]) -> int:
     if arguments.devices < 1:
         raise UserError(f"--devices {arguments.devices} must be at least 1")
 
+    from musicbench.commands.overrides import read_overrides, require_harmless
     from musicbench.commands.planned import assumed
     from musicbench.launch.sweep_file import expand, settings
 
     given = PUBLISHED if arguments.at is None else arguments.at
-    scale = [line for one in given for line in (settings(one) if one.endswith((".yaml", ".yml")) else [one])]
+    files = [one for one in given if one.endswith((".yaml", ".yml")) and "=" not in one]
+    read_overrides([one for one in given if one not in files], typed=True)
+    scale = [line for one in given for line in (settings(one) if one in files else [one])]
+    lines = expand(arguments.file)
+    require_harmless([*lines, scale])
     sizes = assumed(arguments.assume)
     rows: list[Row] = []
     trained: set[str] = set()
-    for overrides in expand(arguments.file):
+    for overrides in lines:
         print(f"reckoning {' '.join([*overrides, *scale])}", flush=True)
         rows.append(_row([*overrides, *scale], sizes, arguments, trained))
     measured = arguments.device_flops is None

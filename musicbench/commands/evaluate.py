@@ -13,7 +13,7 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.config import compose
     from musicbench.errors import UserError
 
-    config = compose("evaluate", argv)
+    config = compose("evaluate", argv, typed=True)
     if sum(config[mode] is not None for mode in MODES) != 1:
         raise UserError(
             f"give one of run=FOLDER, system=NAME ({', '.join(SYSTEMS)}), audio=FOLDER (sound of any system) and "
@@ -56,18 +56,21 @@ def _again(config: Any, argv: list[str]) -> Path:
     from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.identity import TRAINED
     from musicbench.commands.loggers import send
+    from musicbench.commands.overrides import read_overrides
     from musicbench.commands.train import assess_run
     from musicbench.commands.trained import require_trained, require_weights, take_over
     from musicbench.errors import UserError
 
     folder = Path(config.run).resolve()
-    if any(not argument.startswith(_AGAIN) for argument in argv):
+    # Code of one's own may be named again: a run folder cannot allow it.
+    named = [s.text for s in read_overrides(argv) if any(True for _ in s.named) and not s.text.startswith("judges")]
+    if any(not argument.startswith(_AGAIN) and argument not in named for argument in argv):
         raise UserError(
             "run=FOLDER brings its own configuration; give no overrides but judges, evaluation, data.store (if it was "
             "moved) and trainer.threads"
         )
     moved = [a for a in argv if a.startswith("data.store=")]
-    again = amend(run_configuration(folder), [*moved, *(a for a in argv if a.startswith("evaluation."))])
+    again = amend(run_configuration(folder), [*moved, *named, *(a for a in argv if a.startswith("evaluation."))])
     if any(argument.startswith("judges") for argument in argv):
         again.judges = config.judges
     again.output = str(folder.parent)

@@ -53,11 +53,13 @@ def main(argv: list[str]) -> int:
     from musicbench.commands.clip_files import clip_files, require_new
     from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.growing import write_stream
+    from musicbench.commands.overrides import read_overrides
     from musicbench.commands.samples import write_sample
     from musicbench.commands.trained import load_trained, trained_system
     from musicbench.data.audio_tags import audio_tags
     from musicbench.models.prompt import PromptError
 
+    read_overrides(overrides, typed=True)
     run = Assembly(amend(run_configuration(arguments.run), overrides))
     set_threads(run.config)
     frames = max(1, round(arguments.seconds * run.store.frame_rate))

@@ -11,6 +11,7 @@ from musicbench.commands.assemble import Assembly
 from musicbench.commands.config import instantiated, options_of
 from musicbench.commands.identity import has_pattern, row_label
 from musicbench.commands.tracker import KEPT, Tracker, in_sweep
+from musicbench.errors import UserError
 
 _TRACKER = f"{Tracker.__module__}.{Tracker.__qualname__}"
 
@@ -24,10 +25,11 @@ def make_loggers(run: Assembly, folder: Path) -> list[Logger]:
     config = run.config.logger
     if config is None:
         return []
-    if config.get("_target_") == _TRACKER:
-        made = instantiated(config, _partial_=True, _convert_="all")(save_dir=str(folder), **_facts(run))
-    else:
-        made = instantiated(config, save_dir=str(folder))
+    facts = _facts(run) if config.get("_target_") == _TRACKER else {}
+    made = instantiated("logger", config, save_dir=str(folder), **facts)
+    place = made.log_dir
+    if place is not None and not Path(place).resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"logger: {place} is outside of the run folder; choose another logger.name and logger.version")
     return [made] if isinstance(made, CSVLogger) else [CSVLogger(folder, name="logs"), made]
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from musicbench import named_code
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
@@ -41,6 +42,7 @@ def main(argv: list[str]) -> int:
     options: dict[str, Any] = {"same_step": not arguments.hide_same_step}
     if arguments.positional:
         options["positional"] = arguments.positional
+    named_code.allow("pattern", arguments.pattern)
     try:
         if arguments.delays is not None:
             options["delays"] = [int(part) for part in arguments.delays.split(",")]

@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     """Hydra application; every stage goes on where it was interrupted, and does not repeat long work that is done."""
     from musicbench.commands.config import compose
 
-    config = compose("prepare", argv)
+    config = compose("prepare", argv, typed=True)
     stages = list(config.stages)
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
@@ -63,7 +63,7 @@ def _train_codec(config: Any, command: str) -> None:
         )
     output, corpus = Path(config.codec_output), Path(config.corpus.folder)
     origin = {"command": command, **environment(threads=1)}
-    folder = train_codec(instantiated(config.codec_training), corpus, output, origin)
+    folder = train_codec(instantiated("codec_training", config.codec_training), corpus, output, origin)
     judge, divergence = _listener()
     complete_card(output, corpus, judge, divergence)
     print(f"codec: {folder} (use it with codec.name_or_folder={folder})")
@@ -110,7 +110,7 @@ def _tokenise(config: Any, command: str) -> None:
     from musicbench.data.tokenise import forget_partial, tokenise, tokenise_recordings
 
     store, recordings = Path(config.store), _recordings(config)
-    codec = instantiated(config.codec)
+    codec = instantiated("codec", config.codec)
     if store.exists():
         made = TokenStore.open(store)
         made.verify()
@@ -168,7 +168,7 @@ def _train_clap(config: Any, command: str) -> None:
     from musicbench.evaluation.clap_mini.judge import ClapMini
 
     folder = train_and_describe(
-        instantiated(config.clap_training), _recordings(config), Path(config.clap_output), command
+        instantiated("clap_training", config.clap_training), _recordings(config), Path(config.clap_output), command
     )
     print(f"clap_mini: {folder} (use it with evaluation.clap_mini={folder})")
     for name, found in ClapMini(folder).test.items():

@@ -21,6 +21,9 @@ TIMEOUT = 600.0
 GRACE = 10.0
 """Seconds in which a process may find out by itself that another one is lost, before it is told and ended."""
 
+_OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+_OF_SLURM = ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
+
 
 def is_first_process() -> bool:
     """Whether this process is alone, or the first of those that train together: it evaluates and writes."""
@@ -38,8 +41,18 @@ def cluster() -> list[ClusterEnvironment]:
 
     Slurm's without Lightning's own way to requeue: that saves a second kind of checkpoint wherever the signal arrives,
     while the same command goes on from the last one anyway.
+
+    Raises:
+        UserError: variables of torchrun or Slurm are incomplete.
     """
-    slurm = not TorchElasticEnvironment.detect() and SLURMEnvironment.detect()
+    torchrun = TorchElasticEnvironment.detect()
+    slurm = not torchrun and SLURMEnvironment.detect()
+    needed = _OF_TORCHRUN if torchrun else _OF_SLURM if slurm else ()
+    if missing := [name for name in needed if name not in os.environ]:
+        raise UserError(
+            f"the environment has variables of {'torchrun' if torchrun else 'Slurm'}, but no {missing[0]}; start with "
+            f"{'torchrun' if torchrun else 'srun'}, or unset {'TORCHELASTIC_RUN_ID' if torchrun else 'SLURM_NTASKS'}"
+        )
     return [SLURMEnvironment(auto_requeue=False)] if slurm else []
 
 

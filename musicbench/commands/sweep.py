@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
         return estimate.main(argv)
     arguments = parser.parse_args(argv)
 
+    from musicbench.commands.overrides import require_harmless
     from musicbench.commands.sweep_jobs import spelled
     from musicbench.launch.slots import parse_gpus, threads
     from musicbench.launch.sweep_file import expand
@@ -48,6 +49,7 @@ def main(argv: list[str]) -> int:
         with_threads([*overrides, f"output={arguments.output}"], threads(jobs))
         for overrides in expand(arguments.file, arguments.count, arguments.seed)
     ]
+    require_harmless(lines)
     if arguments.dry_run:
         for overrides in lines:
             print(visible(spelled(overrides)))

@@ -5,12 +5,10 @@ from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import Tensor
 
 from musicbench.commands.assemble import Assembly, device
-from musicbench.commands.config import options_of
+from musicbench.commands.config import instantiated, options_of
 from musicbench.errors import UserError
 from musicbench.evaluation.systems import Generator, LikelihoodModel, UniformModel, UnigramModel, token_counts
 
@@ -81,10 +79,7 @@ def sampling(run: Assembly) -> Any:
     Raises:
         UserError: a setting is out of range, or the settings are those of another family.
     """
-    try:
-        settings = instantiate(_without_places(run.plain["decode"]), _convert_="all")
-    except InstantiationException as error:
-        raise UserError(str(error.__cause__ or error)) from error
+    settings = instantiated("decode", _without_places(run.plain["decode"]))
     wanted = run.family.sampling
     if type(settings) is not wanted:
         fitting = options_of("decode", f"{wanted.__module__}.{wanted.__qualname__}")

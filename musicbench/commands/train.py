@@ -16,7 +16,7 @@ def main(argv: list[str]) -> int:
     """Hydra application: ``musicbench train pattern=stack_delay seed=1``."""
     from musicbench.commands.config import compose
 
-    config = compose("train", argv)
+    config = compose("train", argv, typed=True)
 
     from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.held_out import HeldOut

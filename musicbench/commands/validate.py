@@ -4,8 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from musicbench.errors import UserError
+from musicbench.errors import UserError, did_you_mean
+from musicbench.named_code import TARGET
 from musicbench.names import require_name
+from musicbench.plans.build import pattern_options
 
 _MANY = math.inf
 # Least and greatest values; whether a number is whole follows from the shipped configuration.
@@ -57,13 +59,19 @@ EXAMPLES: dict[str, Any] = {
     "trainer.peak_flops": 1e14,
     "trainer.profile": True,
     "training.ema_every": 10,
-    "optimiser.betas": [0.9, 0.95],
     "pattern.delays": [0, 1, 1, 1],
     "pattern.positional": "step",
     "pattern.stride": 2,
     "pattern.stream_0": "full",
     "pattern.same_step": True,
     "run": "runs/delay-1a2b3c4d",
+    "optimiser.betas": [0.9, 0.95],
+    "evaluation.fadtk": "fadtk-1.1.0-py3-none-any.whl",
+    "prompts": "held_out.jsonl",
+    "audio": "clips",
+    "captions": "clips.csv",
+    "originals": "recordings",
+    "fadtk": "fadtk-1.1.0-py3-none-any.whl",
     "decode.rescorer": "runs/delay-1a2b3c4d",
     "decode.masked.rescorer": "runs/delay-1a2b3c4d",
     "system": "unigram",
@@ -71,8 +79,8 @@ EXAMPLES: dict[str, Any] = {
 }
 # Null says that there shall be none, although the shipped configuration has one.
 _OPTIONAL = ("evaluation.clap_mini", "logger", "family.context")
-# Their keys are those of whatever class is chosen there.
-_FREE = ("logger", "codec", "text", "judges")
+FREE = ("logger", "codec", "text", "judges")
+"""Groups whose keys are those of whatever class is chosen there."""
 
 
 def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:
@@ -100,6 +108,7 @@ def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:
 
 
 def _check_kinds(given: dict[str, Any], usual: dict[str, Any], prefix: str) -> None:
+    _require_known_keys(given, usual, prefix)
     for key, normal in usual.items():
         name = f"{prefix}{key}"
         if given.get(key, normal) is None and (normal is None or name in _OPTIONAL):
@@ -108,12 +117,27 @@ def _check_kinds(given: dict[str, Any], usual: dict[str, Any], prefix: str) -> N
             raise UserError(f"{name} is missing from the configuration; give it a value")
         value, normal = given[key], EXAMPLES.get(name, normal)
         if isinstance(value, dict) and isinstance(normal, dict):
-            if name in _FREE:
+            if name in FREE:
                 continue
             _check_kinds(value, normal, f"{name}.")
+        elif key == TARGET and "." in prefix[:-1] and value != normal:  # a part of what another key has chosen
+            raise UserError(f"{name}={value} must be {normal}")
         elif normal is not None and not _alike(value, normal):
             shown = "null" if value is None else value
             raise UserError(f"{name}={shown} must be {_kind(normal)}")
+
+
+def _require_known_keys(given: dict[str, Any], usual: dict[str, Any], prefix: str) -> None:
+    known = list(usual)
+    if prefix == "pattern.":
+        options = pattern_options(str(given.get("pattern")))
+        if options is None:  # of a pattern of one's own, which says itself what it does not take
+            return
+        known += [option for option in options if option not in known]
+    for key in given:
+        if key not in known:
+            hint = did_you_mean(str(key), known) or f"; known are {', '.join(known)}"
+            raise UserError(f"unknown key {prefix}{key}{hint}")
 
 
 def _alike(value: Any, normal: Any) -> bool:

@@ -34,7 +34,7 @@ def sampler(name: str, spec: Spec) -> Callable[[float], Any]:
         raise UserError(
             f"parameter {name!r} needs 'value:', a non-empty list 'values:', 'min:' and 'max:', or a distribution"
         )
-    if distribution not in QUANTILES:
+    if not isinstance(distribution, str) or distribution not in QUANTILES:
         raise UserError(
             f"parameter {name!r}: unknown distribution {distribution!r}; choose one of {', '.join(QUANTILES)}"
         )
@@ -67,6 +67,11 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _number(value: Any) -> bool:
+    """Whether it can be reckoned with: whole numbers too large for that count as none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
 def _mistake(distribution: str, settings: Spec, needed: tuple[str, ...]) -> str | None:
     """What is wrong with a distribution's settings."""
     for key in needed:
@@ -74,10 +79,12 @@ def _mistake(distribution: str, settings: Spec, needed: tuple[str, ...]) -> str 
         if key in ("values", "probabilities"):
             if not isinstance(value, list) or not value:
                 return f"{key!r} must be a non-empty list"
-        elif key != "value" and (not isinstance(value, int | float) or isinstance(value, bool)):
+        elif key != "value" and not _number(value):
             return f"{key}={value!r} must be a number"
     if distribution == "categorical_w_probabilities":
         chances = settings["probabilities"]
+        if not all(map(_number, chances)):
+            return "'probabilities' must be numbers"
         if len(chances) != len(settings["values"]) or min(chances) < 0 or not math.isclose(sum(chances), 1):
             return "'probabilities' must be as many as 'values', not negative, and sum to 1"
     if distribution == "int_uniform" and not (_whole(settings["min"]) and _whole(settings["max"])):

@@ -2,17 +2,18 @@
 
 import itertools
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from musicbench.errors import UserError
 from musicbench.launch.random_search import draw
-from musicbench.regular_files import require_regular
+from musicbench.plain_files import read_yaml
 
 METHODS = ("grid", "random")
+MOST = 100_000
+"""Runs of a sweep: a few lines of a grid can stand for more than fit in memory."""
 _AGENTS_ONLY = ("logger=",)
 """Words of a file's ``command:`` that only W&B's agents need."""
 
@@ -35,11 +36,14 @@ def expand(path: Path | str, count: int | None = None, seed: int = 0) -> list[li
     if method == "grid":
         if count is not None:
             raise UserError(f"{path} is a grid: it has no number of runs to choose; leave out --count")
-        points: Iterable[Iterable[Any]] = itertools.product(*(_values(path, name, parameters[name]) for name in names))
+        values = [_values(path, name, parameters[name]) for name in names]
+        _require_countable(path, math.prod(map(len, values)))
+        points: Iterable[Iterable[Any]] = itertools.product(*values)
     elif method == "random":
         wanted = content.get("run_cap") if count is None else count
         if not isinstance(wanted, int) or wanted < 1:
             raise UserError(f"{path} is a random search: say how many runs, --count 1 or more")
+        _require_countable(path, wanted)
         try:
             points = [list(point.values()) for point in draw(parameters, wanted, seed)]
         except UserError as error:
@@ -55,7 +59,10 @@ def _read_sweep(path: Path | str) -> dict[str, Any]:
         raise UserError(f"{path} has no 'parameters:' of a sweep")
     if "early_terminate" in content:
         raise UserError(f"{path}: early_terminate needs W&B's server; leave it out to run all of every run")
-    fixed = [word for word in content.get("command") or [] if "=" in str(word)]
+    command = content.get("command") or []
+    if not isinstance(command, list):
+        raise UserError(f"{path}: 'command:' must be a list of words")
+    fixed = [word for word in command if "=" in str(word)]
     lost = [word for word in fixed if not str(word).startswith(_AGENTS_ONLY)]
     if lost:
         raise UserError(f"{path}: {lost[0]} in 'command:' reaches W&B's agents only; move it to 'parameters:'")
@@ -76,12 +83,16 @@ def settings(path: Path | str) -> list[str]:
 
 def _read(path: Path | str) -> Any:
     try:
-        require_regular(path)
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return read_yaml(path)
     except OSError as error:
         raise UserError(f"cannot read the sweep file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is no YAML: {error}") from error
+
+
+def _require_countable(path: Path | str, runs: int) -> None:
+    if runs > MOST:
+        raise UserError(f"{path} asks for {runs} runs; at most {MOST} are taken at once, leave out values")
 
 
 def _values(path: Path | str, name: str, spec: Any) -> list[Any]:

@@ -1,10 +1,11 @@
 """The public entry: a plan from the names of a pattern and a schedule."""
 
-import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from musicbench import named_code
+from musicbench.errors import UserError
 from musicbench.plans import patterns
 from musicbench.plans.plan import Plan, Position, Positional, plan_from_positions
 from musicbench.plans.schedules import visiting_order
@@ -37,7 +38,8 @@ def build(
     """Build and check the decoding plan of a pattern under a schedule.
 
     Args:
-        pattern: a name in ``PATTERNS``, or ``package.module.function`` of a pattern of your own.
+        pattern: a name in ``PATTERNS``, or ``package.module.function`` of a pattern of your own, which a file of
+            ``conf/pattern`` or the command line names, or else ``named_code.allow("pattern", name)``.
         frames: T in 1 .. 100,000.
         levels: K in 1 .. 8.
         schedule: ``sequential``, ``block_S`` or ``stride_S``.
@@ -74,6 +76,14 @@ def build(
     )
 
 
+def pattern_options(pattern: str) -> list[str] | None:
+    """Names of all options that a built-in pattern takes in a configuration; None for a pattern of one's own."""
+    if pattern not in PATTERNS:
+        return None
+    names = _parameters(pattern, getattr(patterns, pattern))
+    return ["pattern", "same_step", "positional", *names[2:]]
+
+
 def _parameters(pattern: str, function: Any) -> list[str]:
     try:
         names = list(inspect.signature(function).parameters)
@@ -88,13 +98,12 @@ def _find(pattern: str) -> Callable[..., Iterator[Position]]:
     if pattern in PATTERNS:
         function: Callable[..., Iterator[Position]] = getattr(patterns, pattern)
         return function
-    module, _, name = pattern.rpartition(".")
     unknown = (
         f"unknown pattern {pattern!r}; choose one of {', '.join(PATTERNS)}, or package.module.function of your own"
     )
-    if not module:
+    if "." not in pattern:
         raise ValueError(unknown)
     try:
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
-    except Exception as error:  # whatever a module of one's own does
-        raise ValueError(f"{unknown} ({type(error).__name__}: {error})") from error
+        return named_code.load("pattern", pattern)  # type: ignore[no-any-return]
+    except UserError as error:
+        raise ValueError(f"{unknown} ({error})") from error

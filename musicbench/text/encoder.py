@@ -71,10 +71,11 @@ class TransformersEncoder:
         self.id = source
         folder = bundled_encoder_folder() if source == "minilm" else source
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(str(folder))
-            is_encoder_decoder = getattr(AutoConfig.from_pretrained(str(folder)), "is_encoder_decoder", False)
+            self.tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+            config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+            is_encoder_decoder = getattr(config, "is_encoder_decoder", False)
             kind = AutoModelForTextEncoding if is_encoder_decoder else AutoModel
-            self.model = kind.from_pretrained(str(folder)).eval().to(device)
+            self.model = kind.from_pretrained(str(folder), trust_remote_code=False).eval().to(device)
         except (OSError, ValueError, SafetensorError) as error:
             raise UserError(
                 f"text encoder {source!r} cannot be loaded ({type(error).__name__}); "

@@ -105,7 +105,7 @@ def test_values_at_the_edge_are_taken(key, value):
 
 
 def test_every_rule_is_about_a_key_that_exists():
-    configurations = [shipped(name) for name in ("train", "evaluate", "prepare", "bench")]
+    configurations = [shipped(name) for name in ("train", "evaluate", "prepare", "bench", "doctor")]
     configurations.append(shipped("train", "pattern=stack_stride"))
     configurations.append(shipped("train", "family=magnet", "decode=magnet_10s"))
     configurations.append(shipped("train", "family=hybrid", "decode=hybrid_10s"))
@@ -187,7 +187,7 @@ def test_mistakes_of_a_part_are_its_own_words(override, message):
     from musicbench.commands.config import instantiated
 
     with pytest.raises(UserError, match=message) as error:
-        instantiated(compose("train", [override]).codec)
+        instantiated("codec", compose("train", [override], typed=True).codec)
     assert str(error.value).count("\n") == 0
 
 

@@ -91,7 +91,7 @@ def test_a_damaged_record_is_no_finished_run(refused, trained_run, overrides):
         (b"\xff\xfe", "missing or damaged"),
         (b"!!python/object/apply:os.mkdir [executed]\n", "is damaged or was edited"),
         (b"seed: 3\n", "family is missing"),
-        (b"seed: ${nowhere}\n", "nowhere"),
+        (b"seed: ${nowhere}\n", "seed has an interpolation"),
     ],
 )
 def test_a_damaged_configuration(refused, trained_run, tmp_path, in_folder, content, message):
@@ -214,4 +214,4 @@ def test_a_damaged_codec_folder(refused, tiny_overrides, tmp_path, name, content
 
 def test_a_missing_text_encoder(tmp_path):
     with pytest.raises(UserError, match=f"^text encoder '{tmp_path}' cannot be loaded"):
-        instantiated(compose("train", [f"text.source={tmp_path}"]).text)
+        instantiated("text", compose("train", [f"text.source={tmp_path}"]).text)

@@ -60,6 +60,10 @@ def test_slurm_does_not_save_by_itself(monkeypatch):
     assert processes.cluster() == []
     for name, value in {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "batch"}.items():
         monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^the environment has variables of Slurm, but no SLURM_PROCID; start with"):
+        processes.cluster()
+    for name in ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
+        monkeypatch.setenv(name, "0")
     (environment,) = processes.cluster()
     assert not environment.auto_requeue
 

@@ -144,7 +144,7 @@ def test_another_codec_than_the_stores(overrides, stub_codec, monkeypatch):
     monkeypatch.undo()  # the real property checks the hash
     other = stub_codec
     other.sha256 = "e" * 64
-    monkeypatch.setattr("hydra.utils.instantiate", lambda config: other)
+    monkeypatch.setattr("musicbench.commands.assemble.instantiated", lambda group, part: other)
     with pytest.raises(UserError, match=r"made with codec random \(000000000000\), not stub \(eeeeeeeeeeee\)"):
         _ = Assembly(compose("train", overrides)).codec
 
@@ -212,7 +212,7 @@ def test_other_weights_are_drawn_from_anew(trained_run):
         assert after["metrics"][name]["value"] != before["metrics"][name]["value"], name
 
 
-@pytest.mark.parametrize("override", ["seed=1", "data.seconds=2", "decode.cfg=1", "+new=1"])
+@pytest.mark.parametrize("override", ["seed=1", "data.seconds=2", "decode.cfg=1", "+logger.new=1"])
 def test_evaluate_of_a_run_takes_no_other_overrides(overrides, tmp_path, override):
     with pytest.raises(UserError, match="brings its own configuration"):
         evaluate.main([f"run={tmp_path}", override])

@@ -105,7 +105,7 @@ def test_the_judge_of_kld_needs_classes(stub_judge):
 
 
 def test_bundled_configuration_loads():
-    judges = instantiated(compose("doctor", ["judges=bundled"]).judges)
+    judges = instantiated("judges", compose("doctor", ["judges=bundled"]).judges)
     assert isinstance(judges, JudgeSet) and isinstance(judges.fad, MusiCNN) and isinstance(judges.kld, MusiCNN)
     assert list(judges.roles) == ["fad", "kld"]
 
@@ -116,7 +116,7 @@ def test_the_papers_judges_are_one_choice_away(choice, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     config = compose("train", [f"judges={choice}"]).judges
     with pytest.raises(UserError, match="judge vggish: no weights"):
-        instantiated(config)
+        instantiated("judges", config)
     for role in ("fad", "kld", "clap"):
         with pytest.raises(UserError, match=r"judge .*(no weights|needs the package|cannot be loaded)"):
-            instantiated(config[role])
+            instantiated("judges", config[role])

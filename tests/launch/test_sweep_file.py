@@ -68,8 +68,8 @@ def test_nested_values_survive_hydra(sweep, value):
     from musicbench.commands.config import compose, plain
 
     # JSON is YAML.
-    ((override,),) = expand(sweep(f'method: grid\nparameters:\n  "+new": {{value: {json.dumps(value)}}}\n'))
-    assert plain(compose("train", [override]))["new"] == value
+    ((override,),) = expand(sweep(f'method: grid\nparameters:\n  "+logger.new": {{value: {json.dumps(value)}}}\n'))
+    assert plain(compose("train", [override], typed=True))["logger"]["new"] == value
 
 
 def test_a_fixed_null_is_a_value(sweep):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from musicbench import plans
+from musicbench import named_code, plans
 from musicbench.models import decode as decode_module
 from musicbench.models.cache import KeyValueCache
 from musicbench.plans import NEVER
@@ -107,6 +107,7 @@ def test_same_logits_of_an_own_pattern_with_gaps_between_steps(
         encoding="utf-8",
     )
     lm, codes_BKT, states_BLE, mask_BL = example(2)
+    named_code.allow("pattern", "own_gappy_pattern.pattern")
     plan = plans.build("own_gappy_pattern.pattern", FRAMES, 2, schedule)
     decoded = decode_logits(lm, plan, codes_BKT, states_BLE, mask_BL)
     torch.testing.assert_close(decoded, full_logits(lm, plan, codes_BKT, states_BLE, mask_BL), atol=1e-4, rtol=0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from musicbench import plans
+from musicbench import named_code, plans
 
 HEADER = "from musicbench.plans.plan import Position\n"
 
@@ -18,6 +18,7 @@ def own_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         module = f"own_pattern_{name}"
         text = f"{HEADER}\n\ndef pattern(frames, levels):\n    {body}\n"
         (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
+        named_code.allow("pattern", f"{module}.pattern")
         return f"{module}.pattern"
 
     return write
@@ -46,6 +47,13 @@ def test_mistakes_are_one_clear_line(arguments, message):
     with pytest.raises(ValueError, match=message) as error:
         plans.build(**{"pattern": "delay", "frames": 5, "levels": 4, **arguments})
     assert "\n" not in str(error.value)
+
+
+def test_a_pattern_that_nobody_allowed_is_not_imported(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "strangers_pattern.py").write_text("raise SystemExit(7)\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"not allowed in pattern; .*\(pattern\.pattern=strangers_pattern\.spiral\)"):
+        plans.build("strangers_pattern.spiral", 3)
 
 
 def test_own_pattern_by_its_name(own_pattern):

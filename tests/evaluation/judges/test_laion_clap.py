@@ -95,3 +95,20 @@ def test_missing_and_wrong_files(checkpoint, roberta, tmp_path, monkeypatch):
     torch.save({"state_dict": {"module.text_branch.embeddings.position_ids": torch.arange(514)}}, tmp_path / "x.pt")
     with pytest.raises(UserError, match="holds no weights for it"):
         LaionClap(tmp_path / "x.pt", roberta=roberta, amodel="HTSAT-tiny")
+
+
+class Evil:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return type(self.path).touch, (self.path,)
+
+
+def test_nothing_in_a_checkpoint_is_run(roberta, tmp_path):
+    torch.save({"state_dict": {}, "name": Evil(tmp_path / "executed")}, tmp_path / "evil.pt")
+    with pytest.raises(UserError, match="holds no weights for it"):
+        LaionClap(weights=tmp_path / "evil.pt", sha256=None, roberta=roberta, amodel="HTSAT-tiny")
+    assert not (tmp_path / "executed").exists()

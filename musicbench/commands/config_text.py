@@ -1,0 +1,44 @@
+"""What is said of configurations: Hydra's errors in terms of what was typed, and the help of a command."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.errors import ConfigCompositionException, MissingConfigException
+
+from musicbench.errors import did_you_mean
+
+
+def explained(error: Exception, name: str, keys: Iterable[str]) -> str:
+    """An error of composing the configuration ``name``, which has these keys, in terms of what was typed."""
+    if isinstance(error, MissingConfigException):
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        options = error.options or []
+        return f"unknown {group} {choice!r}, choose one of {', '.join(options)}{did_you_mean(choice, options)}"
+    unknown = re.match("Could not override '(.+?)'", str(error))
+    if isinstance(error, ConfigCompositionException) and unknown:
+        return unknown_key(unknown[1], name, keys)
+    cause = f" ({one_line(error.__cause__)})" if error.__cause__ is not None else ""
+    return one_line(error) + cause
+
+
+def unknown_key(key: str, name: str, keys: Iterable[str]) -> str:
+    """What to say of a key that the configuration ``name`` does not have."""
+    return f"unknown key {key}{did_you_mean(key, keys) or ';'} `musicbench {name} --help` lists the keys"
+
+
+def one_line(error: BaseException) -> str:
+    """The first lines of an error in one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:12]) or type(error).__name__
+
+
+def help_text(name: str, conf: Path) -> str:
+    """Groups, choices and keys of the configuration ``name`` in the folder ``conf``."""
+    lines = [f"usage: musicbench {name} [group=choice] [key=value] ...", "", "groups:"]
+    for group in sorted(folder for folder in conf.iterdir() if folder.is_dir()):
+        choices = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
+        if choices:
+            lines.append(f"  {group.name:11} {choices}")
+    text = (conf / f"{name}.yaml").read_text(encoding="utf-8")
+    return "\n".join([*lines, "", f"keys (conf/{name}.yaml):", text])
