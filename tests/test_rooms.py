@@ -122,7 +122,7 @@ def test_imports_only_what_its_room_may(module, path):
         ("musicbench.launch.sweep_file", "import musicbench.study.records"),
         ("musicbench.cli", "from lightning.pytorch import Trainer"),
         ("musicbench.files", "from musicbench.data.store import Clip"),
-        ("musicbench.codecs.encodec", "from musicbench.commands.config import compose"),
+        ("musicbench.codecs.encodec", "from musicbench.runs.compose import compose"),
     ],
 )
 def test_control_wrong_imports_are_seen(module, source):

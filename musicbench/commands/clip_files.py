@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import musicbench
-from musicbench.commands.identity import recorded_config, row_label
 from musicbench.errors import UserError
+from musicbench.runs.identity import recorded_config, row_label
 from musicbench.seals import content_sha256
 from musicbench.temporaries import shortened
 

@@ -17,12 +17,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--sweep", type=Path, help="sweep file to run instead of sweeps/demo.yaml")
     arguments = parser.parse_args(argv)
 
-    from musicbench.commands.assemble import ASSETS
-    from musicbench.commands.config import shipped_folder
-    from musicbench.commands.overrides import require_harmless
     from musicbench.commands.sweep import assess_baselines, fill_table, train_all
     from musicbench.commands.table import PAGE
     from musicbench.launch.sweep_file import expand
+    from musicbench.runs.compose import shipped_folder
+    from musicbench.runs.overrides import require_harmless
+    from musicbench.runs.run import ASSETS
     from musicbench.study.records import read_records
     from musicbench.study.samples import RECORDS, clear_table
     from musicbench.study.sentence import trust_sentence

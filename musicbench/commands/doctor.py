@@ -18,7 +18,7 @@ Check = Callable[[], str]
 
 def main(argv: list[str]) -> int:
     """``musicbench doctor``; overrides such as ``judges.fad.weights=FILE`` say what to look at instead."""
-    from musicbench.commands.config import compose
+    from musicbench.runs.compose import compose
 
     # It says what is here, so it downloads nothing. The libraries read this once, when they are imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -48,7 +48,7 @@ def examine(check: Check) -> tuple[bool, str]:
 
 
 def _sections(config: Any) -> dict[str, dict[str, Check]]:
-    from musicbench.commands.config import compose, instantiated
+    from musicbench.runs.compose import compose, instantiated
 
     bundled = compose("doctor", ["judges=bundled", "codec=mini", "text=minilm"])
 
@@ -88,8 +88,8 @@ def _fma_pop(config: Any) -> Check:
     """Whether FMA-Pop's statistics are here, and fit the judge of FAD."""
 
     def check() -> str:
-        from musicbench.commands.config import instantiated
         from musicbench.evaluation.reference_sets import fma_pop
+        from musicbench.runs.compose import instantiated
 
         found = fma_pop(instantiated("judges", config.judges.fad), None if config.fadtk is None else Path(config.fadtk))
         return f"{len(found.mean_D)} dimensions (sha256 {found.sha256[:12]})"

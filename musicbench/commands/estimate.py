@@ -44,9 +44,9 @@ def main(argv: list[str]) -> int:
     if arguments.devices < 1:
         raise UserError(f"--devices {arguments.devices} must be at least 1")
 
-    from musicbench.commands.overrides import read_overrides, require_harmless
     from musicbench.commands.planned import assumed
     from musicbench.launch.sweep_file import expand, settings
+    from musicbench.runs.overrides import read_overrides, require_harmless
 
     given = PUBLISHED if arguments.at is None else arguments.at
     files = [one for one in given if one.endswith((".yaml", ".yml")) and "=" not in one]
@@ -91,11 +91,11 @@ def _name() -> str:
 
 def _row(overrides: Sequence[str], sizes: Any, arguments: Any, trained: set[str]) -> Row:
     """The estimate of a run; ``trained`` holds the trainings of earlier rows, which cost nothing again."""
-    from musicbench.commands.identity import row_label, training_id
     from musicbench.commands.planned import planned
     from musicbench.data.stages import clips_seen
     from musicbench.models.cost import training_flops
     from musicbench.models.footprint import CHECKPOINT, state_bytes
+    from musicbench.runs.identity import row_label, training_id
 
     run = planned(overrides, sizes)
     training, module = run.config.training, run.empty_model()
@@ -148,11 +148,11 @@ def _speed(overrides: Sequence[str], run: Any, arguments: Any) -> _Speed:
     if arguments.device_flops:
         # A share of the peak is that of whole steps, updates included.
         return _Speed(arguments.device_flops * arguments.mfu, arguments.mfu, 0.0, None)
-    from musicbench.commands.assemble import device
     from musicbench.commands.measure import measure
     from musicbench.commands.peak import measured_peak, working_dtype
     from musicbench.commands.planned import planned
     from musicbench.models.footprint import state_bytes
+    from musicbench.runs.run import device
 
     layers = min(run.assumed.measured_layers, run.config.model.layers)
     shallow = planned([*overrides, f"model.layers={layers}"], run.assumed)

@@ -10,8 +10,8 @@ _AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.", "data.store=")
 
 def main(argv: list[str]) -> int:
     """Hydra application: ``musicbench evaluate system=unigram``, ``run=FOLDER`` or ``audio=FOLDER``."""
-    from musicbench.commands.config import compose
     from musicbench.errors import UserError
+    from musicbench.runs.compose import compose
 
     config = compose("evaluate", argv, typed=True)
     if sum(config[mode] is not None for mode in MODES) != 1:
@@ -28,10 +28,10 @@ def main(argv: list[str]) -> int:
     if config.originals is not None and config.captions is None:
         raise UserError("originals= goes with captions=FILE; held-out clips have their originals already")
 
-    from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.external import assess_folder
     from musicbench.commands.held_out import HeldOut, write_prompts
     from musicbench.commands.recording import RECORD
+    from musicbench.runs.run import Assembly, set_threads
 
     set_threads(config)
     if config.run is not None:
@@ -52,14 +52,14 @@ def main(argv: list[str]) -> int:
 
 def _again(config: Any, argv: list[str]) -> Path:
     """Evaluate a finished training by its own configuration; or by other judges or clips, then in another folder."""
-    from musicbench.commands.assemble import Assembly
-    from musicbench.commands.config import amend, run_configuration
-    from musicbench.commands.identity import TRAINED
     from musicbench.commands.loggers import send
-    from musicbench.commands.overrides import read_overrides
     from musicbench.commands.train import assess_run
-    from musicbench.commands.trained import require_trained, require_weights, take_over
     from musicbench.errors import UserError
+    from musicbench.runs.compose import amend, run_configuration
+    from musicbench.runs.identity import TRAINED
+    from musicbench.runs.overrides import read_overrides
+    from musicbench.runs.run import Assembly
+    from musicbench.runs.weights import require_trained, require_weights, take_over
 
     folder = Path(config.run).resolve()
     # Code of one's own may be named again: a run folder cannot allow it.
@@ -91,12 +91,12 @@ def _again(config: Any, argv: list[str]) -> Path:
 def assess_baseline(overrides: list[str]) -> Path:
     """Evaluate ``system=NAME`` under a configuration, unless that is done already; its run folder."""
     from musicbench.commands import assess
-    from musicbench.commands.assemble import Assembly, set_threads
-    from musicbench.commands.config import compose
     from musicbench.commands.held_out import HeldOut
     from musicbench.commands.loggers import send, send_once
     from musicbench.commands.recording import RECORD, Facts, finished, record
     from musicbench.commands.systems import baseline
+    from musicbench.runs.compose import compose
+    from musicbench.runs.run import Assembly, set_threads
 
     config = compose("evaluate", overrides)
     set_threads(config)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from musicbench.commands.assemble import Assembly
 from musicbench.commands.assess import Findings, measure
 from musicbench.commands.held_out import Asked, HeldOut, OwnCaptions
 from musicbench.commands.loggers import send, send_once
@@ -16,6 +15,7 @@ from musicbench.data.audio_folder import Item, folder_sha256, read_clips
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
+from musicbench.runs.run import Assembly
 from musicbench.study.samples import sample_name
 
 LACKING = 0.1

@@ -15,10 +15,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from musicbench.commands import processes
-from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
 from musicbench.commands.computation import Computation
-from musicbench.commands.config import write_configuration
 from musicbench.commands.loggers import make_loggers, tracker
 from musicbench.commands.throughput import LOG_EVERY, DataWait, Throughput
 from musicbench.commands.trace import TRACE, StepTrace
@@ -26,6 +24,8 @@ from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.generators.batch import Batch
 from musicbench.generators.guard import NonFiniteGuard
+from musicbench.runs.compose import write_configuration
+from musicbench.runs.run import Assembly
 from musicbench.temporaries import clear_temporaries
 
 

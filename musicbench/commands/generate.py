@@ -49,15 +49,15 @@ def main(argv: list[str]) -> int:
         raise UserError("a caption is not valid UTF-8; type it again")
 
     from musicbench.codecs.streaming import decode_stream
-    from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.clip_files import clip_files, require_new
-    from musicbench.commands.config import amend, run_configuration
     from musicbench.commands.growing import write_stream
-    from musicbench.commands.overrides import read_overrides
     from musicbench.commands.samples import write_sample
-    from musicbench.commands.trained import load_trained, trained_system
     from musicbench.data.audio_tags import audio_tags
     from musicbench.models.prompt import PromptError
+    from musicbench.runs.compose import amend, run_configuration
+    from musicbench.runs.overrides import read_overrides
+    from musicbench.runs.run import Assembly, set_threads
+    from musicbench.runs.weights import load_trained, trained_system
 
     read_overrides(overrides, typed=True)
     run = Assembly(amend(run_configuration(arguments.run), overrides))

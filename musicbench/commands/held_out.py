@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from musicbench.commands.assemble import Assembly
 from musicbench.data.audio_folder import Item
 from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.module import crop_codes
@@ -16,6 +15,7 @@ from musicbench.errors import UserError
 from musicbench.evaluation.audio_metrics import KLD_FACTS
 from musicbench.evaluation.judges.base import RESAMPLER, judge_facts
 from musicbench.evaluation.reference_sets import ReferenceSet
+from musicbench.runs.run import Assembly
 
 
 class Asked(Protocol):

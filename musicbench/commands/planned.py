@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from musicbench.commands.assemble import Assembly
-from musicbench.commands.config import compose
 from musicbench.errors import UserError, did_you_mean
+from musicbench.runs.compose import compose
+from musicbench.runs.run import Assembly
 
 
 def _is(value: float, meaning: str) -> Any:

@@ -17,7 +17,7 @@ STAGES = ("corpus", "codec", "tokens", "reference", "clap")
 
 def main(argv: list[str]) -> int:
     """Hydra application; every stage goes on where it was interrupted, and does not repeat long work that is done."""
-    from musicbench.commands.config import compose
+    from musicbench.runs.compose import compose
 
     config = compose("prepare", argv, typed=True)
     stages = list(config.stages)
@@ -54,7 +54,7 @@ def _build_corpus(settings: Any) -> None:
 def _train_codec(config: Any, command: str) -> None:
     from musicbench.codecs.training.card import complete_card
     from musicbench.codecs.training.loop import train_codec
-    from musicbench.commands.config import instantiated
+    from musicbench.runs.compose import instantiated
     from musicbench.study.environment import environment
 
     if _manifest(config):
@@ -105,9 +105,9 @@ def _manifest(config: Any) -> Path | None:
 
 
 def _tokenise(config: Any, command: str) -> None:
-    from musicbench.commands.config import instantiated
     from musicbench.data.store import TokenStore
     from musicbench.data.tokenise import forget_partial, tokenise, tokenise_recordings
+    from musicbench.runs.compose import instantiated
 
     store, recordings = Path(config.store), _recordings(config)
     codec = instantiated("codec", config.codec)
@@ -131,8 +131,8 @@ def _tokenise(config: Any, command: str) -> None:
 
 def _beside_the_bundled(made: Mapping[str, Any]) -> str:
     """Whether a rebuilt store is the bundled one, and if not, which of its makers differ."""
-    from musicbench.commands.assemble import ASSETS
     from musicbench.data.store import TokenStore
+    from musicbench.runs.run import ASSETS
 
     bundled = TokenStore.open(ASSETS / "tokens").card
     if all(made[name] == bundled[name] for name in ("codes_sha256", "clips_sha256")):
@@ -149,9 +149,9 @@ def _beside_the_bundled(made: Mapping[str, Any]) -> str:
 
 
 def _judge_originals(config: Any) -> None:
-    from musicbench.commands.assemble import REFERENCE_FILE
     from musicbench.evaluation.judges import MusiCNN
     from musicbench.evaluation.reference import build_reference, forget_parts
+    from musicbench.runs.run import REFERENCE_FILE
 
     path = Path(config.store) / REFERENCE_FILE
     if path.is_file():
@@ -164,8 +164,8 @@ def _judge_originals(config: Any) -> None:
 
 def _train_clap(config: Any, command: str) -> None:
     from musicbench.commands.clap import train_and_describe
-    from musicbench.commands.config import instantiated
     from musicbench.evaluation.clap_mini.judge import ClapMini
+    from musicbench.runs.compose import instantiated
 
     folder = train_and_describe(
         instantiated("clap_training", config.clap_training), _recordings(config), Path(config.clap_output), command

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from musicbench.commands.assemble import device
 from musicbench.commands.assess import Findings
 from musicbench.commands.held_out import Asked
-from musicbench.commands.identity import NUMERICS, recorded_config, row_label
+from musicbench.runs.identity import NUMERICS, recorded_config, row_label
+from musicbench.runs.run import device
 from musicbench.study.environment import environment
 from musicbench.study.records import read_record, write_record
 from musicbench.study.run_record import SCHEMA

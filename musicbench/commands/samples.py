@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from musicbench.commands.identity import row_label
 from musicbench.data.audio import read_audio, write_flac
 from musicbench.data.audio_tags import audio_tags
 from musicbench.data.crops import Crop
 from musicbench.files import atomic_path
+from musicbench.runs.identity import row_label
 from musicbench.study.samples import SAMPLES, sample_name
 
 

@@ -35,10 +35,10 @@ def main(argv: list[str]) -> int:
         return estimate.main(argv)
     arguments = parser.parse_args(argv)
 
-    from musicbench.commands.overrides import require_harmless
     from musicbench.commands.sweep_jobs import spelled
     from musicbench.launch.slots import parse_gpus, threads
     from musicbench.launch.sweep_file import expand
+    from musicbench.runs.overrides import require_harmless
     from musicbench.study.table_spec import read_spec
 
     gpus = parse_gpus(arguments.gpus) if arguments.gpus is not None else []
@@ -127,11 +127,11 @@ def visible_gpus() -> list[str]:
 
 def assess_baselines(overrides: list[str], table: Path) -> list[Path]:
     """Evaluate the rows of a table that need no training, under the protocol of a run's overrides."""
-    from musicbench.commands.assemble import Assembly
-    from musicbench.commands.config import compose
     from musicbench.commands.evaluate import SYSTEMS, assess_baseline
     from musicbench.commands.sweep_jobs import committed_ids
     from musicbench.launch.locks import awaited, run_lock
+    from musicbench.runs.compose import compose
+    from musicbench.runs.run import Assembly
     from musicbench.study.table_spec import read_spec
 
     trained_only = ("row", "label", "seed")

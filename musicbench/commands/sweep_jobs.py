@@ -41,8 +41,8 @@ def resolve(lines: Sequence[list[str]], committed: set[str]) -> Resolved:
         lines: overrides of `musicbench train`.
         committed: ids of runs whose records are in a table already.
     """
-    from musicbench.commands.assemble import Assembly
-    from musicbench.commands.config import compose
+    from musicbench.runs.compose import compose
+    from musicbench.runs.run import Assembly
 
     found, folders = Resolved(), set[Path]()
     for overrides in lines:
@@ -73,7 +73,7 @@ def committed_ids(table: Path | None) -> set[str]:
 
 def _job(run: Any, overrides: Sequence[str], committed: set[str]) -> Job:
     from musicbench.commands.recording import finished
-    from musicbench.commands.trained import lenders
+    from musicbench.runs.weights import lenders
 
     folder, identity, training = run.folder, run.identity, run.training_identity
     return Job(

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from musicbench.commands.assemble import Assembly, device
-from musicbench.commands.config import instantiated, options_of
 from musicbench.errors import UserError
 from musicbench.evaluation.systems import Generator, LikelihoodModel, UniformModel, UnigramModel, token_counts
+from musicbench.runs.compose import instantiated, options_of
+from musicbench.runs.run import Assembly, device
 
 
 class ProbabilisticSystem(LikelihoodModel, Generator, Protocol):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from torch import Tensor
 
 from musicbench.codecs.streaming import decode_stream
-from musicbench.commands.assemble import Assembly, device
 from musicbench.commands.generate import STREAM_SECONDS
 from musicbench.commands.systems import CaptionedModel
 from musicbench.evaluation.clocks import DeviceClock, HostClock
@@ -13,6 +12,7 @@ from musicbench.evaluation.memory import GpuMemory, ResidentMemory
 from musicbench.evaluation.rtf import Speeds, measure_speed
 from musicbench.evaluation.systems import Generator
 from musicbench.evaluation.timed import Timed
+from musicbench.runs.run import Assembly, device
 
 
 def time_system(run: Assembly, system: Generator, captions: Sequence[str], frames: int) -> Speeds:

@@ -6,26 +6,26 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from musicbench.commands.identity import TRAINED
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.launch.job import FAILED
+from musicbench.runs.identity import TRAINED
 
 
 def main(argv: list[str]) -> int:
     """Hydra application: ``musicbench train pattern=stack_delay seed=1``."""
-    from musicbench.commands.config import compose
+    from musicbench.runs.compose import compose
 
     config = compose("train", argv, typed=True)
 
-    from musicbench.commands.assemble import Assembly, set_threads
     from musicbench.commands.held_out import HeldOut
     from musicbench.commands.loggers import make_loggers, send_once, tracking
     from musicbench.commands.processes import is_first_process
     from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.systems import sampling
-    from musicbench.commands.trained import check_rescorer
     from musicbench.launch.locks import held, run_lock
+    from musicbench.runs.run import Assembly, set_threads
+    from musicbench.runs.weights import check_rescorer
 
     set_threads(config)
     run = Assembly(config)
@@ -63,8 +63,8 @@ def _train(run: Any, folder: Path, loggers: list[Any]) -> None:
     """Make the run's weights, unless they are there; of processes that make the same ones, one after the other."""
     from musicbench.commands.checkpoints import BEST, LAST
     from musicbench.commands.fit import fit
-    from musicbench.commands.trained import adopt, require_trained
     from musicbench.launch.locks import awaited, held, training_lock
+    from musicbench.runs.weights import adopt, require_trained
 
     if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
         # Going on from the last step would not bring the best one back.
@@ -97,7 +97,7 @@ def assess_run(run: Any, folder: Path) -> Path:
     from musicbench.commands.held_out import HeldOut
     from musicbench.commands.recording import Facts, record
     from musicbench.commands.systems import sampling_facts
-    from musicbench.commands.trained import load_trained, trained_system
+    from musicbench.runs.weights import load_trained, trained_system
 
     module = load_trained(run, folder)
     held = HeldOut(run)

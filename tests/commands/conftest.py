@@ -124,8 +124,8 @@ def make_clap(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def make_run(tiny_overrides: list[str]) -> Callable[..., object]:
     """``make_run("pattern=flat")`` -> Assembly of the tiny configuration with the stub encoder."""
-    from musicbench.commands.assemble import Assembly
-    from musicbench.commands.config import compose
+    from musicbench.runs.compose import compose
+    from musicbench.runs.run import Assembly
 
     def make(*overrides: str) -> Assembly:
         run = Assembly(compose("train", [*tiny_overrides, *overrides]))
@@ -139,10 +139,10 @@ def make_run(tiny_overrides: list[str]) -> Callable[..., object]:
 @pytest.fixture
 def overrides(tiny_overrides: list[str], make_clap: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Overrides of a tiny run whose codec, judges and text encoder are stubs; the store has a judge reference."""
-    from musicbench.commands.assemble import REFERENCE_FILE, Assembly
     from musicbench.data.store import TokenStore
     from musicbench.evaluation.judge_set import JudgeSet
     from musicbench.evaluation.reference import build_reference
+    from musicbench.runs.run import REFERENCE_FILE, Assembly
 
     codec, judge = StubCodec(), StubJudge()
     judges = JudgeSet(judge, judge)

@@ -34,10 +34,10 @@ TRAIN = (sys.executable, "-m", "musicbench.cli", "train")
 def make_store(folder: Path) -> list[str]:
     """A token store of the bundled codec with random codes, and MusiCNN's view of it; the overrides of a run on it."""
     from musicbench.codecs import load_codec
-    from musicbench.commands.assemble import REFERENCE_FILE
     from musicbench.data.store import Clip, write_store
     from musicbench.evaluation.judges import MusiCNN
     from musicbench.evaluation.reference import build_reference
+    from musicbench.runs.run import REFERENCE_FILE
 
     codec = load_codec()
     splits = ["train"] * 3 + ["validation"] * 3 + ["test"] * 2

@@ -7,11 +7,11 @@ import threading
 import pytest
 
 from musicbench.commands import train
-from musicbench.commands.assemble import Assembly
-from musicbench.commands.config import compose
-from musicbench.commands.identity import TRAINED
 from musicbench.errors import UserError
 from musicbench.launch.locks import acquire, run_lock, training_lock
+from musicbench.runs.compose import compose
+from musicbench.runs.identity import TRAINED
+from musicbench.runs.run import Assembly
 from tests.commands.counter import Counter
 
 HOLD = (

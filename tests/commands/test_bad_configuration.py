@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from musicbench.commands import validate as rules
-from musicbench.commands.config import compose, shipped, shipped_folder
-from musicbench.commands.validate import leaves, validate
 from musicbench.errors import UserError
+from musicbench.runs import values as rules
+from musicbench.runs.compose import compose, shipped, shipped_folder
+from musicbench.runs.values import leaves, validate
 
 NAN, INF = float("nan"), float("inf")
 
@@ -184,7 +184,7 @@ def test_mistyped_arguments(refused, arguments):
     ],
 )
 def test_mistakes_of_a_part_are_its_own_words(override, message):
-    from musicbench.commands.config import instantiated
+    from musicbench.runs.compose import instantiated
 
     with pytest.raises(UserError, match=message) as error:
         instantiated("codec", compose("train", [override], typed=True).codec)

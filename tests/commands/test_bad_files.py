@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from musicbench.commands.checkpoints import BEST, LAST
-from musicbench.commands.config import compose, instantiated
 from musicbench.commands.train import FAILED, TRAINED
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
+from musicbench.runs.compose import compose, instantiated
 from musicbench.seals import sealed_text
 from tests import damage
 

@@ -8,7 +8,6 @@ import soundfile
 import torch
 
 from musicbench.commands import prepare
-from musicbench.commands.assemble import ASSETS, REFERENCE_FILE
 from musicbench.commands.clap import captions_sha256
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
@@ -16,6 +15,7 @@ from musicbench.evaluation.clap_mini.judge import ClapMini
 from musicbench.evaluation.clap_mini.retrieval import both_directions
 from musicbench.evaluation.judges import JudgeOutput, MusiCNN
 from musicbench.evaluation.reference import Reference
+from musicbench.runs.run import ASSETS, REFERENCE_FILE
 from musicbench.text.encoder import TransformersEncoder
 from musicbench.text.table import caption_table
 from tests.full_disk import contents, disk_of

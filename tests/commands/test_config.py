@@ -3,8 +3,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from musicbench.commands.config import amend, compose, plain, shipped_folder
 from musicbench.errors import UserError
+from musicbench.runs.compose import amend, compose, plain, shipped_folder
 
 CONF = shipped_folder("conf")
 NAMES = ("train", "prepare", "doctor", "bench")

@@ -56,9 +56,9 @@ def test_another_system_is_a_row_beside_ours(overrides, held_out, tmp_path):
 
 def test_the_codec_system_from_files_scores_as_from_codes(overrides, tmp_path):
     """The same sound, once from the store and once as float files of another system."""
-    from musicbench.commands.assemble import Assembly
-    from musicbench.commands.config import compose
     from musicbench.commands.held_out import HeldOut
+    from musicbench.runs.compose import compose
+    from musicbench.runs.run import Assembly
     from musicbench.study.listening import sample_name
 
     held = HeldOut(Assembly(compose("train", overrides)))
@@ -239,7 +239,7 @@ def test_files_are_listed_and_hashed_once(overrides, own, tmp_path, monkeypatch)
 def test_a_bad_folder_is_told_before_anything_is_loaded(overrides, own, tmp_path, monkeypatch):
     folder, captions, _ = own
     loaded = []
-    monkeypatch.setattr("musicbench.commands.assemble.instantiated", lambda *given, **_: loaded.append(given))
+    monkeypatch.setattr("musicbench.runs.run.instantiated", lambda *given, **_: loaded.append(given))
     captions.write_text("")
     for given, message in ((folder, "is empty"), (tmp_path / "none", "is not a folder")):
         with pytest.raises(UserError, match=message):

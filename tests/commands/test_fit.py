@@ -79,10 +79,10 @@ def test_best_checkpoint_has_the_lowest_validation_bits(make_run, tmp_path):
     best = load(tmp_path / "run" / BEST)
     assert best["global_step"] == min(curve, key=curve.get) < 40
     # The checkpoint's weights, evaluated from outside, give the value that chose it.
-    from musicbench.commands.trained import load_trained, trained_system
     from musicbench.data.crops import evaluation_crops
     from musicbench.data.module import crop_codes
     from musicbench.evaluation.likelihood import bits_per_frame
+    from musicbench.runs.weights import load_trained, trained_system
 
     system = trained_system(run, load_trained(run, tmp_path / "run"), run.captions.batch)
     crops = evaluation_crops(run.store, "validation", 2.0, 1)

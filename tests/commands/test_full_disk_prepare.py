@@ -17,7 +17,7 @@ from tests.full_disk import contents, disk_of
 @pytest.fixture
 def manifest(tmp_path: Path, stub_codec, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three recordings with captions, and a codec that costs nothing."""
-    monkeypatch.setattr("musicbench.commands.config.instantiated", lambda config: stub_codec)
+    monkeypatch.setattr("musicbench.runs.compose.instantiated", lambda config: stub_codec)
     folder = tmp_path / "music"
     folder.mkdir()
     lines = []
@@ -84,7 +84,7 @@ def test_the_codec(refused, tmp_path, monkeypatch, size):
     from tests.codecs.training.test_codec_loop import TINY
 
     tiny = dataclasses.replace(TINY, steps=2, validate_every=1, checkpoint_every=1)
-    monkeypatch.setattr("musicbench.commands.config.instantiated", lambda config: tiny)
+    monkeypatch.setattr("musicbench.runs.compose.instantiated", lambda config: tiny)
     monkeypatch.setattr("musicbench.codecs.training.card.complete_card", lambda *_: None)
     corpus = tmp_path / "corpus"
     (corpus / "audio").mkdir(parents=True)

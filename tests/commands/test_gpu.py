@@ -8,7 +8,7 @@ import torch
 from musicbench.commands.checkpoints import LAST
 from musicbench.commands.fit import fit
 from musicbench.commands.systems import sampling
-from musicbench.commands.trained import load_trained
+from musicbench.runs.weights import load_trained
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

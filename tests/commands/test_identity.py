@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from musicbench.commands import identity
-from musicbench.commands.assemble import Assembly
-from musicbench.commands.config import compose, plain
-from musicbench.commands.identity import recorded_config, row_label, run_folder, run_id, training_id
 from musicbench.errors import UserError
+from musicbench.runs import identity
+from musicbench.runs.compose import compose, plain
+from musicbench.runs.identity import recorded_config, row_label, run_folder, run_id, training_id
+from musicbench.runs.run import Assembly
 
 CONTENTS = {"tokens": "a", "clips": "b", "codec": "c", "judge": "d", "reference": "e", "text": "f", "clap_mini": "g"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from musicbench import cli, named_code
-from musicbench.commands import config
+from musicbench.runs import compose as config
 from musicbench.study.records import read_record
 
 PATTERN = """

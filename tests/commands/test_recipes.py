@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import BEST, LAST, read_checkpoint
-from musicbench.commands.config import compose
 from musicbench.commands.fit import fit
+from musicbench.runs.compose import compose
+from musicbench.runs.run import Assembly
 
 MUSICGEN = {
     "data.seconds": 30,

@@ -13,12 +13,12 @@ import torch
 
 from musicbench import torch_files
 from musicbench.commands import assess, evaluate, generate, train
-from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import BEST, LAST
 from musicbench.commands.fit import WallClock
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
+from musicbench.runs.run import Assembly
 from musicbench.study.records import read_record
 from tests.commands.counter import Counter
 
@@ -66,9 +66,9 @@ def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, 
 
 def test_bits_in_the_record_are_those_of_the_best_checkpoint(overrides, tmp_path):
     """Recomputed here from the checkpoint, clip by clip, through decoding's chain rule."""
-    from musicbench.commands.config import compose
-    from musicbench.commands.trained import load_trained
     from musicbench.models.decode import decode
+    from musicbench.runs.compose import compose
+    from musicbench.runs.weights import load_trained
 
     train.main([*overrides, "pattern=stack"])
     record = read_record(only_record(tmp_path))
@@ -139,12 +139,12 @@ def test_mistakes_in_the_evaluation_are_found_before_training(overrides, tmp_pat
 
 
 def test_another_codec_than_the_stores(overrides, stub_codec, monkeypatch):
-    from musicbench.commands.config import compose
+    from musicbench.runs.compose import compose
 
     monkeypatch.undo()  # the real property checks the hash
     other = stub_codec
     other.sha256 = "e" * 64
-    monkeypatch.setattr("musicbench.commands.assemble.instantiated", lambda group, part: other)
+    monkeypatch.setattr("musicbench.runs.run.instantiated", lambda group, part: other)
     with pytest.raises(UserError, match=r"made with codec random \(000000000000\), not stub \(eeeeeeeeeeee\)"):
         _ = Assembly(compose("train", overrides)).codec
 
@@ -197,7 +197,7 @@ def test_evaluate_a_finished_run_once_more(overrides, tmp_path):
 
 def test_other_weights_are_drawn_from_anew(trained_run):
     from musicbench.commands.checkpoints import BEST, read_checkpoint
-    from musicbench.commands.identity import read_training_id
+    from musicbench.runs.identity import read_training_id
 
     before = read_record(trained_run / "record.json")
     checkpoint = read_checkpoint(trained_run / BEST, {read_training_id(trained_run)})

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from musicbench.commands import assess
-from musicbench.commands.assemble import REFERENCE_FILE
 from musicbench.commands.held_out import HeldOut
 from musicbench.commands.recording import Facts, record
 from musicbench.data.crops import evaluation_crops
@@ -13,6 +12,7 @@ from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.likelihood import shuffled_captions
 from musicbench.evaluation.reference import Reference, build_reference
+from musicbench.runs.run import REFERENCE_FILE
 from musicbench.study.records import read_record
 
 
@@ -117,7 +117,7 @@ def test_its_weights_are_part_of_a_runs_identity(make_judged, make_clap):
 def test_another_conditioning_encoder_leaves_it_its_own(make_judged, make_clap, monkeypatch):
     clap_encoder = type(make_judged().encoder)()
     clap_encoder.sha256 = "6" * 64
-    monkeypatch.setattr("musicbench.commands.assemble.TransformersEncoder", lambda name: clap_encoder)
+    monkeypatch.setattr("musicbench.runs.run.TransformersEncoder", lambda name: clap_encoder)
     run = make_judged(f"evaluation.clap_mini={make_clap(text='6' * 64)}")
     run.clap_states(["a caption"])
     assert clap_encoder.captions, "it was asked"

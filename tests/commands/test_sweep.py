@@ -67,7 +67,7 @@ def started(monkeypatch) -> list[str]:
 
 
 def test_dry_run_prints_commands_that_train_understands(file, tmp_path, capsys):
-    from musicbench.commands.config import compose
+    from musicbench.runs.compose import compose
 
     assert sweep.main([str(file), "--dry-run", "--output", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from musicbench.commands.config import compose, plain, shipped_folder
-from musicbench.commands.identity import row_label
 from musicbench.launch.sweep_file import expand
+from musicbench.runs.compose import compose, plain, shipped_folder
+from musicbench.runs.identity import row_label
 from musicbench.study.table_spec import read_spec
 
 SWEEPS = sorted(shipped_folder("sweeps").glob("*.yaml"))

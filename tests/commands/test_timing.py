@@ -3,8 +3,8 @@
 import pytest
 
 from musicbench.commands import evaluate
-from musicbench.commands.assemble import Assembly
-from musicbench.commands.config import run_configuration
+from musicbench.runs.compose import run_configuration
+from musicbench.runs.run import Assembly
 from musicbench.study.quantities import quantity
 from musicbench.study.records import read_record
 

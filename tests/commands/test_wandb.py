@@ -15,13 +15,13 @@ import wandb
 import yaml
 
 from musicbench.commands import evaluate, train
-from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import LAST
-from musicbench.commands.config import compose
 from musicbench.commands.fit import WallClock
 from musicbench.commands.loggers import make_loggers, tracker
 from musicbench.commands.recording import RECORD
 from musicbench.commands.tracker import KEPT, Tracker
+from musicbench.runs.compose import compose
+from musicbench.runs.run import Assembly
 from musicbench.study.headline import headline
 from musicbench.study.records import read_record, write_record
 from musicbench.study.samples import kept_audio, read_caption

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from musicbench.commands.config import compose, instantiated
 from musicbench.errors import UserError
 from musicbench.evaluation import audio_metrics as audio
 from musicbench.evaluation.judge_set import JudgeSet, hear
 from musicbench.evaluation.judges import JudgeOutput, MusiCNN
 from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.likelihood import shuffled_captions
+from musicbench.runs.compose import compose, instantiated
 
 RATE = 100
 

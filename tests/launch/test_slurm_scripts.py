@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from musicbench.commands.config import compose
 from musicbench.launch.sweep_file import expand
+from musicbench.runs.compose import compose
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = [text for text in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S) if "#SBATCH" in text]

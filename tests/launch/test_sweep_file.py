@@ -40,7 +40,7 @@ def test_values_in_hydras_words(sweep):
 
 
 def test_lists_reach_hydra_whole(sweep):
-    from musicbench.commands.config import compose
+    from musicbench.runs.compose import compose
 
     path = sweep(
         "method: grid\nparameters:\n  pattern: {value: delay}\n"
@@ -65,7 +65,7 @@ def test_lists_reach_hydra_whole(sweep):
     ],
 )
 def test_nested_values_survive_hydra(sweep, value):
-    from musicbench.commands.config import compose, plain
+    from musicbench.runs.compose import compose, plain
 
     # JSON is YAML.
     ((override,),) = expand(sweep(f'method: grid\nparameters:\n  "+logger.new": {{value: {json.dumps(value)}}}\n'))

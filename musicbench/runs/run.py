@@ -16,9 +16,6 @@ import musicbench
 from musicbench import named_code
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.commands.checkpoints import BEST
-from musicbench.commands.config import instantiated, plain
-from musicbench.commands.identity import has_pattern, read_training_id, run_folder, run_id, training_id
-from musicbench.commands.originals import Originals
 from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
 from musicbench.data.stages import Stage, stages
@@ -31,6 +28,9 @@ from musicbench.evaluation.judges.base import Judge, judge_key
 from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.reference import Reference
 from musicbench.files import sha256_file
+from musicbench.runs.compose import instantiated, plain
+from musicbench.runs.identity import has_pattern, read_training_id, run_folder, run_id, training_id
+from musicbench.runs.originals import Originals
 from musicbench.text.encoder import OneByOne, TextEncoder, TransformersEncoder
 from musicbench.text.table import CaptionTable, caption_table
 

@@ -9,8 +9,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 
 from musicbench import named_code
-from musicbench.commands.allowed import require_allowed
 from musicbench.errors import UserError
+from musicbench.runs.allowed import require_allowed
 
 
 @dataclass(frozen=True)

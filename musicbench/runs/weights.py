@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from musicbench.commands.assemble import Assembly
 from musicbench.commands.checkpoints import BEST, LAST, read_checkpoint, require_training
-from musicbench.commands.config import run_configuration, write_configuration
-from musicbench.commands.identity import TRAINED, read_training_id
 from musicbench.commands.systems import CaptionedLikelihoodModel, CaptionedModel, sampling
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.runs.compose import run_configuration, write_configuration
+from musicbench.runs.identity import TRAINED, read_training_id
+from musicbench.runs.run import Assembly
 from musicbench.temporaries import unhidden
 
 

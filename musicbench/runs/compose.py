@@ -13,15 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from musicbench import named_code
-from musicbench.commands.allowed import require_allowed, require_own_parameters, require_plain_values
-from musicbench.commands.config_text import explained, help_text, one_line, unknown_key
-from musicbench.commands.overrides import read_overrides
-from musicbench.commands.validate import FREE, leaves, validate
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.named_code import shipped_folder
 from musicbench.plain_files import parse_yaml
 from musicbench.regular_files import require_regular
+from musicbench.runs.allowed import require_allowed, require_own_parameters, require_plain_values
+from musicbench.runs.compose_errors import explained, help_text, one_line, unknown_key
+from musicbench.runs.overrides import read_overrides
+from musicbench.runs.values import FREE, leaves, validate
 from musicbench.seals import sealed_text, unsealed_text
 
 __all__ = ["amend", "compose", "instantiated", "options_of", "plain", "run_configuration", "shipped", "shipped_folder",
