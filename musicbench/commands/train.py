@@ -20,12 +20,12 @@ def main(argv: list[str]) -> int:
 
     from musicbench.commands.held_out import HeldOut
     from musicbench.commands.loggers import make_loggers, send_once, tracking
-    from musicbench.commands.processes import is_first_process
     from musicbench.commands.recording import RECORD, finished
     from musicbench.commands.systems import sampling
     from musicbench.launch.locks import held, run_lock
     from musicbench.runs.run import Assembly, set_threads
     from musicbench.runs.weights import check_rescorer
+    from musicbench.training.processes import is_first_process
 
     set_threads(config)
     run = Assembly(config)
@@ -61,10 +61,10 @@ def main(argv: list[str]) -> int:
 
 def _train(run: Any, folder: Path, loggers: list[Any]) -> None:
     """Make the run's weights, unless they are there; of processes that make the same ones, one after the other."""
-    from musicbench.commands.checkpoints import BEST, LAST
-    from musicbench.commands.fit import fit
     from musicbench.launch.locks import awaited, held, training_lock
     from musicbench.runs.weights import adopt, require_trained
+    from musicbench.training.checkpoints import BEST, LAST
+    from musicbench.training.fit import fit
 
     if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
         # Going on from the last step would not bring the best one back.
@@ -86,7 +86,7 @@ def _train(run: Any, folder: Path, loggers: list[Any]) -> None:
 
 def _first_holds(lock: AbstractContextManager[None]) -> AbstractContextManager[None]:
     """The lock in the first process of a run on several devices; nothing in the others."""
-    from musicbench.commands.processes import is_first_process
+    from musicbench.training.processes import is_first_process
 
     return lock if is_first_process() else nullcontext()
 
@@ -114,11 +114,11 @@ def assess_run(run: Any, folder: Path) -> Path:
 
 def _training_facts(run: Any, module: Any, system: Any, folder: Path) -> dict[str, Any]:
     """What training used, and where it ended on training and validation crops, both with averaged weights."""
-    from musicbench.commands.checkpoints import LAST, read_checkpoint
     from musicbench.data.crops import evaluation_crops
     from musicbench.data.module import crop_codes
     from musicbench.data.stages import clips_seen
     from musicbench.evaluation.likelihood import bits_per_frame
+    from musicbench.training.checkpoints import LAST, read_checkpoint
 
     config = run.config
     last = read_checkpoint(folder / LAST, run.training_identities)

@@ -15,7 +15,6 @@ from torch import Tensor
 import musicbench
 from musicbench import named_code
 from musicbench.codecs.chunked import ChunkedCodec
-from musicbench.commands.checkpoints import BEST
 from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
 from musicbench.data.stages import Stage, stages
@@ -33,6 +32,7 @@ from musicbench.runs.identity import has_pattern, read_training_id, run_folder, 
 from musicbench.runs.originals import Originals
 from musicbench.text.encoder import OneByOne, TextEncoder, TransformersEncoder
 from musicbench.text.table import CaptionTable, caption_table
+from musicbench.training.checkpoints import BEST
 
 ASSETS = Path(musicbench.__file__).parent / "assets"
 # Its bars for weights that load in a blink would hide ours.

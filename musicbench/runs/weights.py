@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from musicbench.commands.checkpoints import BEST, LAST, read_checkpoint, require_training
 from musicbench.commands.systems import CaptionedLikelihoodModel, CaptionedModel, sampling
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
@@ -16,6 +15,7 @@ from musicbench.runs.compose import run_configuration, write_configuration
 from musicbench.runs.identity import TRAINED, read_training_id
 from musicbench.runs.run import Assembly
 from musicbench.temporaries import unhidden
+from musicbench.training.checkpoints import BEST, LAST, read_checkpoint, require_training
 
 
 def adopt(run: Assembly, folder: Path) -> bool:

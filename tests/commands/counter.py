@@ -1,6 +1,6 @@
 """How much is trained."""
 
-from musicbench.commands.fit import WallClock
+from musicbench.training.fit import WallClock
 
 
 class Counter:

@@ -14,10 +14,10 @@ if __name__ == "__main__":
     from conftest import StubEncoder
     from probe import install
 
-    from musicbench.commands.fit import fit
     from musicbench.errors import UserError
     from musicbench.runs.compose import compose
     from musicbench.runs.run import Assembly, set_threads
+    from musicbench.training.fit import fit
 
     install(Path(folder) / "gradients", json.loads(nan_steps))
     run = Assembly(compose("train", overrides))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from musicbench.generators.captioned import CaptionedLM
-from musicbench.generators.guard import NonFiniteGuard
+from musicbench.training.guard import NonFiniteGuard
 
 
 def install(folder: Path, nan_steps: Collection[int] = (), put: Any = setattr) -> None:

@@ -9,11 +9,11 @@ import torch
 
 from musicbench import torch_files
 from musicbench.commands import evaluate, train
-from musicbench.commands.checkpoints import BEST, LAST
 from musicbench.runs.compose import compose
 from musicbench.runs.identity import TRAINED
 from musicbench.runs.run import PRECISIONS, Assembly
 from musicbench.study.records import read_record
+from musicbench.training.checkpoints import BEST, LAST
 from tests.commands.counter import Counter
 from tests.damage import edit_config, flip
 

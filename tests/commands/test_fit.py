@@ -8,12 +8,12 @@ import pytest
 import torch
 import yaml
 
-from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
-from musicbench.commands.computation import Computation
-from musicbench.commands.fit import WallClock, fit
 from musicbench.errors import UserError
 from musicbench.generators.autoregressive import AutoregressiveLM
 from musicbench.seals import unsealed_text
+from musicbench.training.checkpoints import BEST, LAST, AtomicCheckpoints
+from musicbench.training.computation import Computation
+from musicbench.training.fit import WallClock, fit
 from tests.commands.compare import assert_equal_runs, validation_curves
 
 Weights = dict[str, torch.Tensor]

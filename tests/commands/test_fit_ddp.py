@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from musicbench.commands.checkpoints import BEST, LAST
-from musicbench.commands.fit import fit
+from musicbench.training.checkpoints import BEST, LAST
+from musicbench.training.fit import fit
 from tests.commands.compare import validation_curves
 from tests.commands.probe import gradients, install
 from tests.commands.real_run import environment

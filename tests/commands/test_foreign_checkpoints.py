@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from musicbench.commands.checkpoints import BEST, LAST
 from musicbench.commands.train import TRAINED
+from musicbench.training.checkpoints import BEST, LAST
 
 HYBRID = ("family=magnet", "decode=magnet_10s", "decode.iterations=[3,2]", "decode.rescore=0.5")
 MARK = "executed"

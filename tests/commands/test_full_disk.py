@@ -13,8 +13,6 @@ import pytest
 import soundfile
 
 from musicbench import cli
-from musicbench.commands.checkpoints import BEST, LAST, AtomicCheckpoints
-from musicbench.commands.fit import fit
 from musicbench.data.audio import read_audio
 from musicbench.data.manifest import read_user_manifest
 from musicbench.data.store import TokenStore
@@ -23,6 +21,8 @@ from musicbench.errors import UserError
 from musicbench.study.records import read_record, write_record
 from musicbench.temporaries import temporary_path
 from musicbench.text.table import caption_table
+from musicbench.training.checkpoints import BEST, LAST, AtomicCheckpoints
+from musicbench.training.fit import fit
 from tests.full_disk import contents, disk_of
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from musicbench.commands.checkpoints import LAST
-from musicbench.commands.fit import fit
 from musicbench.commands.systems import sampling
 from musicbench.runs.weights import load_trained
+from musicbench.training.checkpoints import LAST
+from musicbench.training.fit import fit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

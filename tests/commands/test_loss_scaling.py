@@ -5,10 +5,10 @@ import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
 
-from musicbench.commands import fit as fit_module
-from musicbench.commands.checkpoints import LAST
-from musicbench.commands.fit import WallClock, fit
 from musicbench.errors import UserError
+from musicbench.training import fit as fit_module
+from musicbench.training.checkpoints import LAST
+from musicbench.training.fit import WallClock, fit
 
 STEPS = 12
 

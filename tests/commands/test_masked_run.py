@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from musicbench.commands import evaluate, generate, train
-from musicbench.commands.checkpoints import BEST
 from musicbench.errors import UserError
 from musicbench.study.records import read_record
+from musicbench.training.checkpoints import BEST
 from tests.commands.counter import Counter
 
 MAGNET = ("family=magnet", "decode=magnet_10s", "decode.iterations=[3,2]")

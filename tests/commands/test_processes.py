@@ -6,8 +6,8 @@ import pytest
 import torch.distributed as distributed
 from lightning.pytorch.strategies import DDPStrategy
 
-from musicbench.commands import processes
 from musicbench.errors import UserError
+from musicbench.training import processes
 
 
 def test_errors_of_a_lost_process_are_told_from_others():

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from musicbench.commands.checkpoints import BEST, LAST, read_checkpoint
-from musicbench.commands.fit import fit
 from musicbench.runs.compose import compose
 from musicbench.runs.run import Assembly
+from musicbench.training.checkpoints import BEST, LAST, read_checkpoint
+from musicbench.training.fit import fit
 
 MUSICGEN = {
     "data.seconds": 30,

@@ -13,13 +13,13 @@ import torch
 
 from musicbench import torch_files
 from musicbench.commands import assess, evaluate, generate, train
-from musicbench.commands.checkpoints import BEST, LAST
-from musicbench.commands.fit import WallClock
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.runs.run import Assembly
 from musicbench.study.records import read_record
+from musicbench.training.checkpoints import BEST, LAST
+from musicbench.training.fit import WallClock
 from tests.commands.counter import Counter
 
 
@@ -196,8 +196,8 @@ def test_evaluate_a_finished_run_once_more(overrides, tmp_path):
 
 
 def test_other_weights_are_drawn_from_anew(trained_run):
-    from musicbench.commands.checkpoints import BEST, read_checkpoint
     from musicbench.runs.identity import read_training_id
+    from musicbench.training.checkpoints import BEST, read_checkpoint
 
     before = read_record(trained_run / "record.json")
     checkpoint = read_checkpoint(trained_run / BEST, {read_training_id(trained_run)})

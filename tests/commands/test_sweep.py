@@ -113,7 +113,7 @@ def test_the_reason_of_a_failure_is_kept_with_the_run(file, tmp_path, monkeypatc
     def diverge(run, folder, loggers):
         raise UserError("training diverged")
 
-    monkeypatch.setattr("musicbench.commands.fit.fit", diverge)
+    monkeypatch.setattr("musicbench.training.fit.fit", diverge)
     monkeypatch.setattr("musicbench.launch.pool.Process", Here)
     assert sweep.main([str(file), "--output", str(tmp_path / "out")]) == 1
     assert "exit code 2, training diverged (log: " in capsys.readouterr().err.splitlines()[-1]

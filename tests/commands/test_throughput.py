@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from musicbench.commands.checkpoints import LAST, read_checkpoint
-from musicbench.commands.fit import fit
 from musicbench.commands.peak import measured_peak, working_dtype
-from musicbench.commands.trace import TRACE
 from musicbench.models.cost import training_flops
+from musicbench.training.checkpoints import LAST, read_checkpoint
+from musicbench.training.fit import fit
+from musicbench.training.trace import TRACE
 
 
 def logged(folder: Path, start: int = 0) -> list[dict[str, float]]:

@@ -15,8 +15,6 @@ import wandb
 import yaml
 
 from musicbench.commands import evaluate, train
-from musicbench.commands.checkpoints import LAST
-from musicbench.commands.fit import WallClock
 from musicbench.commands.loggers import make_loggers, tracker
 from musicbench.commands.recording import RECORD
 from musicbench.commands.tracker import KEPT, Tracker
@@ -25,6 +23,8 @@ from musicbench.runs.run import Assembly
 from musicbench.study.headline import headline
 from musicbench.study.records import read_record, write_record
 from musicbench.study.samples import kept_audio, read_caption
+from musicbench.training.checkpoints import LAST
+from musicbench.training.fit import WallClock
 from tests.commands.wandb_file import RunFile, run_files
 
 HERE = Path(__file__).parent

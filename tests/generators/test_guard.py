@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from musicbench.errors import UserError
-from musicbench.generators.guard import NonFiniteGuard
+from musicbench.training.guard import NonFiniteGuard
 
 
 class Scripted(pl.LightningModule):

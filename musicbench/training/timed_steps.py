@@ -9,12 +9,12 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from musicbench.commands.fit import averaging, quiet, training_numerics
 from musicbench.commands.planned import PlannedRun
 from musicbench.evaluation.memory import GpuMemory, ResidentMemory
 from musicbench.generators.batch import Batch
-from musicbench.generators.guard import NonFiniteGuard
 from musicbench.models.cost import training_flops
+from musicbench.training.fit import averaging, quiet, training_numerics
+from musicbench.training.guard import NonFiniteGuard
 
 
 class Measured(NamedTuple):

@@ -14,19 +14,19 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from musicbench.commands import processes
-from musicbench.commands.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
-from musicbench.commands.computation import Computation
 from musicbench.commands.loggers import make_loggers, tracker
-from musicbench.commands.throughput import LOG_EVERY, DataWait, Throughput
-from musicbench.commands.trace import TRACE, StepTrace
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.generators.batch import Batch
-from musicbench.generators.guard import NonFiniteGuard
 from musicbench.runs.compose import write_configuration
 from musicbench.runs.run import Assembly
 from musicbench.temporaries import clear_temporaries
+from musicbench.training import processes
+from musicbench.training.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
+from musicbench.training.computation import Computation
+from musicbench.training.guard import NonFiniteGuard
+from musicbench.training.throughput import LOG_EVERY, DataWait, Throughput
+from musicbench.training.trace import TRACE, StepTrace
 
 
 class WallClock(Callback):
