@@ -28,9 +28,9 @@ def main(argv: list[str]) -> int:
     if config.originals is not None and config.captions is None:
         raise UserError("originals= goes with captions=FILE; held-out clips have their originals already")
 
-    from musicbench.commands.external import assess_folder
-    from musicbench.commands.held_out import HeldOut, write_prompts
-    from musicbench.commands.recording import RECORD
+    from musicbench.assessment.clips import HeldOut, write_prompts
+    from musicbench.assessment.external import assess_folder
+    from musicbench.assessment.record import RECORD
     from musicbench.runs.run import Assembly, set_threads
 
     set_threads(config)
@@ -90,11 +90,11 @@ def _again(config: Any, argv: list[str]) -> Path:
 
 def assess_baseline(overrides: list[str]) -> Path:
     """Evaluate ``system=NAME`` under a configuration, unless that is done already; its run folder."""
-    from musicbench.commands import assess
-    from musicbench.commands.held_out import HeldOut
+    from musicbench.assessment import assess
+    from musicbench.assessment.adapters import baseline
+    from musicbench.assessment.clips import HeldOut
+    from musicbench.assessment.record import RECORD, Facts, finished, record
     from musicbench.commands.loggers import send, send_once
-    from musicbench.commands.recording import RECORD, Facts, finished, record
-    from musicbench.commands.systems import baseline
     from musicbench.runs.compose import compose
     from musicbench.runs.run import Assembly, set_threads
 

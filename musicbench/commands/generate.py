@@ -48,10 +48,10 @@ def main(argv: list[str]) -> int:
     if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
         raise UserError("a caption is not valid UTF-8; type it again")
 
+    from musicbench.assessment.samples import write_sample
     from musicbench.codecs.streaming import decode_stream
     from musicbench.commands.clip_files import clip_files, require_new
     from musicbench.commands.growing import write_stream
-    from musicbench.commands.samples import write_sample
     from musicbench.data.audio_tags import audio_tags
     from musicbench.models.prompt import PromptError
     from musicbench.runs.compose import amend, run_configuration

@@ -155,8 +155,8 @@ def fill_table(table: Path, folders: list[Path]) -> None:
 
     Runs whose record the table has already may have no folder here.
     """
+    from musicbench.assessment.record import RECORD
     from musicbench.commands import table as table_command
-    from musicbench.commands.recording import RECORD
     from musicbench.study.listening import fetch_samples
     from musicbench.study.records import read_record
     from musicbench.study.samples import record_path

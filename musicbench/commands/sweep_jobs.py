@@ -72,7 +72,7 @@ def committed_ids(table: Path | None) -> set[str]:
 
 
 def _job(run: Any, overrides: Sequence[str], committed: set[str]) -> Job:
-    from musicbench.commands.recording import finished
+    from musicbench.assessment.record import finished
     from musicbench.runs.weights import lenders
 
     folder, identity, training = run.folder, run.identity, run.training_identity

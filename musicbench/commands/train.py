@@ -18,10 +18,10 @@ def main(argv: list[str]) -> int:
 
     config = compose("train", argv, typed=True)
 
-    from musicbench.commands.held_out import HeldOut
+    from musicbench.assessment.adapters import sampling
+    from musicbench.assessment.clips import HeldOut
+    from musicbench.assessment.record import RECORD, finished
     from musicbench.commands.loggers import make_loggers, send_once, tracking
-    from musicbench.commands.recording import RECORD, finished
-    from musicbench.commands.systems import sampling
     from musicbench.launch.locks import held, run_lock
     from musicbench.runs.run import Assembly, set_threads
     from musicbench.runs.weights import check_rescorer
@@ -93,10 +93,10 @@ def _first_holds(lock: AbstractContextManager[None]) -> AbstractContextManager[N
 
 def assess_run(run: Any, folder: Path) -> Path:
     """Evaluate the best checkpoint of a run folder and write its record."""
-    from musicbench.commands.assess import assess_system
-    from musicbench.commands.held_out import HeldOut
-    from musicbench.commands.recording import Facts, record
-    from musicbench.commands.systems import sampling_facts
+    from musicbench.assessment.adapters import sampling_facts
+    from musicbench.assessment.assess import assess_system
+    from musicbench.assessment.clips import HeldOut
+    from musicbench.assessment.record import Facts, record
     from musicbench.runs.weights import load_trained, trained_system
 
     module = load_trained(run, folder)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musicbench.commands.samples import cut, find_original
+from musicbench.assessment.samples import cut, find_original
 from musicbench.data.audio import read_audio
 from musicbench.data.audio_folder import Listing, folder_sha256, read_clips
 from musicbench.data.crops import Crop, evaluation_crops

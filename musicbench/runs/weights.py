@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from musicbench.commands.systems import CaptionedLikelihoodModel, CaptionedModel, sampling
+from musicbench.assessment.adapters import CaptionedLikelihoodModel, CaptionedModel, sampling
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.runs.compose import run_configuration, write_configuration

@@ -56,7 +56,7 @@ def test_another_system_is_a_row_beside_ours(overrides, held_out, tmp_path):
 
 def test_the_codec_system_from_files_scores_as_from_codes(overrides, tmp_path):
     """The same sound, once from the store and once as float files of another system."""
-    from musicbench.commands.held_out import HeldOut
+    from musicbench.assessment.clips import HeldOut
     from musicbench.runs.compose import compose
     from musicbench.runs.run import Assembly
     from musicbench.study.listening import sample_name

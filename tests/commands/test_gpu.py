@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from musicbench.commands.systems import sampling
+from musicbench.assessment.adapters import sampling
 from musicbench.runs.weights import load_trained
 from musicbench.training.checkpoints import LAST
 from musicbench.training.fit import fit

@@ -12,7 +12,8 @@ import soundfile
 import torch
 
 from musicbench import torch_files
-from musicbench.commands import assess, evaluate, generate, train
+from musicbench.assessment import assess
+from musicbench.commands import evaluate, generate, train
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from musicbench.commands import assess
-from musicbench.commands.held_out import HeldOut
-from musicbench.commands.recording import Facts, record
+from musicbench.assessment import assess
+from musicbench.assessment.clips import HeldOut
+from musicbench.assessment.record import Facts, record
 from musicbench.data.crops import evaluation_crops
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import JudgeSet

@@ -14,9 +14,9 @@ import pytest
 import wandb
 import yaml
 
+from musicbench.assessment.record import RECORD
 from musicbench.commands import evaluate, train
 from musicbench.commands.loggers import make_loggers, tracker
-from musicbench.commands.recording import RECORD
 from musicbench.commands.tracker import KEPT, Tracker
 from musicbench.runs.compose import compose
 from musicbench.runs.run import Assembly

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from musicbench.commands.assess import Findings
-from musicbench.commands.held_out import Asked
+from musicbench.assessment.assess import Findings
+from musicbench.assessment.clips import Asked
 from musicbench.runs.identity import NUMERICS, recorded_config, row_label
 from musicbench.runs.run import device
 from musicbench.study.environment import environment

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
+from musicbench.assessment.adapters import CaptionedModel
 from musicbench.codecs.streaming import decode_stream
 from musicbench.commands.generate import STREAM_SECONDS
-from musicbench.commands.systems import CaptionedModel
 from musicbench.evaluation.clocks import DeviceClock, HostClock
 from musicbench.evaluation.memory import GpuMemory, ResidentMemory
 from musicbench.evaluation.rtf import Speeds, measure_speed

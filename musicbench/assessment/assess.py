@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from musicbench.commands.held_out import Asked, HeldOut
-from musicbench.commands.samples import keep_original, keep_sample
-from musicbench.commands.timing import time_system
+from musicbench.assessment.clips import Asked, HeldOut
+from musicbench.assessment.samples import keep_original, keep_sample
+from musicbench.assessment.timing import time_system
 from musicbench.evaluation import audio_metrics as audio
 from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.evaluation.judges.base import judge_key

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from musicbench.commands.assess import Findings, measure
-from musicbench.commands.held_out import Asked, HeldOut, OwnCaptions
+from musicbench.assessment.assess import Findings, measure
+from musicbench.assessment.clips import Asked, HeldOut, OwnCaptions
+from musicbench.assessment.record import RECORD, Facts, finished, record
+from musicbench.assessment.samples import keep_sample
 from musicbench.commands.loggers import send, send_once
-from musicbench.commands.recording import RECORD, Facts, finished, record
-from musicbench.commands.samples import keep_sample
 from musicbench.data.audio_folder import Item, folder_sha256, read_clips
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
