@@ -10,13 +10,13 @@ from musicbench.assessment.assess import Findings, measure
 from musicbench.assessment.clips import Asked, HeldOut, OwnCaptions
 from musicbench.assessment.record import RECORD, Facts, finished, record
 from musicbench.assessment.samples import keep_sample
-from musicbench.commands.loggers import send, send_once
 from musicbench.data.audio_folder import Item, folder_sha256, read_clips
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.runs.run import Assembly
 from musicbench.study.samples import sample_name
+from musicbench.tracking.loggers import send, send_once
 
 LACKING = 0.1
 """Seconds that a held-out clip of another system may lack: codecs and MP3 cut a little."""

@@ -52,7 +52,6 @@ def main(argv: list[str]) -> int:
 
 def _again(config: Any, argv: list[str]) -> Path:
     """Evaluate a finished training by its own configuration; or by other judges or clips, then in another folder."""
-    from musicbench.commands.loggers import send
     from musicbench.commands.train import assess_run
     from musicbench.errors import UserError
     from musicbench.runs.compose import amend, run_configuration
@@ -60,6 +59,7 @@ def _again(config: Any, argv: list[str]) -> Path:
     from musicbench.runs.overrides import read_overrides
     from musicbench.runs.run import Assembly
     from musicbench.runs.weights import require_trained, require_weights, take_over
+    from musicbench.tracking.loggers import send
 
     folder = Path(config.run).resolve()
     # Code of one's own may be named again: a run folder cannot allow it.
@@ -94,9 +94,9 @@ def assess_baseline(overrides: list[str]) -> Path:
     from musicbench.assessment.adapters import baseline
     from musicbench.assessment.clips import HeldOut
     from musicbench.assessment.record import RECORD, Facts, finished, record
-    from musicbench.commands.loggers import send, send_once
     from musicbench.runs.compose import compose
     from musicbench.runs.run import Assembly, set_threads
+    from musicbench.tracking.loggers import send, send_once
 
     config = compose("evaluate", overrides)
     set_threads(config)

@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
     if prompts:
         print(f"\nTo listen, open {output / PAGE} in a browser.")
     if arguments.log:
-        from musicbench.commands.publish import publish_table
+        from musicbench.tracking.publish import publish_table
 
         rendered = [output / file for file in texts] + ([output / "figure.png"] if "figure" in table.spec else [])
         kept = [file for place in (SAMPLES, PICTURES) if prompts for file in unhidden(output / place, "*/*.*")]
@@ -93,8 +93,8 @@ def main(argv: list[str]) -> int:
 
 def _gather(table: Path, project: str | None, where: list[str], runs: Path | None) -> None:
     """Fetch the table's records from a W&B project, from run folders, or from both."""
-    from musicbench.commands.gather import from_folders, from_project, newest, put_into
     from musicbench.study.table_spec import read_spec
+    from musicbench.tracking.gather import from_folders, from_project, newest, put_into
 
     rows = [row["row"] for row in read_spec(table / "table.yaml")["rows"]]
     for condition in where:

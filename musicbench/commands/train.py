@@ -21,10 +21,10 @@ def main(argv: list[str]) -> int:
     from musicbench.assessment.adapters import sampling
     from musicbench.assessment.clips import HeldOut
     from musicbench.assessment.record import RECORD, finished
-    from musicbench.commands.loggers import make_loggers, send_once, tracking
     from musicbench.launch.locks import held, run_lock
     from musicbench.runs.run import Assembly, set_threads
     from musicbench.runs.weights import check_rescorer
+    from musicbench.tracking.loggers import make_loggers, send_once, tracking
     from musicbench.training.processes import is_first_process
 
     set_threads(config)

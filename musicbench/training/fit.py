@@ -14,13 +14,13 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from musicbench.commands.loggers import make_loggers, tracker
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.generators.batch import Batch
 from musicbench.runs.compose import write_configuration
 from musicbench.runs.run import Assembly
 from musicbench.temporaries import clear_temporaries
+from musicbench.tracking.loggers import make_loggers, tracker
 from musicbench.training import processes
 from musicbench.training.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
 from musicbench.training.computation import Computation

@@ -16,13 +16,13 @@ import yaml
 
 from musicbench.assessment.record import RECORD
 from musicbench.commands import evaluate, train
-from musicbench.commands.loggers import make_loggers, tracker
-from musicbench.commands.tracker import KEPT, Tracker
 from musicbench.runs.compose import compose
 from musicbench.runs.run import Assembly
 from musicbench.study.headline import headline
 from musicbench.study.records import read_record, write_record
 from musicbench.study.samples import kept_audio, read_caption
+from musicbench.tracking.loggers import make_loggers, tracker
+from musicbench.tracking.wandb_run import KEPT, Tracker
 from musicbench.training.checkpoints import LAST
 from musicbench.training.fit import WallClock
 from tests.commands.wandb_file import RunFile, run_files

@@ -7,11 +7,11 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from musicbench.commands.tracker import KEPT, Tracker, in_sweep
 from musicbench.errors import UserError
 from musicbench.runs.compose import instantiated, options_of
 from musicbench.runs.identity import has_pattern, row_label
 from musicbench.runs.run import Assembly
+from musicbench.tracking.wandb_run import KEPT, Tracker, in_sweep
 
 _TRACKER = f"{Tracker.__module__}.{Tracker.__qualname__}"
 

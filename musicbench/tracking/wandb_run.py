@@ -12,7 +12,6 @@ from typing import Any
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from musicbench.commands.gather import RECORD_TYPE, artifact_name, first_line
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.names import require_name
@@ -22,6 +21,7 @@ from musicbench.seals import sealed, unsealed
 from musicbench.study.headline import headline
 from musicbench.study.records import read_record
 from musicbench.study.samples import SAMPLES, kept_audio, read_caption
+from musicbench.tracking.gather import RECORD_TYPE, artifact_name, first_line
 
 WITHOUT = "or go on without it: WANDB_MODE=offline, or logger=csv"
 PATIENCE = 600

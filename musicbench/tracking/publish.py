@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from musicbench.commands.gather import artifact_name, first_line, split_project
 from musicbench.errors import UserError
 from musicbench.study.delimited import TEXTS
+from musicbench.tracking.gather import artifact_name, first_line, split_project
 
 TABLE_TYPE = "table"
 """Type of the W&B artifacts that hold a rendered table."""
