@@ -35,11 +35,11 @@ def main(argv: list[str]) -> int:
         return estimate.main(argv)
     arguments = parser.parse_args(argv)
 
-    from musicbench.commands.sweep_jobs import spelled
     from musicbench.launch.slots import parse_gpus, threads
     from musicbench.launch.sweep_file import expand
     from musicbench.runs.overrides import require_harmless
     from musicbench.study.table_spec import read_spec
+    from musicbench.sweep.jobs import spelled
 
     gpus = parse_gpus(arguments.gpus) if arguments.gpus is not None else []
     jobs = (len(gpus) or 1) if arguments.jobs is None else arguments.jobs
@@ -89,10 +89,10 @@ def train_all(
     Raises:
         KeyboardInterrupt: it was interrupted, after the runs have ended.
     """
-    from musicbench.commands.sweep_jobs import committed_ids, resolve
     from musicbench.launch.pool import Pool
     from musicbench.launch.progress import progress
     from musicbench.launch.slots import slots
+    from musicbench.sweep.jobs import committed_ids, resolve
 
     found = resolve(lines, committed_ids(table))
     if found.alone:
@@ -128,11 +128,11 @@ def visible_gpus() -> list[str]:
 def assess_baselines(overrides: list[str], table: Path) -> list[Path]:
     """Evaluate the rows of a table that need no training, under the protocol of a run's overrides."""
     from musicbench.commands.evaluate import SYSTEMS, assess_baseline
-    from musicbench.commands.sweep_jobs import committed_ids
     from musicbench.launch.locks import awaited, run_lock
     from musicbench.runs.compose import compose
     from musicbench.runs.run import Assembly
     from musicbench.study.table_spec import read_spec
+    from musicbench.sweep.jobs import committed_ids
 
     trained_only = ("row", "label", "seed")
     common = [o for o in overrides if not o.lstrip("+~").startswith(trained_only)]
