@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from musicbench.commands.arguments import Parser
-from musicbench.commands.estimate_text import GB, Row, reasons, table
 from musicbench.errors import UserError
+from musicbench.estimate.report import GB, Row, reasons, table
 
 PUBLISHED = (
     "model=300m",
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     if arguments.devices < 1:
         raise UserError(f"--devices {arguments.devices} must be at least 1")
 
-    from musicbench.commands.planned import assumed
+    from musicbench.estimate.assumed import assumed
     from musicbench.launch.sweep_file import expand, settings
     from musicbench.runs.overrides import read_overrides, require_harmless
 
@@ -91,8 +91,8 @@ def _name() -> str:
 
 def _row(overrides: Sequence[str], sizes: Any, arguments: Any, trained: set[str]) -> Row:
     """The estimate of a run; ``trained`` holds the trainings of earlier rows, which cost nothing again."""
-    from musicbench.commands.planned import planned
     from musicbench.data.stages import clips_seen
+    from musicbench.estimate.assumed import planned
     from musicbench.models.cost import training_flops
     from musicbench.models.footprint import CHECKPOINT, state_bytes
     from musicbench.runs.identity import row_label, training_id
@@ -149,7 +149,7 @@ def _speed(overrides: Sequence[str], run: Any, arguments: Any) -> _Speed:
         # A share of the peak is that of whole steps, updates included.
         return _Speed(arguments.device_flops * arguments.mfu, arguments.mfu, 0.0, None)
     from musicbench.commands.peak import measured_peak, working_dtype
-    from musicbench.commands.planned import planned
+    from musicbench.estimate.assumed import planned
     from musicbench.models.footprint import state_bytes
     from musicbench.runs.run import device
     from musicbench.training.timed_steps import measure

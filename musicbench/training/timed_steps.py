@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from musicbench.commands.planned import PlannedRun
+from musicbench.estimate.assumed import PlannedRun
 from musicbench.evaluation.memory import GpuMemory, ResidentMemory
 from musicbench.generators.batch import Batch
 from musicbench.models.cost import training_flops

@@ -7,7 +7,7 @@ import pytest
 
 from musicbench import cli
 from musicbench.commands import sweep
-from musicbench.commands.planned import Assumed, assumed, planned
+from musicbench.estimate.assumed import Assumed, assumed, planned
 from musicbench.models.cost import training_flops
 from musicbench.models.footprint import activation_bytes, state_bytes
 
