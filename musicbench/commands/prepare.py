@@ -163,8 +163,8 @@ def _judge_originals(config: Any) -> None:
 
 
 def _train_clap(config: Any, command: str) -> None:
-    from musicbench.commands.clap import train_and_describe
     from musicbench.evaluation.clap_mini.judge import ClapMini
+    from musicbench.preparation.clap import train_and_describe
     from musicbench.runs.compose import instantiated
 
     folder = train_and_describe(

@@ -8,13 +8,13 @@ import soundfile
 import torch
 
 from musicbench.commands import prepare
-from musicbench.commands.clap import captions_sha256
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.judge import ClapMini
 from musicbench.evaluation.clap_mini.retrieval import both_directions
 from musicbench.evaluation.judges import JudgeOutput, MusiCNN
 from musicbench.evaluation.reference import Reference
+from musicbench.preparation.clap import captions_sha256
 from musicbench.runs.run import ASSETS, REFERENCE_FILE
 from musicbench.text.encoder import TransformersEncoder
 from musicbench.text.table import caption_table
