@@ -7,12 +7,12 @@ from torch import Tensor
 from musicbench.assessment.adapters import CaptionedModel
 from musicbench.codecs.streaming import decode_stream
 from musicbench.commands.generate import STREAM_SECONDS
-from musicbench.evaluation.clocks import DeviceClock, HostClock
-from musicbench.evaluation.memory import GpuMemory, ResidentMemory
-from musicbench.evaluation.rtf import Speeds, measure_speed
 from musicbench.evaluation.systems import Generator
-from musicbench.evaluation.timed import Timed
 from musicbench.runs.run import Assembly, device
+from musicbench.speed.clocks import DeviceClock, HostClock
+from musicbench.speed.memory import GpuMemory, ResidentMemory
+from musicbench.speed.rtf import Speeds, measure_speed
+from musicbench.speed.timed import Timed
 
 
 def time_system(run: Assembly, system: Generator, captions: Sequence[str], frames: int) -> Speeds:

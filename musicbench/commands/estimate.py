@@ -148,10 +148,10 @@ def _speed(overrides: Sequence[str], run: Any, arguments: Any) -> _Speed:
     if arguments.device_flops:
         # A share of the peak is that of whole steps, updates included.
         return _Speed(arguments.device_flops * arguments.mfu, arguments.mfu, 0.0, None)
-    from musicbench.commands.peak import measured_peak, working_dtype
     from musicbench.estimate.assumed import planned
     from musicbench.models.footprint import state_bytes
     from musicbench.runs.run import device
+    from musicbench.speed.peak import measured_peak, working_dtype
     from musicbench.training.timed_steps import measure
 
     layers = min(run.assumed.measured_layers, run.config.model.layers)

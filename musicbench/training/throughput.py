@@ -7,10 +7,10 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.profilers import Profiler
 
-from musicbench.commands.peak import measured_peak
 from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import CaptionedLM
 from musicbench.models.cost import training_flops
+from musicbench.speed.peak import measured_peak
 
 LOG_EVERY = 10
 """Optimiser steps from one line of the log to the next."""

@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from musicbench.estimate.assumed import PlannedRun
-from musicbench.evaluation.memory import GpuMemory, ResidentMemory
 from musicbench.generators.batch import Batch
 from musicbench.models.cost import training_flops
+from musicbench.speed.memory import GpuMemory, ResidentMemory
 from musicbench.training.fit import averaging, quiet, training_numerics
 from musicbench.training.guard import NonFiniteGuard
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from musicbench.commands.peak import measured_peak, working_dtype
 from musicbench.models.cost import training_flops
+from musicbench.speed.peak import measured_peak, working_dtype
 from musicbench.training.checkpoints import LAST, read_checkpoint
 from musicbench.training.fit import fit
 from musicbench.training.trace import TRACE

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from musicbench.evaluation import clocks
+from musicbench.speed import clocks
 
 
 def test_host_times_are_differences_of_moments(monkeypatch):

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from musicbench.errors import UserError
-from musicbench.evaluation.clocks import HostClock
-from musicbench.evaluation.judge_bench import _medians, flop_of_a_window, measure_judge, noise
 from musicbench.evaluation.judges.base import WindowedJudge
+from musicbench.speed.clocks import HostClock
+from musicbench.speed.judge_bench import _medians, flop_of_a_window, measure_judge, noise
 
 RATE, CHANNELS, KERNEL, STRIDE, WIDTH = 100, 6, 8, 4, 5
 

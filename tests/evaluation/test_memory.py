@@ -5,7 +5,7 @@ import mmap
 import pytest
 import torch
 
-from musicbench.evaluation.memory import PROCESS, GpuMemory, ResidentMemory
+from musicbench.speed.memory import PROCESS, GpuMemory, ResidentMemory
 
 MEBIBYTE = 2**20
 

@@ -6,12 +6,12 @@ from itertools import count, pairwise
 import pytest
 import torch
 
-from musicbench.evaluation.clocks import HostClock
-from musicbench.evaluation.memory import ResidentMemory
-from musicbench.evaluation.rtf import measure_speed
 from musicbench.evaluation.systems import UniformModel
-from musicbench.evaluation.timed import Timed
 from musicbench.schema import check
+from musicbench.speed.clocks import HostClock
+from musicbench.speed.memory import ResidentMemory
+from musicbench.speed.rtf import measure_speed
+from musicbench.speed.timed import Timed
 from musicbench.study.run_record import Speed
 
 FRAMES, HOP = 100, 640

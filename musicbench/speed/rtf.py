@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from musicbench.evaluation.clocks import Clock
-from musicbench.evaluation.memory import PeakMemory
-from musicbench.evaluation.timed import PartError, Round, Timed, time_round
+from musicbench.speed.clocks import Clock
+from musicbench.speed.memory import PeakMemory
+from musicbench.speed.timed import PartError, Round, Timed, time_round
 
 WARMUP = 1  # rounds of each batch size that compile and fill caches, and are not counted
 

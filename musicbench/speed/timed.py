@@ -7,8 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from musicbench.evaluation.clocks import Clock
 from musicbench.evaluation.systems import Generator
+from musicbench.speed.clocks import Clock
 
 
 class Decoder(Protocol):

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from musicbench.evaluation.clocks import Clock, DeviceClock, HostClock
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
 from musicbench.evaluation.judging import judge_clips
+from musicbench.speed.clocks import Clock, DeviceClock, HostClock
 
 
 @dataclass(frozen=True)
