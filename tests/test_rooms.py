@@ -116,7 +116,7 @@ def test_imports_only_what_its_room_may(module, path):
         ("musicbench.models.cache", "from musicbench import generators"),
         ("musicbench.models.cache", "from ..data import store"),
         ("musicbench.data.store", "from musicbench.codecs import load_codec"),
-        ("musicbench.data.store", "import musicbench.text.table"),
+        ("musicbench.data.store", "import musicbench.conditions.caption_table"),
         ("musicbench.evaluation.fad", "from musicbench.models.sampling import Sampling"),
         ("musicbench.study.table", "from torch import nn"),
         ("musicbench.launch.sweep_file", "import musicbench.study.records"),

@@ -12,7 +12,7 @@ from musicbench.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from musicbench.text.encoder import TextEncoder
+    from musicbench.conditions.text import TextEncoder
 
 STREAM_SECONDS = 0.5  # sound between two writes of a stream
 LARGEST_SEED = 1 << 62
@@ -94,7 +94,7 @@ def _states(encoder: "TextEncoder", captions: list[str]) -> "tuple[Tensor, Tenso
     """Padded states and mask; an empty caption has no states, which stands for none."""
     import torch
 
-    from musicbench.text.table import pad_states
+    from musicbench.conditions.caption_table import pad_states
 
     told = [caption for caption in captions if caption]
     found = iter(encoder.encode(told) if told else [])

@@ -29,14 +29,14 @@ def train_and_describe(settings: "ClapConfig", recordings: Sequence[Any], output
     """
     import torch
 
+    from musicbench.conditions.caption_table import caption_table
+    from musicbench.conditions.text import TransformersEncoder
     from musicbench.evaluation.clap_mini.judge import piece_hash, write_clap
     from musicbench.evaluation.clap_mini.network import pool_states
     from musicbench.evaluation.clap_mini.retrieval import FORMULAS
     from musicbench.evaluation.clap_mini.training import one_of_each_piece, retrieval, train_clap
     from musicbench.evaluation.judges import MusiCNN
     from musicbench.study.environment import environment
-    from musicbench.text.encoder import TransformersEncoder
-    from musicbench.text.table import caption_table
 
     torch.set_num_threads(1)  # so that the result does not depend on the number of cores
     judge, encoder = MusiCNN(), TransformersEncoder("minilm")

@@ -15,6 +15,8 @@ from torch import Tensor
 import musicbench
 from musicbench import named_code
 from musicbench.codecs.chunked import ChunkedCodec
+from musicbench.conditions.caption_table import CaptionTable, caption_table
+from musicbench.conditions.text import OneByOne, TextEncoder, TransformersEncoder
 from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
 from musicbench.data.stages import Stage, stages
@@ -30,8 +32,6 @@ from musicbench.files import sha256_file
 from musicbench.runs.compose import instantiated, plain
 from musicbench.runs.identity import has_pattern, read_training_id, run_folder, run_id, training_id
 from musicbench.runs.originals import Originals
-from musicbench.text.encoder import OneByOne, TextEncoder, TransformersEncoder
-from musicbench.text.table import CaptionTable, caption_table
 from musicbench.training.checkpoints import BEST
 
 ASSETS = Path(musicbench.__file__).parent / "assets"

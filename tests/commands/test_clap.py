@@ -8,6 +8,8 @@ import soundfile
 import torch
 
 from musicbench.commands import prepare
+from musicbench.conditions.caption_table import caption_table
+from musicbench.conditions.text import TransformersEncoder
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.judge import ClapMini
@@ -16,8 +18,6 @@ from musicbench.evaluation.judges import JudgeOutput, MusiCNN
 from musicbench.evaluation.reference import Reference
 from musicbench.preparation.clap import captions_sha256
 from musicbench.runs.run import ASSETS, REFERENCE_FILE
-from musicbench.text.encoder import TransformersEncoder
-from musicbench.text.table import caption_table
 from tests.full_disk import contents, disk_of
 
 RATE = 100
@@ -53,7 +53,7 @@ class StubEncoder:
 def manifest(tmp_path, monkeypatch):
     """Noise whose loudness the captions tell."""
     monkeypatch.setattr("musicbench.evaluation.judges.MusiCNN", StubJudge)
-    monkeypatch.setattr("musicbench.text.encoder.TransformersEncoder", StubEncoder)
+    monkeypatch.setattr("musicbench.conditions.text.TransformersEncoder", StubEncoder)
     monkeypatch.setattr(StubJudge, "calls", 0)
     random = np.random.default_rng(0)
     lines = []

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from musicbench import cli
+from musicbench.conditions.caption_table import caption_table
 from musicbench.data.audio import read_audio
 from musicbench.data.manifest import read_user_manifest
 from musicbench.data.store import TokenStore
@@ -20,7 +21,6 @@ from musicbench.data.tokenise import tokenise_recordings
 from musicbench.errors import UserError
 from musicbench.study.records import read_record, write_record
 from musicbench.temporaries import temporary_path
-from musicbench.text.table import caption_table
 from musicbench.training.checkpoints import BEST, LAST, AtomicCheckpoints
 from musicbench.training.fit import fit
 from tests.full_disk import contents, disk_of

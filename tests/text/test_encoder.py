@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from musicbench.conditions.text import OneByOne, TransformersEncoder, bundled_encoder_folder
 from musicbench.errors import UserError
-from musicbench.text.encoder import OneByOne, TransformersEncoder, bundled_encoder_folder
 
 CAPTIONS = ["drums", "a slow waltz for string ensemble in F minor, quiet and sad", "fast fiddle tune, 120 bpm"]
 

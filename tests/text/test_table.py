@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from musicbench.text.table import CaptionTable, caption_table, pad_states
+from musicbench.conditions.caption_table import CaptionTable, caption_table, pad_states
 from tests.damage import flip
 
 CAPTIONS = ["a slow waltz", "fast fiddle tune on flute, 120 bpm", "drums", "Größe: 3/4 – “largo”, ünïcödé"]

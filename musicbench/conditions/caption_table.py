@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from musicbench.conditions.text import TextEncoder
 from musicbench.seals import cached_npz, save_npz
-from musicbench.text.encoder import TextEncoder
 
 
 class CaptionTable:
