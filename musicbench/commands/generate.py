@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musicbench.commands.arguments import Parser
-from musicbench.commands.prompts import read_prompt, seconds_span
 from musicbench.errors import UserError
+from musicbench.generation.prompts import read_prompt, seconds_span
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,9 +50,9 @@ def main(argv: list[str]) -> int:
 
     from musicbench.assessment.samples import write_sample
     from musicbench.codecs.streaming import decode_stream
-    from musicbench.commands.clip_files import clip_files, require_new
-    from musicbench.commands.growing import write_stream
     from musicbench.data.audio_tags import audio_tags
+    from musicbench.generation.clip_files import clip_files, require_new
+    from musicbench.generation.growing import write_stream
     from musicbench.models.prompt import PromptError
     from musicbench.runs.compose import amend, run_configuration
     from musicbench.runs.overrides import read_overrides

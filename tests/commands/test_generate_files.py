@@ -16,9 +16,9 @@ import pytest
 import soundfile
 
 from musicbench import cli
-from musicbench.commands.clip_files import clip_files, require_new
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
+from musicbench.generation.clip_files import clip_files, require_new
 from musicbench.runs.identity import read_training_id
 from musicbench.study.records import read_record
 from musicbench.temporaries import unhidden
@@ -221,8 +221,8 @@ def test_an_interrupted_stream_keeps_its_beginning(tmp_path):
     script = (
         "import os, signal, sys, torch\n"
         "from pathlib import Path\n"
-        "from musicbench.commands.clip_files import ClipFile\n"
-        "from musicbench.commands.growing import write_stream\n"
+        "from musicbench.generation.clip_files import ClipFile\n"
+        "from musicbench.generation.growing import write_stream\n"
         "def pieces():\n"
         "    yield torch.full((1, 1500), 0.5)\n"
         "    raise KeyboardInterrupt\n"

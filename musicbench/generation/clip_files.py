@@ -13,7 +13,7 @@ from musicbench.seals import content_sha256
 from musicbench.temporaries import shortened
 
 if TYPE_CHECKING:
-    from musicbench.commands.prompts import Prompt
+    from musicbench.generation.prompts import Prompt
 
 LONGEST_PART = 80
 """Bytes of a caption's and of a run's words in a file name, which has 255 at most."""

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from musicbench.commands.clip_files import ClipFile
 from musicbench.errors import UserError
 from musicbench.files import writing
+from musicbench.generation.clip_files import ClipFile
 
 if TYPE_CHECKING:
     from torch import Tensor
