@@ -117,7 +117,7 @@ def test_imports_only_what_its_room_may(module, path):
         ("musicbench.models.cache", "from ..data import store"),
         ("musicbench.data.store", "from musicbench.codecs import load_codec"),
         ("musicbench.data.store", "import musicbench.conditions.caption_table"),
-        ("musicbench.evaluation.fad", "from musicbench.models.sampling import Sampling"),
+        ("musicbench.evaluation.metrics.fad_bootstrap", "from musicbench.models.sampling import Sampling"),
         ("musicbench.study.table", "from torch import nn"),
         ("musicbench.launch.sweep_file", "import musicbench.study.records"),
         ("musicbench.cli", "from lightning.pytorch import Trainer"),

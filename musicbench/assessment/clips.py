@@ -14,7 +14,7 @@ from musicbench.data.module import crop_codes
 from musicbench.errors import UserError
 from musicbench.evaluation.audio_metrics import KLD_FACTS
 from musicbench.evaluation.judges.base import RESAMPLER, judge_facts
-from musicbench.evaluation.reference_sets import ReferenceSet
+from musicbench.evaluation.references.sets import ReferenceSet
 from musicbench.runs.run import Assembly
 
 

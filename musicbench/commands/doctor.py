@@ -88,7 +88,7 @@ def _fma_pop(config: Any) -> Check:
     """Whether FMA-Pop's statistics are here, and fit the judge of FAD."""
 
     def check() -> str:
-        from musicbench.evaluation.reference_sets import fma_pop
+        from musicbench.evaluation.references.sets import fma_pop
         from musicbench.runs.compose import instantiated
 
         found = fma_pop(instantiated("judges", config.judges.fad), None if config.fadtk is None else Path(config.fadtk))

@@ -150,7 +150,7 @@ def _beside_the_bundled(made: Mapping[str, Any]) -> str:
 
 def _judge_originals(config: Any) -> None:
     from musicbench.evaluation.judges import MusiCNN
-    from musicbench.evaluation.reference import build_reference, forget_parts
+    from musicbench.evaluation.references.stored import build_reference, forget_parts
     from musicbench.runs.run import REFERENCE_FILE
 
     path = Path(config.store) / REFERENCE_FILE

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from musicbench.errors import UserError
-from musicbench.evaluation.fad import bootstrapped_fad
 from musicbench.evaluation.judges.base import Judge, TextAudioJudge
 from musicbench.evaluation.judges.captions import clip_embeddings
 from musicbench.evaluation.judging import Judgement
-from musicbench.evaluation.kad_bootstrap import bootstrapped_kad
 from musicbench.evaluation.likelihood import shuffled_captions
 from musicbench.evaluation.metrics.clap_score import clap_score
+from musicbench.evaluation.metrics.fad_bootstrap import bootstrapped_fad
 from musicbench.evaluation.metrics.fad_infinity import fad_infinity
 from musicbench.evaluation.metrics.frechet import warn_if_few
+from musicbench.evaluation.metrics.kad_bootstrap import bootstrapped_kad
 from musicbench.evaluation.metrics.kld import EPSILON, class_probabilities, kl_divergences
-from musicbench.evaluation.reference_sets import ReferenceSet
+from musicbench.evaluation.references.sets import ReferenceSet
 
 KLD_FACTS = {"direction": "reference to generated", "epsilon": EPSILON}
 """For a record's protocol: what else changes a KLD."""

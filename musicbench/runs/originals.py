@@ -21,8 +21,8 @@ from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.evaluation.judges.base import Judge, judge_key
 from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.moments import RunningMoments
-from musicbench.evaluation.reference import original_judgements
-from musicbench.evaluation.reference_sets import ReferenceSet, fma_pop
+from musicbench.evaluation.references.sets import ReferenceSet, fma_pop
+from musicbench.evaluation.references.stored import original_judgements
 from musicbench.seals import cached_npz, save_npz
 
 

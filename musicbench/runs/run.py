@@ -27,7 +27,7 @@ from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.judges.base import Judge, judge_key
 from musicbench.evaluation.judges.codec_latents import CodecLatents
-from musicbench.evaluation.reference import Reference
+from musicbench.evaluation.references.stored import Reference
 from musicbench.files import sha256_file
 from musicbench.runs.compose import instantiated, plain
 from musicbench.runs.identity import has_pattern, read_training_id, run_folder, run_id, training_id

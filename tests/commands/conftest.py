@@ -141,7 +141,7 @@ def overrides(tiny_overrides: list[str], make_clap: Callable[..., Path], monkeyp
     """Overrides of a tiny run whose codec, judges and text encoder are stubs; the store has a judge reference."""
     from musicbench.data.store import TokenStore
     from musicbench.evaluation.judge_set import JudgeSet
-    from musicbench.evaluation.reference import build_reference
+    from musicbench.evaluation.references.stored import build_reference
     from musicbench.runs.run import REFERENCE_FILE, Assembly
 
     codec, judge = StubCodec(), StubJudge()

@@ -36,7 +36,7 @@ def make_store(folder: Path) -> list[str]:
     from musicbench.codecs import load_codec
     from musicbench.data.store import Clip, write_store
     from musicbench.evaluation.judges import MusiCNN
-    from musicbench.evaluation.reference import build_reference
+    from musicbench.evaluation.references.stored import build_reference
     from musicbench.runs.run import REFERENCE_FILE
 
     codec = load_codec()

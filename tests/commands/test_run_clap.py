@@ -11,7 +11,7 @@ from musicbench.data.crops import evaluation_crops
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.likelihood import shuffled_captions
-from musicbench.evaluation.reference import Reference, build_reference
+from musicbench.evaluation.references.stored import Reference, build_reference
 from musicbench.runs.run import REFERENCE_FILE
 from musicbench.study.records import read_record
 

@@ -16,8 +16,8 @@ from musicbench.evaluation.metrics.fad_infinity import fad_infinity
 from musicbench.evaluation.metrics.frechet import frechet_audio_distance, frechet_distance, mean_and_covariance
 from musicbench.evaluation.metrics.kad import kernel_audio_distance
 from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
-from musicbench.evaluation.reference import Reference, build_reference, original_judgements
-from musicbench.evaluation.reference_sets import ReferenceSet
+from musicbench.evaluation.references.sets import ReferenceSet
+from musicbench.evaluation.references.stored import Reference, build_reference, original_judgements
 
 RATE = 100
 FRAME_RATE = 50.0

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from musicbench.evaluation.fad import bootstrap_counts, bootstrapped_fad
+from musicbench.evaluation.metrics.fad_bootstrap import bootstrap_counts, bootstrapped_fad
 from musicbench.evaluation.metrics.frechet import (
     covariance_factor,
     frechet_audio_distance,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from musicbench.evaluation.fad import bootstrap_counts
-from musicbench.evaluation.kad_bootstrap import bootstrapped_kad
+from musicbench.evaluation.metrics.fad_bootstrap import bootstrap_counts
 from musicbench.evaluation.metrics.kad import SCALE, kernel_audio_distance
+from musicbench.evaluation.metrics.kad_bootstrap import bootstrapped_kad
 
 PIECES = ["b", "a", "c", "a", "b", "d"]
 

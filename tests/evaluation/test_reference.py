@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from musicbench.errors import UserError
-from musicbench.evaluation.reference import Reference, build_reference
+from musicbench.evaluation.references.stored import Reference, build_reference
 
 RATE = 100
 

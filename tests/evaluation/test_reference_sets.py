@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from musicbench.errors import UserError
-from musicbench.evaluation import reference_sets
 from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.judges.clap_model import ClapModelJudge
 from musicbench.evaluation.judges.codec_latents import CodecLatents
@@ -21,7 +20,8 @@ from musicbench.evaluation.judges.laion_clap import LaionClap
 from musicbench.evaluation.judges.passt import PaSST
 from musicbench.evaluation.judges.vggish import VGGish
 from musicbench.evaluation.metrics.frechet import frechet_distance
-from musicbench.evaluation.reference_sets import ReferenceSet, fma_pop
+from musicbench.evaluation.references import sets as reference_sets
+from musicbench.evaluation.references.sets import ReferenceSet, fma_pop
 
 IN_WHEEL = "fadtk/stats/fma_pop.npz"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from musicbench.errors import UserError
-from musicbench.evaluation.tf_checkpoint import read_tf_checkpoint
+from musicbench.evaluation.judges.tf_checkpoint import read_tf_checkpoint
 
 
 def varint(value: int) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicbench.evaluation.fad import BOOTSTRAP_SEED, bootstrap_counts
+from musicbench.evaluation.metrics.fad_bootstrap import BOOTSTRAP_SEED, bootstrap_counts
 from musicbench.evaluation.metrics.kad import SCALE, kernel_audio_distance, median_distance
 
 _ROWS = 1024  # of one side that are compared with all of the other at once

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.musicnn_network import MusiCNNNetwork
-from musicbench.evaluation.tf_checkpoint import read_tf_checkpoint
+from musicbench.evaluation.judges.tf_checkpoint import read_tf_checkpoint
 from musicbench.files import atomic_path, sha256_file
 from musicbench.seals import CARD_SEAL, sealed
 
 COMMAND = (
     "pip install --no-deps --target musicnn-package musicnn==0.1.0 && "
-    "python -m musicbench.evaluation.convert_musicnn musicnn-package musicbench/assets/judge_musicnn"
+    "python -m musicbench.evaluation.judges.musicnn_convert musicnn-package musicbench/assets/judge_musicnn"
 )
 # TensorFlow numbers layers in the order in which they were built.
 _CONVS = [f"front.{i}.conv" for i in range(5)] + [f"middle.{i}.conv" for i in range(3)]
