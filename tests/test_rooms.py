@@ -112,9 +112,9 @@ def test_imports_only_what_its_room_may(module, path):
     [
         ("musicbench.plans.plan", "import torch"),
         ("musicbench.plans.plan", "from musicbench.models import cache"),
-        ("musicbench.models.cache", "def f():\n    from musicbench.generators.batch import Batch"),
-        ("musicbench.models.cache", "from musicbench import generators"),
-        ("musicbench.models.cache", "from ..data import store"),
+        ("musicbench.models.autoregressive.cache", "def f():\n    from musicbench.generators.batch import Batch"),
+        ("musicbench.models.autoregressive.cache", "from musicbench import generators"),
+        ("musicbench.models.autoregressive.cache", "from ..data import store"),
         ("musicbench.data.store", "from musicbench.codecs import load_codec"),
         ("musicbench.data.store", "import musicbench.conditions.caption_table"),
         ("musicbench.evaluation.metrics.fad_bootstrap", "from musicbench.models.sampling import Sampling"),

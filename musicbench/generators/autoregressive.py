@@ -12,13 +12,13 @@ from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM
 from musicbench.generators.objectives import pattern_bits, pattern_nats
 from musicbench.generators.plan_tables import PlanTables, plan_facts
+from musicbench.models.autoregressive.decode import Decoding, by_seeds, sample
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.autoregressive.rescore import PatternRescorer
+from musicbench.models.autoregressive.stream import stream
 from musicbench.models.cost import Pass
-from musicbench.models.decode import Decoding, by_seeds, sample
 from musicbench.models.footprint import Saved
-from musicbench.models.pattern_lm import PatternLM
-from musicbench.models.rescore import PatternRescorer
 from musicbench.models.sampling import Sampling
-from musicbench.models.stream import stream
 
 
 class AutoregressiveLM(CaptionedLM):

@@ -22,9 +22,9 @@ from musicbench.generators.objectives import (
 from musicbench.generators.plan_tables import PlanTables, plan_facts
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
-from musicbench.models.hybrid_decode import HybridSampling, decode_hybrid
+from musicbench.models.hybrid import HybridSampling, decode_hybrid
 from musicbench.models.hybrid_lm import HybridLM
-from musicbench.models.masked_decode import Rescore
+from musicbench.models.masked.decode import Rescore
 
 
 class HybridModel(CaptionedLM):

@@ -16,9 +16,9 @@ from musicbench.generators.objectives import (
 )
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
-from musicbench.models.masked_decode import Rescore, decode_masked
-from musicbench.models.masked_lm import MaskedLM
-from musicbench.models.masked_sampling import MaskedSampling
+from musicbench.models.masked.decode import Rescore, decode_masked
+from musicbench.models.masked.lm import MaskedLM
+from musicbench.models.masked.sampling import MaskedSampling
 
 
 class MagnetLM(CaptionedLM):

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM
 from musicbench.generators.plan_tables import PlanTables
-from musicbench.models.masked_lm import MaskedLM
-from musicbench.models.pattern_lm import PatternLM
-from musicbench.models.span_masks import draw_mask
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.masked.lm import MaskedLM
+from musicbench.models.masked.span_masks import draw_mask
 
 MEAN_RATE = 2 / math.pi
 """Mean of cos(pi/2 U), the share of tokens that training masks."""

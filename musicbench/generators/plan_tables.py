@@ -5,10 +5,10 @@ from typing import Any
 import torch
 
 from musicbench import plans
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.autoregressive.plan_tensors import PlanTensors
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
-from musicbench.models.pattern_lm import PatternLM
-from musicbench.models.plan_tensors import PlanTensors
 
 
 class PlanTables:

@@ -1,7 +1,7 @@
 """One network for both ways of decoding (MAGNeT, arXiv 2401.04577, section 3.4: hybrid)."""
 
-from musicbench.models.masked_lm import MaskedLM
-from musicbench.models.pattern_lm import PatternLM
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.masked.lm import MaskedLM
 
 
 class HybridLM(PatternLM, MaskedLM):

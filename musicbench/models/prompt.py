@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musicbench.models.cache import KeyValueCache
-from musicbench.models.step_tables import DecodeStep
+from musicbench.models.autoregressive.cache import KeyValueCache
+from musicbench.models.autoregressive.step_tables import DecodeStep
 from musicbench.models.transformer import MaskedAttention
 from musicbench.plans import Plan, cache_slots
 

@@ -67,7 +67,7 @@ def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, 
 
 def test_bits_in_the_record_are_those_of_the_best_checkpoint(overrides, tmp_path):
     """Recomputed here from the checkpoint, clip by clip, through decoding's chain rule."""
-    from musicbench.models.decode import decode
+    from musicbench.models.autoregressive.decode import decode
     from musicbench.runs.compose import compose
     from musicbench.runs.weights import load_trained
 

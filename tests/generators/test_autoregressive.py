@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from musicbench.data.crops import TrainingCrops
 from musicbench.data.store import Clip
 from musicbench.generators.objectives import pattern_nats
-from musicbench.models.decode import decode
+from musicbench.models.autoregressive.decode import decode
 from musicbench.models.sampling import Sampling
 from musicbench.plans.build import PATTERNS
 

@@ -14,8 +14,8 @@ from musicbench.generators.autoregressive import AutoregressiveLM
 from musicbench.generators.captioned import CaptionedLM
 from musicbench.generators.hybrid import HybridModel
 from musicbench.generators.masked import MagnetLM
-from musicbench.models.masked_lm import MaskedLM
-from musicbench.models.pattern_lm import PatternLM
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.masked.lm import MaskedLM
 
 FILE = Path(__file__).with_name("golden_logits.npz")
 LEVELS, FRAMES, SIZE, TEXT_DIM = 3, 8, 7, 5

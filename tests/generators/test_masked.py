@@ -16,8 +16,8 @@ from musicbench.generators.objectives import (
     pattern_nats,
     training_masks,
 )
-from musicbench.models.hybrid_decode import HybridSampling
-from musicbench.models.masked_sampling import MaskedSampling
+from musicbench.models.hybrid import HybridSampling
+from musicbench.models.masked.sampling import MaskedSampling
 from musicbench.models.sampling import Sampling
 
 FRAMES, LEVELS, SIZE = 8, 3, 7

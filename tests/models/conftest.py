@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from musicbench.models.decode import decode
+from musicbench.models.autoregressive.decode import decode
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.autoregressive.step_tables import DecodeStep
 from musicbench.models.hybrid_lm import HybridLM
-from musicbench.models.pattern_lm import PatternLM
-from musicbench.models.step_tables import DecodeStep
 from musicbench.models.token_lm import TokenLM
 from musicbench.plans import Plan
 

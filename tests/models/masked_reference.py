@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from musicbench.models.masked_decode import MASKED_USE, TIE
+from musicbench.models.masked.decode import MASKED_USE, TIE
 from musicbench.models.sampling import uniforms
 
 

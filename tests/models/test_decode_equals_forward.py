@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from musicbench import named_code, plans
-from musicbench.models import decode as decode_module
-from musicbench.models.cache import KeyValueCache
+from musicbench.models.autoregressive import decode as decode_module
+from musicbench.models.autoregressive.cache import KeyValueCache
 from musicbench.plans import NEVER
 from musicbench.plans.build import PATTERNS as NAMES
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from musicbench.models.frame_attention import BandAttention, FullAttention, frame_attention
+from musicbench.models.masked.frame_attention import BandAttention, FullAttention, frame_attention
 
 
 def inputs(frames: int) -> list[torch.Tensor]:

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from musicbench import plans
-from musicbench.models.decode import sample
-from musicbench.models.hybrid_decode import HybridSampling, decode_hybrid
-from musicbench.models.masked_decode import decode_masked
-from musicbench.models.masked_sampling import MaskedSampling
+from musicbench.models.autoregressive.decode import sample
+from musicbench.models.hybrid import HybridSampling, decode_hybrid
+from musicbench.models.masked.decode import decode_masked
+from musicbench.models.masked.sampling import MaskedSampling
 from musicbench.models.prompt import PromptError
 from musicbench.models.sampling import Sampling
 

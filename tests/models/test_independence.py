@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from musicbench import plans
-from musicbench.models.decode import sample
+from musicbench.models.autoregressive.decode import sample
 from musicbench.models.sampling import Sampling
 from musicbench.plans.build import PATTERNS
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from musicbench.models import masked_decode
-from musicbench.models.masked_decode import _draw_level, decode_masked
-from musicbench.models.masked_sampling import MaskedSampling
-from musicbench.models.spans import Units
+from musicbench.models.masked import decode as masked_decode
+from musicbench.models.masked.decode import _draw_level, decode_masked
+from musicbench.models.masked.sampling import MaskedSampling
+from musicbench.models.masked.spans import Units
 from tests.models.masked_reference import slow
 
 LEVELS, SIZE = 3, 11

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from musicbench.models.masked_sampling import MaskedSampling
+from musicbench.models.masked.sampling import MaskedSampling
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20, 60])

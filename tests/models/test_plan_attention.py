@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from musicbench import plans
-from musicbench.models import plan_attention
-from musicbench.models.plan_attention import KeptAttention
-from musicbench.models.plan_tensors import PlanTensors
+from musicbench.models.autoregressive import plan_attention
+from musicbench.models.autoregressive.plan_attention import KeptAttention
+from musicbench.models.autoregressive.plan_tensors import PlanTensors
 from musicbench.models.positions import position_tables
 from musicbench.plans.build import PATTERNS
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from musicbench import plans
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.autoregressive.plan_tensors import reads_or_absent
 from musicbench.models.conditioning import TextConditioner
-from musicbench.models.pattern_lm import PatternLM
-from musicbench.models.plan_tensors import reads_or_absent
 from musicbench.models.positions import position_tables, rotated, sinusoidal
 from musicbench.models.transformer import MaskedAttention, Transformer
 
@@ -94,7 +94,7 @@ def test_embedding_is_the_sum_of_the_levels_with_absent_ones():
 
 
 def test_an_undrawn_token_cannot_be_read():
-    from musicbench.models.decode import UNDRAWN
+    from musicbench.models.autoregressive.decode import UNDRAWN
 
     lm = PatternLM(2, 5, 4, dim=16, layers=1, heads=2)
     with pytest.raises((IndexError, RuntimeError)):

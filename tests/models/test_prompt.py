@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from musicbench import plans
-from musicbench.models import decode as decode_module
-from musicbench.models.cache import KeyValueCache
-from musicbench.models.decode import decode, sample
+from musicbench.models.autoregressive import decode as decode_module
+from musicbench.models.autoregressive.cache import KeyValueCache
+from musicbench.models.autoregressive.decode import decode, sample
 from musicbench.models.sampling import Sampling
 from musicbench.plans.build import PATTERNS
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from musicbench import plans
-from musicbench.models.masked_decode import decode_masked
-from musicbench.models.masked_sampling import MaskedSampling
-from musicbench.models.rescore import PatternRescorer
+from musicbench.models.autoregressive.rescore import PatternRescorer
+from musicbench.models.masked.decode import decode_masked
+from musicbench.models.masked.sampling import MaskedSampling
 from musicbench.plans.build import PATTERNS
 from tests.models.masked_reference import slow
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicbench.models.span_masks import draw_mask, mean_rates, span_count
+from musicbench.models.masked.span_masks import draw_mask, mean_rates, span_count
 
 
 @pytest.mark.parametrize(("frames", "span"), [(7, 1), (7, 3), (8, 4), (6, 5), (5, 5), (4, 6), (1, 3)])

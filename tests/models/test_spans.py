@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicbench.models.spans import Units
+from musicbench.models.masked.spans import Units
 from tests.models.masked_reference import masked_again
 
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicbench import plans
-from musicbench.models.decode import Decoding, by_seeds, sample
+from musicbench.models.autoregressive.decode import Decoding, by_seeds, sample
+from musicbench.models.autoregressive.stream import complete_frames, stream
 from musicbench.models.sampling import Sampling
-from musicbench.models.stream import complete_frames, stream
 from musicbench.plans.build import PATTERNS
 from musicbench.plans.schedules import lookahead, visiting_order
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musicbench.models.decode import Choose, Decoding
+from musicbench.models.autoregressive.decode import Choose, Decoding
 from musicbench.plans import Plan
 from musicbench.plans.plan import Ints
 

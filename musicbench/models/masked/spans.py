@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from musicbench.models.masked_sampling import Spans, SpanScore
+from musicbench.models.masked.sampling import Spans, SpanScore
 
 
 class Units:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from musicbench.models.decode import sample
+from musicbench.models.autoregressive.decode import sample
 from musicbench.models.hybrid_lm import HybridLM
-from musicbench.models.masked_decode import Rescore, decode_masked
-from musicbench.models.masked_sampling import MaskedSampling
+from musicbench.models.masked.decode import Rescore, decode_masked
+from musicbench.models.masked.sampling import MaskedSampling
 from musicbench.models.prompt import require_grid
 from musicbench.models.sampling import Sampling
 from musicbench.plans import Plan

@@ -5,11 +5,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from musicbench.models.masked_lm import MaskedLM
-from musicbench.models.masked_sampling import Iteration, MaskedSampling
+from musicbench.models.masked.lm import MaskedLM
+from musicbench.models.masked.sampling import Iteration, MaskedSampling
+from musicbench.models.masked.spans import Units
 from musicbench.models.prompt import require_grid
 from musicbench.models.sampling import guide, invert, uniforms
-from musicbench.models.spans import Units
 
 MASKED_USE = 1
 """Keeps these draws apart from those of a hybrid's autoregressive part."""

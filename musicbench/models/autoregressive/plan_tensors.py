@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from musicbench.models.plan_attention import KeptAttention
+from musicbench.models.autoregressive.plan_attention import KeptAttention
 from musicbench.models.positions import PositionTables, rotated
 from musicbench.models.transformer import MaskedAttention, SelfAttend
 from musicbench.plans import Plan

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
-from musicbench.models.frame_attention import frame_attention
+from musicbench.models.masked.frame_attention import frame_attention
 from musicbench.models.positions import frame_tables, rotated
 from musicbench.models.token_lm import TokenLM
 from musicbench.models.transformer import KeysValues, SelfAttend

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from musicbench.models.plan_tensors import PlanTensors
+from musicbench.models.autoregressive.plan_tensors import PlanTensors
 from musicbench.models.positions import PositionTables, position_tables
 from musicbench.models.token_lm import TokenLM
 from musicbench.plans import Plan

@@ -6,13 +6,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from musicbench.models.cache import KeyValueCache
-from musicbench.models.pattern_lm import PatternLM
-from musicbench.models.plan_tensors import reads_or_absent
+from musicbench.models.autoregressive.cache import KeyValueCache
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.autoregressive.plan_tensors import reads_or_absent
+from musicbench.models.autoregressive.step_tables import DecodeStep, decode_steps
 from musicbench.models.positions import rotated
 from musicbench.models.prompt import Prefill, given_steps, require_grid, require_visited_first
 from musicbench.models.sampling import Sampling, draw, guide, uniforms
-from musicbench.models.step_tables import DecodeStep, decode_steps
 from musicbench.models.transformer import SelfAttend
 from musicbench.plans import Plan
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from musicbench.models.pattern_lm import PatternLM
-from musicbench.models.plan_tensors import PlanTensors
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.autoregressive.plan_tensors import PlanTensors
 
 
 class PatternRescorer:
