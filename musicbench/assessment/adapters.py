@@ -9,7 +9,8 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.systems import Generator, LikelihoodModel, UniformModel, UnigramModel, token_counts
-from musicbench.runs.compose import instantiated, options_of
+from musicbench.runs.compose import instantiated
+from musicbench.runs.options import options_of
 from musicbench.runs.run import Assembly, device
 
 

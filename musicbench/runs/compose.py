@@ -20,11 +20,13 @@ from musicbench.plain_files import parse_yaml
 from musicbench.regular_files import require_regular
 from musicbench.runs.allowed import require_allowed, require_own_parameters, require_plain_values
 from musicbench.runs.compose_errors import explained, help_text, one_line, unknown_key
+from musicbench.runs.old_paths import renewed
+from musicbench.runs.options import options, options_of
 from musicbench.runs.overrides import read_overrides
 from musicbench.runs.values import FREE, leaves, validate
 from musicbench.seals import sealed_text, unsealed_text
 
-__all__ = ["amend", "compose", "instantiated", "options_of", "plain", "run_configuration", "shipped", "shipped_folder",
+__all__ = ["amend", "compose", "instantiated", "plain", "run_configuration", "shipped", "shipped_folder",
            "write_configuration"]  # fmt: skip
 
 CONFIG = "config.yaml"
@@ -90,6 +92,7 @@ def run_configuration(folder: Path) -> DictConfig:
         ) from error
     named_code.distrust(folder)
     require_plain_values(content, str(path))
+    content = renewed(content)
     _require_own(content, str(path))
     return _fixed(content)
 
@@ -135,8 +138,15 @@ def _require_own(given: dict[str, Any], source: str) -> None:
     chosen = {group: given[group] for group in ("family", "decode") if isinstance(given.get(group), dict)}
     if any(named_code.TARGET not in part for part in chosen.values()):
         raise UserError("the run was made by an older version; train it again")
-    choices = [f"{group}={options_of(group, str(part[named_code.TARGET]))[0]}" for group, part in chosen.items()]
+    choices = [f"{group}={_option_of(group, str(part[named_code.TARGET]))}" for group, part in chosen.items()]
     _require_known(given, shipped("train", *choices), source, strict=True)
+
+
+def _option_of(group: str, target: str) -> str:
+    found = options_of(group, target)
+    if not found:
+        raise UserError(f"{group}: no option makes {target}; choose one of {', '.join(options(group))}")
+    return found[0]
 
 
 def _require_known(given: dict[str, Any], usual: dict[str, Any], source: str, strict: bool) -> None:
@@ -150,19 +160,6 @@ def _require_known(given: dict[str, Any], usual: dict[str, Any], source: str, st
     for group in FREE if strict else ():
         if given.get(group) is not None:
             require_own_parameters(given[group], group, source)
-
-
-def options_of(group: str, target: str) -> list[str]:
-    """Options of a group of the training configuration that make a ``_target_``.
-
-    Raises:
-        UserError: there is none.
-    """
-    names = sorted(path.stem for path in (shipped_folder("conf") / group).glob("*.yaml"))
-    found = [name for name in names if shipped("train", f"{group}={name}")[group].get(named_code.TARGET) == target]
-    if not found:
-        raise UserError(f"{group}: no option makes {target}; choose one of {', '.join(names)}")
-    return found
 
 
 def instantiated(group: str, part: Any, /, **options: Any) -> Any:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
+from musicbench.named_code import TARGET
 from musicbench.names import require_name
+from musicbench.runs.old_paths import former
+from musicbench.runs.options import options_of
 
 NUMERICS = 2
 """Raised by hand whenever a change of the code changes results of an unchanged configuration."""
@@ -16,8 +19,9 @@ NUMERICS = 2
 TRAINED = "trained"
 """File of a run folder whose training is finished; holds the training id."""
 
-MAGNET = "musicbench.generators.masked.MagnetLM"
-_LABELS = {MAGNET: "magnet", "musicbench.generators.hybrid.HybridModel": "hybrid"}
+_UNNAMED = "autoregressive"
+"""The family that a row's label does not name: its rows are called by their pattern."""
+
 # Where a run is written, watched and resumed does not change its numbers; judges and folders count by content.
 _NEUTRAL = ("output", "cache", "logger", "run", "judges", "audio", "captions", "originals", "prompts")
 _TRAINED_ONLY = ("family", "pattern", "schedule", "decode", "model", "training", "optimiser")
@@ -32,8 +36,18 @@ _NEUTRAL_KEYS = {
 
 def training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
     """Eight hex digits of everything that changes a run's weights; arguments as of ``run_id``."""
-    kept = {key: value for key, value in config.items() if key not in ("decode", "evaluation", "judges")}
-    return run_id(kept, contents)
+    return run_id(_trained(config), contents)
+
+
+def former_training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
+    """The training id that weights of this configuration have in run folders of before code was named by option."""
+    uses_pattern = has_pattern(config)
+    kept = _numbers(former(_trained(config)), uses_pattern)
+    return _digest(kept, contents)
+
+
+def _trained(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in ("decode", "evaluation", "judges")}
 
 
 def read_training_id(folder: Path) -> str:
@@ -58,22 +72,37 @@ def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
         config: resolved, plain.
         contents: hashes of the data, codec, judges and text encoder.
     """
-    kept = recorded_config(config)
-    for key in ("row", "label", *_HASHED_BY_CONTENT):
-        kept.pop(key, None)
+    return _digest(recorded_config(config), contents)
+
+
+def _digest(recorded: dict[str, Any], contents: dict[str, str]) -> str:
+    kept = {key: value for key, value in recorded.items() if key not in ("row", "label", *_HASHED_BY_CONTENT)}
     text = json.dumps([kept, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as a record keeps it: without the places of one machine."""
+    """The configuration as a record keeps it: without the places of one machine, and code named by its option.
+
+    Where a class lies does not change numbers, so a family is named by the file of ``conf/family`` that chooses it, and
+    ways of decoding, codecs and encoders are what their other keys say. Code of one's own that no file names stands
+    under ``code``.
+    """
+    kept = _numbers(config, has_pattern(config))
+    for group, part in kept.items():
+        _name_by_option(group, part)
+    return kept
+
+
+def _numbers(config: dict[str, Any], uses_pattern: bool) -> dict[str, Any]:
+    """A copy of what changes numbers, still with the names of code."""
     kept = {key: value for key, value in deepcopy(config).items() if key not in _NEUTRAL}
     for group, keys in _NEUTRAL_KEYS.items():
         for key in keys:
             kept.get(group, {}).pop(key, None)
     if config.get("system") or config.get("audio"):  # is the same beside whatever is trained
         return {key: value for key, value in kept.items() if key not in _TRAINED_ONLY}
-    if not has_pattern(kept):
+    if not uses_pattern:
         kept.pop("pattern", None)
         kept.pop("schedule", None)
     for group in ("pattern", "training", "optimiser"):
@@ -86,7 +115,32 @@ def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def has_pattern(config: dict[str, Any]) -> bool:
     """Whether the configured family decodes by a pattern."""
-    return "pattern" in config and config.get("family", {}).get("_target_") != MAGNET
+    return "pattern" in config and bool(config.get("family", {}).get("uses_pattern"))
+
+
+def family_name(config: dict[str, Any]) -> str:
+    """The configured family's option in ``conf/family``, or the name of a class of one's own."""
+    target = str(config["family"][TARGET])
+    options = options_of("family", target)
+    return options[0] if options else target
+
+
+def _name_by_option(group: str, part: Any) -> None:
+    """Replace the names of code in a group, at any depth."""
+    if isinstance(part, list):
+        for item in part:
+            _name_by_option(group, item)
+    if not isinstance(part, dict):
+        return
+    for value in part.values():
+        _name_by_option(group, value)
+    target = part.pop(TARGET, None)
+    options = options_of(group, target) if target is not None else []
+    if group == "family":
+        part.pop("uses_pattern", None)
+        part["name"] = options[0] if options else target
+    elif target is not None and not options:
+        part["code"] = target
 
 
 def _set_options(group: dict[str, Any]) -> dict[str, Any]:
@@ -104,8 +158,8 @@ def row_label(config: dict[str, Any]) -> str:
         return require_name(str(config["row"]), "row")
     if config.get("system"):
         return str(config["system"])
-    family = _LABELS.get(config["family"]["_target_"])
-    parts = [family] if family else []
+    family = family_name(config)
+    parts = [] if family == _UNNAMED else [family]
     if has_pattern(config):
         options, schedule = _set_options(config["pattern"]), config["schedule"]["schedule"]
         parts.append(options.pop("pattern"))

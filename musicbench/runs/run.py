@@ -30,7 +30,7 @@ from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.references.stored import Reference
 from musicbench.files import sha256_file
 from musicbench.runs.compose import instantiated, plain
-from musicbench.runs.identity import has_pattern, read_training_id, run_folder, run_id, training_id
+from musicbench.runs.identity import former_training_id, has_pattern, read_training_id, run_folder, run_id, training_id
 from musicbench.runs.originals import Originals
 from musicbench.training.checkpoints import BEST
 
@@ -239,8 +239,9 @@ class Assembly:
 
         ``trainer.precision=auto`` is another precision elsewhere.
         """
-        ids = (training_id(self._in_precision(name), self._trained_on) for name in PRECISIONS)
-        return frozenset(ids) if self.config.trainer.precision == "auto" else frozenset({self.training_identity})
+        wanted = PRECISIONS if self.config.trainer.precision == "auto" else (self.precision,)
+        configs = [self._in_precision(name) for name in wanted]
+        return frozenset(make(c, self._trained_on) for c in configs for make in (training_id, former_training_id))
 
     @property
     def _trained_on(self) -> dict[str, str]:
@@ -307,7 +308,8 @@ class Assembly:
             "text_dim": self.encoder.dim,
         }
         optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm" and v is not None}
-        options.pop("_target_")
+        for name in ("_target_", "uses_pattern"):
+            options.pop(name)
         if has_pattern(self.plain):
             options |= {"pattern": self.pattern, "frames": self.frames}
         try:

@@ -8,8 +8,8 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from musicbench.errors import UserError
-from musicbench.runs.compose import instantiated, options_of
-from musicbench.runs.identity import has_pattern, row_label
+from musicbench.runs.compose import instantiated
+from musicbench.runs.identity import family_name, has_pattern, row_label
 from musicbench.runs.run import Assembly
 from musicbench.tracking.wandb_run import KEPT, Tracker, in_sweep
 
@@ -73,7 +73,7 @@ def _facts(run: Assembly) -> dict[str, Any]:
     row = row_label(run.plain)
     tags = list(own["tags"])
     if not run.plain.get("system") and not run.plain.get("audio"):
-        tags.append(options_of("family", run.plain["family"]["_target_"])[0])
+        tags.append(family_name(run.plain))
         if has_pattern(run.plain):
             tags.append(run.plain["pattern"]["pattern"][:64])  # W&B takes no longer ones
     config = {key: value for key, value in run.plain.items() if key != "logger"}
