@@ -1,6 +1,7 @@
 """Checksums inside the files that we write and read back: a flipped bit is noticed before its number is used."""
 
 import hashlib
+import io
 import json
 import sys
 import zipfile
@@ -97,8 +98,11 @@ def save_npz(path: Path | str, *, compressed: bool = False, **arrays: Any) -> No
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        (np.savez_compressed if compressed else np.savez)(stream, **arrays)
+    # In memory first: an archive that a full disk cuts off complains once more when it is forgotten.
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_npz(path: Path | str | BinaryIO, *names: str) -> dict[str, np.ndarray]:
