@@ -16,7 +16,7 @@ SUFFIXES = (".flac", ".txt")
 """Of the files that an evaluation keeps: audio, and its caption beside it."""
 
 LONGEST_SECONDS, MOST_SAMPLES = 600, 60_000_000
-RATES = range(4000, 400_001)
+RATES = range(1000, 400_001)
 CAPTION_BYTES = 1 << 16
 
 
