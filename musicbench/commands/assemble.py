@@ -17,6 +17,7 @@ from musicbench import named_code
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.commands.checkpoints import BEST
 from musicbench.commands.config import instantiated, plain
+from musicbench.commands.config_text import one_line
 from musicbench.commands.identity import has_pattern, read_training_id, run_folder, run_id, training_id
 from musicbench.commands.originals import Originals
 from musicbench.data.audio_folder import Listing, folder_sha256
@@ -319,6 +320,8 @@ class Assembly:
             )
         except (ValueError, TypeError, ImportError) as error:
             raise UserError(str(error)) from error
+        except RuntimeError as error:  # torch's, of a size that no memory holds
+            raise UserError(f"the model cannot be made ({one_line(error)[:200]}); choose smaller sizes") from error
         if codebooks_KVC is not None:
             module.lm.start_from_codebooks(codebooks_KVC)
         return module

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from musicbench.commands.wandb_settings import require_own_settings
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.names import visible
@@ -52,6 +53,7 @@ def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[
         UserError: nobody is logged in, there is no such project, or W&B cannot be reached.
     """
     split_project(path)
+    require_own_settings()
     found: list[Found] = []
     others: set[str] = set()
     for artifact in _asked(path, lambda: list(_artifacts(path, where))):

@@ -9,12 +9,15 @@ from typing import Any
 
 from musicbench.errors import UserError
 from musicbench.names import require_name
+from musicbench.regular_files import require_regular
 
 NUMERICS = 2
 """Raised by hand whenever a change of the code changes results of an unchanged configuration."""
 
 TRAINED = "trained"
 """File of a run folder whose training is finished; holds the training id."""
+
+_LONGEST_MARKER = 1 << 10
 
 MAGNET = "musicbench.generators.masked.MagnetLM"
 _LABELS = {MAGNET: "magnet", "musicbench.generators.hybrid.HybridModel": "hybrid"}
@@ -43,7 +46,7 @@ def read_training_id(folder: Path) -> str:
         UserError: there is none.
     """
     try:
-        found = (folder / TRAINED).read_text(encoding="utf-8").strip()
+        found = require_regular(folder / TRAINED, _LONGEST_MARKER).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{folder} is no run folder with a finished training") from error
     if not found:

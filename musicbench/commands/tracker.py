@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from musicbench.commands.gather import RECORD_TYPE, artifact_name, first_line
+from musicbench.commands.wandb_settings import require_own_settings
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.names import require_name
@@ -71,6 +72,7 @@ class Tracker(WandbLogger):
 
         if self._experiment is not None:
             return
+        require_own_settings()
         try:
             mode = self._wandb_init.get("mode") or wandb.setup().settings.mode
             if mode in ("online", "shared"):
