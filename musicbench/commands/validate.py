@@ -34,7 +34,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "evaluation.speed_batches": (1, _MANY),
     "evaluation.speed_repeats": (1, _MANY),
     "evaluation.samples": (0, _MANY),
-    "trainer.threads": (1, _MANY),
+    "trainer.threads": (1, 4096),  # of too many the threading library ends the process
     "trainer.timeout": (1, _MANY),
     "corpus.workers": (1, _MANY),
     "corpus.seed": (0, _MANY),
