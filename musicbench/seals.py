@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import sys
 import zipfile
 import zlib
@@ -25,6 +26,9 @@ CARD_SEAL = "card_sha256"
 
 LINE_SEAL = "line_sha256"
 """The same of a line of JSON Lines, where users may have a ``sha256`` of their own."""
+
+_UNPACKED, _TIMES_PACKED = 1 << 28, 20
+"""Bytes that any archive may unpack to, and as how many times its own size a larger one may."""
 
 _LINE = "# sha256 of what stands above: "
 
@@ -149,12 +153,13 @@ def require_whole_zip(path: Path | str | BinaryIO) -> None:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no zip archive, or damaged.
+        ValueError: it is no zip archive, damaged, or unpacks to far more than it is.
     """
     if isinstance(path, str | Path):
         require_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            _require_bounded(archive)
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, UnicodeError, EOFError) as error:
         raise ValueError(f"it is no whole archive ({error})") from error
@@ -164,3 +169,11 @@ def require_whole_zip(path: Path | str | BinaryIO) -> None:
         raise ValueError("it is no whole archive (an entry lies outside of it)") from error
     if damaged is not None:
         raise ValueError("its content does not match its checksums")
+
+
+def _require_bounded(archive: zipfile.ZipFile) -> None:
+    assert archive.fp is not None
+    size = archive.fp.seek(0, os.SEEK_END)
+    # Not of what the archive says of its packed entries: they may lie over each other.
+    if sum(entry.file_size for entry in archive.infolist()) > max(_UNPACKED, _TIMES_PACKED * size):
+        raise ValueError("it unpacks to far more than our archives do")

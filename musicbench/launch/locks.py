@@ -50,7 +50,8 @@ def acquire(path: Path, wait: bool = False) -> Lock | None:
         return Lock(None)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # No link is followed: what it leads to would be overwritten.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; free space or choose another folder") from error
     try:

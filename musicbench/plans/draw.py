@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
@@ -16,6 +16,8 @@ _LABELLED_CELLS = 200
 _CONTEXT_COLOURS = ListedColormap(["#EEEEEE", "black", "#E69F00", "#56B4E9"])
 
 
+# A matplotlibrc of the current folder, which may be a stranger's, has no say: it can run LaTeX.
+@style.context("default")
 def draw_plan(plan: Plan, path: Path) -> None:
     """Four panels; PNG or SVG by the suffix of ``path``. Large grids have no context."""
     figure = Figure(figsize=(12.0, 7.2), layout="constrained")

@@ -10,6 +10,7 @@ from typing import Any
 from musicbench.errors import UserError
 from musicbench.named_code import TARGET
 from musicbench.names import require_name
+from musicbench.regular_files import require_regular
 from musicbench.runs.old_paths import former
 from musicbench.runs.options import options_of
 
@@ -18,6 +19,8 @@ NUMERICS = 2
 
 TRAINED = "trained"
 """File of a run folder whose training is finished; holds the training id."""
+
+_LONGEST_MARKER = 1 << 10
 
 _UNNAMED = "autoregressive"
 """The family that a row's label does not name: its rows are called by their pattern."""
@@ -57,7 +60,7 @@ def read_training_id(folder: Path) -> str:
         UserError: there is none.
     """
     try:
-        found = (folder / TRAINED).read_text(encoding="utf-8").strip()
+        found = require_regular(folder / TRAINED, _LONGEST_MARKER).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{folder} is no run folder with a finished training") from error
     if not found:

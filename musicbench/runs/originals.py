@@ -111,6 +111,7 @@ class Originals:
         saved = cached_npz(path, "mean", "cov", "frames")
         if saved is not None:
             return ReferenceSet("training codes", digest, int(saved["frames"]), saved["mean"], saved["cov"])
+        self.run.store.verify()  # what is kept for good must not come from damaged codes
         latents = self.run.latents
         moments = RunningMoments(latents.codebooks_KVC.shape[2])
         for clip in self.run.store.split("train"):

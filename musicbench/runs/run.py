@@ -30,6 +30,7 @@ from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.references.stored import Reference
 from musicbench.files import sha256_file
 from musicbench.runs.compose import instantiated, plain
+from musicbench.runs.compose_errors import one_line
 from musicbench.runs.identity import former_training_id, has_pattern, read_training_id, run_folder, run_id, training_id
 from musicbench.runs.originals import Originals
 from musicbench.training.checkpoints import BEST
@@ -321,6 +322,8 @@ class Assembly:
             )
         except (ValueError, TypeError, ImportError) as error:
             raise UserError(str(error)) from error
+        except RuntimeError as error:  # torch's, of a size that no memory holds
+            raise UserError(f"the model cannot be made ({one_line(error)[:200]}); choose smaller sizes") from error
         if codebooks_KVC is not None:
             module.lm.start_from_codebooks(codebooks_KVC)
         return module

@@ -23,9 +23,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "optimiser.warmup_steps": (0, _MANY),
     "optimiser.weight_decay": (0, _MANY),
     "optimiser.clip_norm": (0, _MANY),
-    "model.dim": (1, _MANY),
-    "model.layers": (1, _MANY),
-    "model.heads": (1, _MANY),
+    # A stranger's configuration is not to fill the memory: the largest models published are below these.
+    "model.dim": (1, 1 << 16),
+    "model.layers": (1, 1000),
+    "model.heads": (1, 1 << 16),
     "data.validation_per_piece": (1, _MANY),
     "data.workers": (0, _MANY),
     "evaluation.per_piece": (1, _MANY),
@@ -33,7 +34,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "evaluation.speed_batches": (1, _MANY),
     "evaluation.speed_repeats": (1, _MANY),
     "evaluation.samples": (0, _MANY),
-    "trainer.threads": (1, _MANY),
+    "trainer.threads": (1, 4096),  # of too many the threading library ends the process
     "trainer.timeout": (1, _MANY),
     "corpus.workers": (1, _MANY),
     "corpus.seed": (0, _MANY),

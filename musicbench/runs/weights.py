@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from musicbench.assessment.adapters import CaptionedLikelihoodModel, CaptionedModel, sampling
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
@@ -94,13 +96,26 @@ def load_trained(run: Assembly, folder: Path) -> Any:
     """
     path = folder / BEST
     checkpoint = read_checkpoint(path, run.training_identities)
+    other = f"{path} belongs to another model than the configuration's"
+    weights = checkpoint["state_dict"]
+    if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):
+        raise UserError(other)
+    # Before the model is made: a configuration of a few bytes can ask for more than the memory holds.
+    if sum(weight.untyped_storage().nbytes() for weight in weights.values()) < _least_bytes(run):
+        raise UserError(other)
     module = run.model()
     try:
-        module.load_state_dict(checkpoint["state_dict"])
+        module.load_state_dict(weights)
     except (RuntimeError, KeyError) as error:
-        raise UserError(f"{path} belongs to another model than the configuration's") from error
+        raise UserError(other) from error
     module.best_step = checkpoint["global_step"]
     return module
+
+
+def _least_bytes(run: Assembly) -> int:
+    """Bytes below those of any model of the configured size: a layer alone has several square matrices in fp32."""
+    size = run.config.model
+    return int(size.layers) * int(size.dim) ** 2 * 4
 
 
 def trained_system(run: Assembly, module: Any, states: Any) -> CaptionedModel:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
@@ -27,6 +28,8 @@ LITERAL: dict[str, Any] = {"parse_math": False}
 PLACES = ((7, 5), (7, -12), (-7, 5), (-7, -12), (7, 16), (7, -23), (-7, 16), (-7, -23))
 
 
+# A matplotlibrc of the current folder, which may be a stranger's, has no say: it can run LaTeX.
+@style.context("default")
 def draw_figure(table: Table, path: Path) -> None:
     """Write the figure as PNG; rows without the x quantity (baselines, references) become dashed lines."""
     layout = table.spec["figure"]

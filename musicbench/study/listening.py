@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import soundfile
 
 from musicbench.files import atomic_path, sha256_file
-from musicbench.names import is_own_file
+from musicbench.names import is_own_file, visible
 from musicbench.study.loudness import loudness
 from musicbench.study.records import read_record, read_records
 from musicbench.study.run_record import RunRecord
@@ -131,6 +132,8 @@ def _clip(table: Path, row: Row, name: str) -> Clip:
     except ValueError as error:
         return Clip(place, problem=str(error))
     if not len(audio_NC):
+        told = f"warning: {path} is damaged and is left out; fetch it from the run folder again"
+        print(visible(told), file=sys.stderr)
         return Clip(place, problem="the audio file is damaged")
     return Clip(place, len(audio_NC) / rate, loudness(audio_NC, rate))
 

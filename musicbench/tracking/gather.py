@@ -18,6 +18,7 @@ from musicbench.study.samples import RECORDS, record_path
 from musicbench.study.table import build_table
 from musicbench.study.table_spec import read_spec
 from musicbench.temporaries import unhidden
+from musicbench.tracking.wandb_settings import require_own_settings
 
 _RECORD = "record.json"
 RECORD_TYPE = "record"
@@ -52,6 +53,7 @@ def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[
         UserError: nobody is logged in, there is no such project, or W&B cannot be reached.
     """
     split_project(path)
+    require_own_settings()
     found: list[Found] = []
     others: set[str] = set()
     for artifact in _asked(path, lambda: list(_artifacts(path, where))):

@@ -22,6 +22,7 @@ from musicbench.study.headline import headline
 from musicbench.study.records import read_record
 from musicbench.study.samples import SAMPLES, kept_audio, read_caption
 from musicbench.tracking.gather import RECORD_TYPE, artifact_name, first_line
+from musicbench.tracking.wandb_settings import require_own_settings
 
 WITHOUT = "or go on without it: WANDB_MODE=offline, or logger=csv"
 PATIENCE = 600
@@ -71,6 +72,7 @@ class Tracker(WandbLogger):
 
         if self._experiment is not None:
             return
+        require_own_settings()
         try:
             mode = self._wandb_init.get("mode") or wandb.setup().settings.mode
             if mode in ("online", "shared"):

@@ -118,6 +118,16 @@ def own(tmp_path):
     return folder, captions, originals
 
 
+def test_own_captions_beside_damaged_codes(overrides, own, tmp_path):
+    """The codec distance compares with the store's codes; what is kept of them must be right."""
+    folder, captions, _ = own
+    store = Path(overrides[0].partition("=")[2])
+    flip(store / "codes.npy", 8 * 400)
+    with pytest.raises(UserError, match=r"codes\.npy does not match its card"):
+        evaluate.main([*overrides, f"audio={folder}", f"captions={captions}", "row=alone"])
+    assert not list(tmp_path.glob("cache/codec_reference/*"))
+
+
 def test_own_captions_with_and_without_originals(overrides, own, tmp_path):
     folder, captions, originals = own
     given = [*overrides, f"audio={folder}", f"captions={captions}"]

@@ -343,7 +343,7 @@ def test_divergence_stops_the_run_in_one_line(make_run, tmp_path, monkeypatch):
         (["model.heads=3"], "multiple of heads"),
         (["model.position=abc"], "unknown position code 'abc'"),
         (["model.dim=18"], "multiple of 4"),
-        (["+pattern.delays=[0]", "pattern=flat"], "no option 'delays'"),
+        (["+pattern.delays=[0]", "pattern=flat"], "unknown key pattern.delays"),
         (["pattern.delays=[0,-1]"], "non-negative"),
         (["data.seconds=30"], "no training clip has 300 frames"),
         (["data.seconds=0.01"], "must be above 0"),

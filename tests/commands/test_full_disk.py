@@ -51,11 +51,11 @@ def test_interruption_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     def interrupt(path: Path, content: bytes) -> None:
         raise KeyboardInterrupt
 
-    AtomicCheckpoints().save_checkpoint({"global_step": 1}, tmp_path / LAST)
+    AtomicCheckpoints("0dd5").save_checkpoint({"global_step": 1}, tmp_path / LAST)
     before = contents(tmp_path)
     monkeypatch.setattr(Path, "write_bytes", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        AtomicCheckpoints().save_checkpoint({"global_step": 2}, tmp_path / LAST)
+        AtomicCheckpoints("0dd5").save_checkpoint({"global_step": 2}, tmp_path / LAST)
     assert contents(tmp_path) == before
 
 

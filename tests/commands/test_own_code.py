@@ -121,3 +121,9 @@ def test_names_are_allowed_in_their_group_only():
     assert not named_code.is_allowed("codec", "musicbench.files.atomic_path")
     named_code.allow("codec", "mine.Codec")
     assert not named_code.is_allowed("text", "mine.Codec")
+
+
+def test_code_of_ours_is_not_looked_for_in_the_current_folder(own_folder, monkeypatch):
+    """Nor is what it looks for in vain, such as a package that is not installed."""
+    monkeypatch.setattr(named_code, "_own_places", lambda: pytest.fail("modules may come from the current folder"))
+    assert callable(named_code.load("codec", "musicbench.codecs.load_codec"))

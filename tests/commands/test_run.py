@@ -345,6 +345,15 @@ class TestGenerate:
         with pytest.raises(UserError, match="belongs to another model"):
             generate.main(["tune", "--run", str(trained_run)])
 
+    @pytest.mark.parametrize("weights", [3, {}, {"a": 3}, {"a": torch.zeros(1).expand(10**6)}])
+    def test_weights_that_are_too_small_for_the_configured_model(self, trained_run, monkeypatch, weights):
+        """Else a configuration of a few bytes could fill the memory."""
+        monkeypatch.setattr(Assembly, "model", lambda _: pytest.fail("it was made"))
+        content = torch.load(trained_run / BEST, weights_only=True)
+        torch_files.save({**content, "state_dict": weights}, trained_run / BEST)
+        with pytest.raises(UserError, match="belongs to another model"):
+            generate.main(["tune", "--run", str(trained_run)])
+
 
 def test_last_checkpoint_is_kept_for_the_facts(overrides, tmp_path):
     """Runs shorter than save_every have their wall time too."""

@@ -328,3 +328,26 @@ def test_names_that_artifacts_cannot_have(trained_run):
     close()
     (artifact,) = RunFile(next(trained_run.glob("wandb/offline-run-*/*.wandb"))).artifacts
     assert artifact.name.startswith("magnet.span-3__xx") and len(artifact.name) <= 128
+
+
+@pytest.mark.parametrize("folder", ["wandb", ".wandb"])
+def test_settings_of_a_stranger_s_folder_do_not_get_the_key(overrides, refused, tmp_path, monkeypatch, folder):
+    place = tmp_path / "elsewhere" / folder
+    place.mkdir(parents=True)
+    monkeypatch.chdir(place.parent)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setattr(wandb, "setup", lambda *_: pytest.fail("W&B read its settings"))
+    monkeypatch.setattr(wandb, "login", lambda *_, **__: pytest.fail("W&B was given the key"))
+    table = ["table", HERE.parents[1] / "results" / "demo", "--output", tmp_path / "table"]
+    for text, message in (("[default]\nbase_url = http://a.b\n", "sets base_url"), ("\0[", "no settings file")):
+        (place / "settings").write_text(text)
+        assert message in refused("train", *overrides, *LOGGED)
+        assert message in refused(*table, "--wandb", "me/music")
+        assert message in refused(*table, "--log", "me/music")
+
+
+def test_settings_of_a_folder_may_name_the_project(overrides, tmp_path, monkeypatch):
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text("[default]\nentity = me\nproject = music\n")
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*overrides, *LOGGED]) == 0

@@ -1,6 +1,6 @@
 """What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -146,6 +146,7 @@ class Reference:
         """
         try:
             saved = load_npz(path, *_ARRAYS)
+            _require_consistent(saved)
             offsets = saved["test_offsets"].tolist()
             slices = [slice(*pair) for pair in pairwise(offsets)]
             return cls(
@@ -189,6 +190,31 @@ class Reference:
         if start_second < 0 or count < 1 or first + count > rows.stop:
             raise UserError(f"clip {clip_id} has no judged windows for {seconds:g} s from {start_second} s")
         return self._embeddings[first : first + count], self._logits[first : first + count]
+
+
+def _require_consistent(saved: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that do not fit each other: what is computed of them would be wrong, or fail anywhere.
+
+    Raises:
+        ValueError: they do not.
+    """
+    embeddings, logits, offsets = (saved[f"test_{name}"] for name in ("embeddings", "logits", "offsets"))
+    names = ("train_mean", "train_cov", "test_embeddings", "test_logits", "window_seconds", "hop_seconds")
+    width = len(saved["train_mean"])
+    if not (
+        all(saved[name].dtype.kind == "f" and np.isfinite(saved[name]).all() for name in names)
+        and saved["train_mean"].ndim == saved["test_ids"].ndim == offsets.ndim == 1
+        and saved["train_cov"].shape == (width, width)
+        and embeddings.ndim == logits.ndim == 2
+        and embeddings.shape[1] == width
+        and len(logits) == len(embeddings)
+        and offsets.dtype.kind in "iu"
+        and (np.diff(offsets) >= 0).all()
+        and (offsets[0], offsets[-1]) == (0, len(embeddings))
+        and saved["train_windows"] >= 2
+        and min(saved["window_seconds"], saved["hop_seconds"]) > 0
+    ):
+        raise ValueError("its arrays do not fit each other")
 
 
 class Crop(Protocol):
