@@ -9,6 +9,7 @@ from typing import Any
 
 from musicbench.errors import UserError
 from musicbench.names import require_name
+from musicbench.runs.keys import KEYS, Changes, key_of
 
 NUMERICS = 2
 """Raised by hand whenever a change of the code changes results of an unchanged configuration."""
@@ -18,22 +19,12 @@ TRAINED = "trained"
 
 MAGNET = "musicbench.generators.masked.MagnetLM"
 _LABELS = {MAGNET: "magnet", "musicbench.generators.hybrid.HybridModel": "hybrid"}
-# Where a run is written, watched and resumed does not change its numbers; judges and folders count by content.
-_NEUTRAL = ("output", "cache", "logger", "run", "judges", "audio", "captions", "originals", "prompts")
-_TRAINED_ONLY = ("family", "pattern", "schedule", "decode", "model", "training", "optimiser")
-_HASHED_BY_CONTENT = ("codec", "text")
-_NEUTRAL_KEYS = {
-    "training": ("save_every", "max_nonfinite"),
-    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads", "timeout", "peak_flops", "profile"),
-    "data": ("workers", "store"),
-    "evaluation": ("samples", "originals", "clap_mini", "reference", "fadtk"),
-}
+_GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser")
 
 
 def training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
     """Eight hex digits of everything that changes a run's weights; arguments as of ``run_id``."""
-    kept = {key: value for key, value in config.items() if key not in ("decode", "evaluation", "judges")}
-    return run_id(kept, contents)
+    return _hash(_recorded(config, ("everything", "weights")), contents)
 
 
 def read_training_id(folder: Path) -> str:
@@ -58,29 +49,43 @@ def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
         config: resolved, plain.
         contents: hashes of the data, codec, judges and text encoder.
     """
-    kept = recorded_config(config)
-    for key in ("row", "label", *_HASHED_BY_CONTENT):
-        kept.pop(key, None)
-    text = json.dumps([kept, contents, NUMERICS], sort_keys=True)
+    return _hash(_recorded(config, ("everything", "weights", "decoding", "evaluation")), contents)
+
+
+def _hash(content: dict[str, Any], contents: dict[str, str]) -> str:
+    text = json.dumps([content, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as a record keeps it: without the places of one machine."""
-    kept = {key: value for key, value in deepcopy(config).items() if key not in _NEUTRAL}
-    for group, keys in _NEUTRAL_KEYS.items():
-        for key in keys:
-            kept.get(group, {}).pop(key, None)
+    return _recorded(config, ("everything", "weights", "decoding", "evaluation", "record"))
+
+
+def _recorded(config: dict[str, Any], changes: tuple[Changes, ...]) -> dict[str, Any]:
+    """A copy of those keys that change one of these."""
     if config.get("system") or config.get("audio"):  # is the same beside whatever is trained
-        return {key: value for key, value in kept.items() if key not in _TRAINED_ONLY}
-    if not has_pattern(kept):
+        changes = tuple(change for change in changes if change not in ("weights", "decoding"))
+    kept = _that_change(config, changes)
+    if not has_pattern(config):
         kept.pop("pattern", None)
         kept.pop("schedule", None)
-    for group in ("pattern", "training", "optimiser"):
+    for group in _GROUPS_WITH_DEFAULTS:
         if group in kept:  # an option left to its default is as good as one that is not there yet
             kept[group] = _set_options(kept[group])
-    for decode in (kept["decode"], kept["decode"].get("masked", {})) if "decode" in kept else ():
-        decode.pop("rescorer", None)
+    return kept
+
+
+def _that_change(tree: dict[str, Any], changes: tuple[Changes, ...], prefix: str = "") -> dict[str, Any]:
+    """A copy of the keys of a tree that change one of these; groups of which nothing is left go with their keys."""
+    kept: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value and name not in KEYS:
+            group = _that_change(value, changes, f"{name}.")
+            kept |= {key: group} if group else {}
+        elif key_of(name).changes in changes:
+            kept[key] = deepcopy(value)
     return kept
 
 
