@@ -131,17 +131,6 @@ def load_npz(path: Path | str | BinaryIO, *names: str) -> dict[str, np.ndarray]:
         raise ValueError(f"it holds something else than arrays ({type(error).__name__})") from error
 
 
-def cached_npz(path: Path, *names: str) -> dict[str, np.ndarray] | None:
-    """The named arrays of a cache; None if it is not there, or damaged, which is told: it must be made again."""
-    try:
-        return load_npz(path, *names)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        note_damage(path, error)
-        return None
-
-
 def note_damage(path: Path, reason: Exception) -> None:
     """Tell that a file which can be made again is made again."""
     said = reason.strerror if isinstance(reason, OSError) else reason

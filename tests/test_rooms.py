@@ -11,6 +11,7 @@ import musicbench
 
 PACKAGE = Path(musicbench.__file__).parent
 COMMON = (
+    "musicbench.content_cache",
     "musicbench.errors",
     "musicbench.escapes",
     "musicbench.files",
@@ -38,6 +39,7 @@ MAY_IMPORT = {
     "launch": ("musicbench.launch",),
     "commands": ("musicbench",),
     "cli": ("musicbench.commands",),
+    "content_cache": (),
     "errors": (),
     "escapes": ("musicbench.names",),
     "files": ("musicbench.errors",),
@@ -53,8 +55,8 @@ MAY_IMPORT = {
 }
 WITHOUT_TORCH = (
     "plans", "study", "launch", "cli",
-    "errors", "escapes", "files", "named_code", "names", "plain_files", "regular_files", "schema", "seals",
-    "temporaries",
+    "content_cache", "errors", "escapes", "files", "named_code", "names", "plain_files", "regular_files", "schema",
+    "seals", "temporaries",
 )  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicbench import seals
-from musicbench.seals import SEAL, cached_npz, load_npz, save_npz, sealed, sealed_text, unsealed, unsealed_text
+from musicbench.seals import SEAL, load_npz, save_npz, sealed, sealed_text, unsealed, unsealed_text
 from tests.damage import flip
 
 
@@ -62,19 +62,6 @@ def test_a_truncated_archive_is_refused(archive, kept):
     damaged.write_bytes(archive.read_bytes()[:kept])
     with pytest.raises(ValueError, match="archive"):
         load_npz(damaged, "codes", "mean")
-
-
-def test_a_damaged_cache_is_told_and_made_again(archive, capsys):
-    cache = archive.with_name("cache.npz")
-    assert cached_npz(cache, "codes") is None
-    assert capsys.readouterr().err == "", "what is not there yet is no damage"
-    cache.write_bytes(archive.read_bytes())
-    assert cached_npz(cache, "codes") is not None
-    flip(cache, 8 * 200)
-    assert cached_npz(cache, "codes") is None
-    assert capsys.readouterr().err == (
-        f"warning: {cache} is damaged (its content does not match its checksums) and is made again\n"
-    )
 
 
 TEXT = "seed: 3\nlr: 0.001\nname: é\n"

@@ -14,12 +14,12 @@ from tqdm import tqdm
 from musicbench.assessment.clips import Asked, HeldOut
 from musicbench.assessment.samples import keep_original, keep_sample
 from musicbench.assessment.timing import time_system
+from musicbench.content_cache import ContentCache
 from musicbench.evaluation import audio_metrics as audio
 from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.systems import Generator, LikelihoodModel
-from musicbench.seals import cached_npz, save_npz
 
 REPLICATES = 1000
 
@@ -116,25 +116,19 @@ def _draw(held: HeldOut, system: Generator, folder: Path) -> Tensor:
     need no new clips.
     """
     run = held.run
-    kept = Path(run.config.cache) / "generated" / run.generation_identity(folder)
+    kept, generation = ContentCache(Path(run.config.cache) / "generated", "codes"), run.generation_identity(folder)
+
+    def draw(batch: list[int]) -> dict[str, np.ndarray]:
+        codes_BKT = system.generate([held.captions[i] for i in batch], held.frames, batch)
+        return {"codes": codes_BKT.numpy().astype(np.uint16)}
+
     drawn = []
     for batch in tqdm(
         _batches(len(held.captions), run.config.evaluation.batch_size), "generating", unit="batch", leave=False
     ):
-        path = kept / f"{batch[0]}-{batch[-1]}.npz"
-        codes_BKT = _kept(path, (len(batch), *held.codes_NKT.shape[1:]))
-        if codes_BKT is None:
-            codes_BKT = system.generate([held.captions[i] for i in batch], held.frames, batch)
-            save_npz(path, codes=codes_BKT.numpy().astype(np.uint16))
-        drawn.append(codes_BKT)
+        codes_BKT = kept.get(partial(draw, batch), generation, batch, held.frames)["codes"]
+        drawn.append(torch.from_numpy(codes_BKT.astype(np.int64)))
     return torch.cat(drawn)
-
-
-def _kept(path: Path, shape: tuple[int, ...]) -> Tensor | None:
-    saved = cached_npz(path, "codes")
-    if saved is None or saved["codes"].shape != shape:
-        return None
-    return torch.from_numpy(saved["codes"].astype(np.int64))
 
 
 def _decoded(held: HeldOut, codes_NKT: Tensor, folder: Path) -> Iterator[Tensor]:

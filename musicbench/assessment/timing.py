@@ -9,8 +9,8 @@ from musicbench.codecs.streaming import decode_stream
 from musicbench.commands.generate import STREAM_SECONDS
 from musicbench.evaluation.systems import Generator
 from musicbench.runs.run import Assembly, device
-from musicbench.speed.clocks import DeviceClock, HostClock
-from musicbench.speed.memory import GpuMemory, ResidentMemory
+from musicbench.speed.clocks import clock_for
+from musicbench.speed.memory import memory_of
 from musicbench.speed.rtf import Speeds, measure_speed
 from musicbench.speed.timed import Timed
 
@@ -20,13 +20,12 @@ def time_system(run: Assembly, system: Generator, captions: Sequence[str], frame
     settings = run.config.evaluation
     # Baselines read no captions; what models read in evaluation is a table of states, so the encoder is timed itself.
     encode_text = run.encoder.encode if isinstance(system, CaptionedModel) else None
-    on_gpu = device().type == "cuda"
     return measure_speed(
         Timed(system, run.codec, encode_text, _streaming(run, system)),
         captions,
         frames,
-        DeviceClock() if on_gpu else HostClock(),
-        GpuMemory() if on_gpu else ResidentMemory(),
+        clock_for(device()),
+        memory_of(device()),
         tuple(settings.speed_batches),
         settings.speed_repeats,
     )

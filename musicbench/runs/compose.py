@@ -20,10 +20,11 @@ from musicbench.plain_files import parse_yaml
 from musicbench.regular_files import require_regular
 from musicbench.runs.allowed import require_allowed, require_own_parameters, require_plain_values
 from musicbench.runs.compose_errors import explained, help_text, one_line, unknown_key
+from musicbench.runs.keys import FREE
 from musicbench.runs.old_paths import renewed
 from musicbench.runs.options import options, options_of
 from musicbench.runs.overrides import read_overrides
-from musicbench.runs.values import FREE, leaves, validate
+from musicbench.runs.values import leaves, validate
 from musicbench.seals import sealed_text, unsealed_text
 
 __all__ = ["amend", "compose", "instantiated", "plain", "run_configuration", "shipped", "shipped_folder",

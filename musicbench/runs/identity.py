@@ -11,6 +11,7 @@ from musicbench.errors import UserError
 from musicbench.named_code import TARGET
 from musicbench.names import require_name
 from musicbench.regular_files import require_regular
+from musicbench.runs.keys import KEYS, Changes, key_of
 from musicbench.runs.old_paths import former
 from musicbench.runs.options import options_of
 
@@ -25,32 +26,19 @@ _LONGEST_MARKER = 1 << 10
 _UNNAMED = "autoregressive"
 """The family that a row's label does not name: its rows are called by their pattern."""
 
-# Where a run is written, watched and resumed does not change its numbers; judges and folders count by content.
-_NEUTRAL = ("output", "cache", "logger", "run", "judges", "audio", "captions", "originals", "prompts")
-_TRAINED_ONLY = ("family", "pattern", "schedule", "decode", "model", "training", "optimiser")
-_HASHED_BY_CONTENT = ("codec", "text")
-_NEUTRAL_KEYS = {
-    "training": ("save_every", "max_nonfinite"),
-    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads", "timeout", "peak_flops", "profile"),
-    "data": ("workers", "store"),
-    "evaluation": ("samples", "originals", "clap_mini", "reference", "fadtk"),
-}
+_GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser")
+_WEIGHTS: tuple[Changes, ...] = ("everything", "weights")
+_NUMBERS: tuple[Changes, ...] = (*_WEIGHTS, "decoding", "evaluation")
 
 
 def training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
     """Eight hex digits of everything that changes a run's weights; arguments as of ``run_id``."""
-    return run_id(_trained(config), contents)
+    return _hash(_named(_recorded(config, _WEIGHTS, has_pattern(config))), contents)
 
 
 def former_training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
     """The training id that weights of this configuration have in run folders of before code was named by option."""
-    uses_pattern = has_pattern(config)
-    kept = _numbers(former(_trained(config)), uses_pattern)
-    return _digest(kept, contents)
-
-
-def _trained(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in ("decode", "evaluation", "judges")}
+    return _hash(_recorded(former(config), _WEIGHTS, has_pattern(config)), contents)
 
 
 def read_training_id(folder: Path) -> str:
@@ -75,12 +63,11 @@ def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
         config: resolved, plain.
         contents: hashes of the data, codec, judges and text encoder.
     """
-    return _digest(recorded_config(config), contents)
+    return _hash(_named(_recorded(config, _NUMBERS, has_pattern(config))), contents)
 
 
-def _digest(recorded: dict[str, Any], contents: dict[str, str]) -> str:
-    kept = {key: value for key, value in recorded.items() if key not in ("row", "label", *_HASHED_BY_CONTENT)}
-    text = json.dumps([kept, contents, NUMERICS], sort_keys=True)
+def _hash(content: dict[str, Any], contents: dict[str, str]) -> str:
+    text = json.dumps([content, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -91,28 +78,33 @@ def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
     ways of decoding, codecs and encoders are what their other keys say. Code of one's own that no file names stands
     under ``code``.
     """
-    kept = _numbers(config, has_pattern(config))
-    for group, part in kept.items():
-        _name_by_option(group, part)
-    return kept
+    return _named(_recorded(config, (*_NUMBERS, "record"), has_pattern(config)))
 
 
-def _numbers(config: dict[str, Any], uses_pattern: bool) -> dict[str, Any]:
-    """A copy of what changes numbers, still with the names of code."""
-    kept = {key: value for key, value in deepcopy(config).items() if key not in _NEUTRAL}
-    for group, keys in _NEUTRAL_KEYS.items():
-        for key in keys:
-            kept.get(group, {}).pop(key, None)
+def _recorded(config: dict[str, Any], changes: tuple[Changes, ...], uses_pattern: bool) -> dict[str, Any]:
+    """A copy of those keys that change one of these."""
     if config.get("system") or config.get("audio"):  # is the same beside whatever is trained
-        return {key: value for key, value in kept.items() if key not in _TRAINED_ONLY}
+        changes = tuple(change for change in changes if change not in ("weights", "decoding"))
+    kept = _that_change(config, changes)
     if not uses_pattern:
         kept.pop("pattern", None)
         kept.pop("schedule", None)
-    for group in ("pattern", "training", "optimiser"):
+    for group in _GROUPS_WITH_DEFAULTS:
         if group in kept:  # an option left to its default is as good as one that is not there yet
             kept[group] = _set_options(kept[group])
-    for decode in (kept["decode"], kept["decode"].get("masked", {})) if "decode" in kept else ():
-        decode.pop("rescorer", None)
+    return kept
+
+
+def _that_change(tree: dict[str, Any], changes: tuple[Changes, ...], prefix: str = "") -> dict[str, Any]:
+    """A copy of the keys of a tree that change one of these; groups of which nothing is left go with their keys."""
+    kept: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value and name not in KEYS:
+            group = _that_change(value, changes, f"{name}.")
+            kept |= {key: group} if group else {}
+        elif key_of(name).changes in changes:
+            kept[key] = deepcopy(value)
     return kept
 
 
@@ -128,6 +120,13 @@ def family_name(config: dict[str, Any]) -> str:
     return options[0] if options else target
 
 
+def _named(kept: dict[str, Any]) -> dict[str, Any]:
+    """The same keys, with code named by its option."""
+    for group, part in kept.items():
+        _name_by_option(group, part)
+    return kept
+
+
 def _name_by_option(group: str, part: Any) -> None:
     """Replace the names of code in a group, at any depth."""
     if isinstance(part, list):
@@ -140,7 +139,6 @@ def _name_by_option(group: str, part: Any) -> None:
     target = part.pop(TARGET, None)
     options = options_of(group, target) if target is not None else []
     if group == "family":
-        part.pop("uses_pattern", None)
         part["name"] = options[0] if options else target
     elif target is not None and not options:
         part["code"] = target

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from musicbench.assessment.samples import cut, find_original
+from musicbench.content_cache import ContentCache
 from musicbench.data.audio import read_audio
 from musicbench.data.audio_folder import Listing, folder_sha256, read_clips
 from musicbench.data.crops import Crop, evaluation_crops
@@ -23,7 +24,6 @@ from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.moments import RunningMoments
 from musicbench.evaluation.references.sets import ReferenceSet, fma_pop
 from musicbench.evaluation.references.stored import original_judgements
-from musicbench.seals import cached_npz, save_npz
 
 
 class Originals:
@@ -107,18 +107,18 @@ class Originals:
         """Moments of the training clips' latents in the codec, from their stored codes; computed once."""
         card, codec = self.run.store.card, self.run.codec
         digest = hashlib.sha256(f"{card['codes_sha256']} {card['clips_sha256']} {codec.sha256}".encode()).hexdigest()
-        path = Path(self.run.config.cache) / "codec_reference" / f"{digest}.npz"
-        saved = cached_npz(path, "mean", "cov", "frames")
-        if saved is not None:
-            return ReferenceSet("training codes", digest, int(saved["frames"]), saved["mean"], saved["cov"])
+        kept = ContentCache(Path(self.run.config.cache) / "codec_reference", "mean", "cov", "frames")
+        found = kept.get(self._training_latents, digest)
+        return ReferenceSet("training codes", digest, int(found["frames"]), found["mean"], found["cov"])
+
+    def _training_latents(self) -> dict[str, np.ndarray]:
         self.run.store.verify()  # what is kept for good must not come from damaged codes
         latents = self.run.latents
         moments = RunningMoments(latents.codebooks_KVC.shape[2])
         for clip in self.run.store.split("train"):
             codes_KT = torch.from_numpy(self.run.store.codes(clip).astype(np.int64))
             moments.add(latents.latents(codes_KT[None])[0].numpy())
-        save_npz(path, mean=moments.mean_D, cov=moments.covariance, frames=np.int64(moments.count))
-        return ReferenceSet("training codes", digest, moments.count, moments.mean_D, moments.covariance)
+        return {"mean": moments.mean_D, "cov": moments.covariance, "frames": np.array(moments.count)}
 
     def _path(self, clip: str) -> Path:
         path = find_original(self.folder, clip)

@@ -45,3 +45,14 @@ class DeviceClock:
         """See `Clock`; waits once, for the whole stream."""
         torch.cuda.current_stream().synchronize()
         return [start.elapsed_time(end) / 1000 for start, end in pairwise(marks)]
+
+
+def clock_for(device: torch.device) -> Clock:
+    """The clock of work on a device."""
+    return DeviceClock() if device.type == "cuda" else HostClock()
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when a device has done all that it was asked to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

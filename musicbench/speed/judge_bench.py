@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
 from musicbench.evaluation.judging import judge_clips
-from musicbench.speed.clocks import Clock, DeviceClock, HostClock
+from musicbench.speed.clocks import Clock, clock_for
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def measure_judge(
         UserError: the clips are shorter than a window.
     """
     device = judge.device
-    clock = DeviceClock() if device.type == "cuda" else HostClock()
+    clock = clock_for(device)
     left, right = torch.randn(2, matrix, matrix, device=device)
     windows = judge(clips[0][None], sample_rate).embeddings_BWD.shape[1]
 

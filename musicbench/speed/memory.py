@@ -68,3 +68,8 @@ class ResidentMemory:
             return None
         found = re.search(rf"^{field}:\s*(\d+) kB", status, re.MULTILINE)
         return None if found is None else 1024 * int(found[1])
+
+
+def memory_of(device: torch.device) -> PeakMemory:
+    """The memory that work on a device takes."""
+    return GpuMemory() if device.type == "cuda" else ResidentMemory()

@@ -66,8 +66,10 @@ def git_state(source: Path) -> Git:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    # Without its locks: on a full disk git would leave one behind, and the checkout could not be used any more.
+    command = ["git", "--no-optional-locks", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

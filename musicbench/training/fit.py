@@ -25,7 +25,7 @@ from musicbench.training import processes
 from musicbench.training.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
 from musicbench.training.computation import Computation
 from musicbench.training.guard import NonFiniteGuard
-from musicbench.training.throughput import LOG_EVERY, DataWait, Throughput
+from musicbench.training.throughput import LOG_EVERY, Throughput
 from musicbench.training.trace import TRACE, StepTrace
 
 
@@ -171,7 +171,6 @@ def training_numerics() -> Iterator[None]:
 def _trainer(run: Assembly, folder: Path, loggers: list[Logger]) -> pl.Trainer:
     config = run.config
     training = config.training
-    wait = DataWait()
     callbacks: list[Callback] = [
         averaging(training),
         BestCheckpoint(folder, run.family.monitor),
@@ -180,7 +179,7 @@ def _trainer(run: Assembly, folder: Path, loggers: list[Logger]) -> pl.Trainer:
         Computation(),
         LastCheckpoint(folder / LAST, training.save_every, training.validate_every),
         # Behind all that belongs to a step.
-        Throughput(wait, run.precision, config.trainer.peak_flops),
+        Throughput(run.precision, config.trainer.peak_flops),
         *([StepTrace(folder / TRACE)] if config.trainer.profile else []),
         TQDMProgressBar(refresh_rate=1),
     ]
@@ -192,7 +191,6 @@ def _trainer(run: Assembly, folder: Path, loggers: list[Logger]) -> pl.Trainer:
         precision=run.precision,  # type: ignore[arg-type]
         logger=loggers,
         callbacks=callbacks,
-        profiler=wait,
         plugins=[AtomicCheckpoints(run.training_identity), *processes.cluster()],
         max_steps=training.steps,
         max_epochs=-1,

@@ -1,7 +1,6 @@
 """A few real training steps of a planned run on this device, timed."""
 
 import statistics
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,7 +11,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from musicbench.estimate.assumed import PlannedRun
 from musicbench.generators.batch import Batch
 from musicbench.models.cost import training_flops
-from musicbench.speed.memory import GpuMemory, ResidentMemory
+from musicbench.speed.clocks import Clock, clock_for
+from musicbench.speed.memory import memory_of
 from musicbench.training.fit import averaging, quiet, training_numerics
 from musicbench.training.guard import NonFiniteGuard
 
@@ -34,7 +34,7 @@ def measure(run: PlannedRun) -> Measured:
     sizes, config = run.assumed, run.config
     quiet()
     module = run.model()
-    clock = _StepClock()
+    clock = _StepMarks()
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
@@ -48,12 +48,12 @@ def measure(run: PlannedRun) -> Measured:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    memory = GpuMemory() if torch.cuda.is_available() else ResidentMemory()
+    memory = memory_of(trainer.strategy.root_device)
     memory.restart()
     with training_numerics():
         trainer.fit(module, DataLoader(_RandomBatches(run), batch_size=None))
     flops = sizes.measured_clips * training_flops(module.lm.shape, module.passes(run.frames), sizes.caption_tokens)
-    passes, updates = (statistics.median(seconds[1:]) for seconds in (clock.passes, clock.updates))
+    passes, updates = (statistics.median(seconds[1:]) for seconds in clock.passes_and_updates())
     parameters = sum(p.numel() for p in module.parameters())
     return Measured(flops / passes, updates / parameters, next(iter(memory.peak().values()), None))
 
@@ -78,32 +78,34 @@ class _RandomBatches(IterableDataset[Batch]):
             number += clips
 
 
-class _StepClock(pl.Callback):
-    """Seconds of every step: its passes, and what follows once for all weights. To stand behind the averaging."""
+class _StepMarks(pl.Callback):
+    """Marks of every step: around its passes, and behind what follows once for all weights.
+
+    To stand behind the averaging.
+    """
 
     def __init__(self) -> None:
-        self.passes: list[float] = []
-        self.updates: list[float] = []
-        self._since = 0.0
+        self._marks: list[Any] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._clock: Clock = clock_for(pl_module.device)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._lap(pl_module)
+        self._marks.append(self._clock.mark())
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        self.passes.append(self._lap(pl_module))
+        self._marks.append(self._clock.mark())
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.updates.append(self._lap(pl_module))
+        self._marks.append(self._clock.mark())
 
-    def _lap(self, module: pl.LightningModule) -> float:
-        if module.device.type == "cuda":
-            torch.cuda.synchronize(module.device)
-        now = time.perf_counter()
-        lap, self._since = now - self._since, now
-        return lap
+    def passes_and_updates(self) -> tuple[list[float], list[float]]:
+        """Seconds of every step's passes, and of its update; what lies between steps is left out."""
+        seconds = self._clock.seconds(self._marks)
+        return seconds[0::3], seconds[1::3]

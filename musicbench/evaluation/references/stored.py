@@ -1,7 +1,6 @@
 """What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,13 +10,13 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from musicbench.content_cache import ContentCache
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
-from musicbench.evaluation.judging import Judgement, JudgementCache
+from musicbench.evaluation.judging import Judgement, judged, judgements
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
 from musicbench.files import sha256_file
 from musicbench.seals import load_npz, save_npz
-from musicbench.temporaries import clear_temporaries, unhidden
 
 _ARRAYS = (
     "train_mean",
@@ -43,7 +42,7 @@ def build_reference(
     """Judge every original clip and write the reference file `path` (`.npz`).
 
     Stopped and called again, it does the missing clips only: outputs are kept beside `path`, in a folder that
-    goes when the file is complete, under names that hash the judge and the audio.
+    goes when the file is complete.
 
     Args:
         clips: (clip id, split, audio [N] in [-1, 1], sample rate); splits but train and test are skipped.
@@ -54,16 +53,15 @@ def build_reference(
         UserError: no train or no test clip, or a clip shorter than the judge's window.
     """
     path = Path(path)
-    parts = path.with_suffix(".parts")
+    parts = _parts(path)
     moments: RunningMoments | None = None
     test: list[tuple[str, Judgement]] = []
-    cache = JudgementCache(parts, judge)
     for clip_id, split, audio_N, sample_rate in tqdm(clips, desc="judging originals", unit="clip"):
         if split not in ("train", "test"):
             continue
         audio_BN = audio_N[None] if split == "test" else _windows(judge, audio_N, sample_rate, train_every_seconds)
         try:
-            heard = _judged(judge, audio_BN, sample_rate, cache)
+            heard = judged(judge, audio_BN, sample_rate, parts)
         except UserError as error:
             raise UserError(f"clip {clip_id}: {error}") from error
         if split == "test":
@@ -93,12 +91,11 @@ def build_reference(
 
 def forget_parts(path: Path | str) -> None:
     """Remove the outputs that were kept while a reference file was made, which is complete."""
-    parts = Path(path).with_suffix(".parts")
-    clear_temporaries(parts)
-    for part in unhidden(parts, "*.npz"):
-        part.unlink(missing_ok=True)
-    with suppress(OSError):  # it is not there, or holds something else, which is not ours to remove
-        parts.rmdir()
+    _parts(Path(path)).forget()
+
+
+def _parts(path: Path) -> ContentCache:
+    return judgements(path.with_suffix(".parts"))
 
 
 def _windows(judge: Judge, audio_N: Tensor, sample_rate: int, every_seconds: float) -> Tensor:
@@ -107,18 +104,6 @@ def _windows(judge: Judge, audio_N: Tensor, sample_rate: int, every_seconds: flo
     if len(audio_N) < size:
         return audio_N[None]  # the judge says that it is too short
     return audio_N.unfold(0, size, round(every_seconds * sample_rate))
-
-
-def _judged(judge: Judge, audio_BN: Tensor, sample_rate: int, cache: JudgementCache) -> Judgement:
-    """Outputs of all windows of some clips, one after the other."""
-    file = cache.file(audio_BN, sample_rate)
-    known = cache.read(file)
-    if known is not None:
-        return known
-    output = judge(audio_BN, sample_rate)
-    judgement = Judgement(output.embeddings_BWD.flatten(0, 1).numpy(), output.logits_BWC.flatten(0, 1).numpy())
-    cache.write(file, judgement)
-    return judgement
 
 
 @dataclass(frozen=True)
