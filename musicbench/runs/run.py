@@ -30,7 +30,7 @@ from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.references.stored import Reference
 from musicbench.files import sha256_file
 from musicbench.runs.compose import instantiated, plain
-from musicbench.runs.identity import has_pattern, read_training_id, run_folder, run_id, training_id
+from musicbench.runs.identity import read_training_id, run_folder, run_id, training_id
 from musicbench.runs.originals import Originals
 from musicbench.training.checkpoints import BEST
 
@@ -308,7 +308,7 @@ class Assembly:
         }
         optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm" and v is not None}
         options.pop("_target_")
-        if has_pattern(self.plain):
+        if self.family.by_pattern:
             options |= {"pattern": self.pattern, "frames": self.frames}
         try:
             module = self.family(

@@ -2,13 +2,12 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from musicbench import cli, named_code
-from musicbench.runs import compose as config
 from musicbench.study.records import read_record
 
 PATTERN = """
@@ -39,20 +38,6 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.chdir(folder)
     yield folder
     sys.modules.pop("own_music", None)
-
-
-@pytest.fixture
-def own_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
-    """Write a file into the ``conf`` of a checkout of one's own."""
-    conf = shutil.copytree(named_code.shipped_folder("conf"), tmp_path / "checkout" / "conf")
-    monkeypatch.setattr(named_code, "PACKAGE", tmp_path / "checkout" / "musicbench")
-    config.shipped.cache_clear()
-
-    def write(name: str, text: str) -> None:
-        (conf / name).write_text(text, encoding="utf-8")
-
-    yield write
-    config.shipped.cache_clear()
 
 
 def test_a_pattern_by_the_command_line(own_folder, overrides, tmp_path, refused):
