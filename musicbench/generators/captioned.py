@@ -33,7 +33,7 @@ class CaptionedLM(pl.LightningModule, ABC):
     Attributes:
         monitor: logged quantity on which the best checkpoint is chosen; lower is better.
         sampling: settings that ``generate`` takes.
-        by_pattern: whether it decodes by a plan, and so is made with a ``pattern`` and ``frames``.
+        uses_pattern: whether it decodes by a plan, and so is made with a ``pattern`` and ``frames``.
         likelihood: whether ``log_prob(codes_BKT, states_BLE, mask_BL)`` is defined.
         streaming: whether it completes frames one after the other, and so has ``stream``.
         rescores: whether ``rescorer(states_BLE, mask_BL, frames)`` makes it a rescorer of masked decoding.
@@ -42,7 +42,7 @@ class CaptionedLM(pl.LightningModule, ABC):
     lm: TokenLM
     monitor: ClassVar[str]
     sampling: ClassVar[type]
-    by_pattern: ClassVar[bool] = False
+    uses_pattern: ClassVar[bool] = False
     likelihood: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
     rescores: ClassVar[bool] = False

@@ -48,7 +48,7 @@ class HybridModel(CaptionedLM):
 
     monitor = "validation/bits_per_token"
     sampling = HybridSampling
-    by_pattern = True
+    uses_pattern = True
 
     def __init__(
         self,

@@ -89,6 +89,9 @@ def run_configuration(folder: Path) -> DictConfig:
             "trained as"
         ) from error
     named_code.distrust(folder)
+    judges = content.get("judges")
+    if isinstance(judges, dict) and judges.get(named_code.TARGET) == "musicbench.evaluation.judge_set.JudgeSet":
+        del judges[named_code.TARGET]  # older folders name what made the set, which follows from its judges
     require_plain_values(content, str(path))
     _require_own(content, str(path))
     return _fixed(content)
@@ -147,9 +150,11 @@ def _require_known(given: dict[str, Any], usual: dict[str, Any], source: str, st
     """
     require_allowed(named_code.names(given), source)
     validate(given, usual)
-    for group in FREE if strict else ():
-        if given.get(group) is not None:
-            require_own_parameters(given[group], group, source)
+    for key in FREE if strict else ():
+        group, _, role = key.partition(".")
+        part = given.get(group) if not role else given.get(group, {}).get(role)
+        if part is not None:
+            require_own_parameters(part, key, source)
 
 
 def options_of(group: str, target: str) -> list[str]:

@@ -308,7 +308,7 @@ class Assembly:
         }
         optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm" and v is not None}
         options.pop("_target_")
-        if self.family.by_pattern:
+        if self.family.uses_pattern:
             options |= {"pattern": self.pattern, "frames": self.frames}
         try:
             module = self.family(

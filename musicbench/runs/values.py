@@ -78,8 +78,8 @@ EXAMPLES: dict[str, Any] = {
     "manifest": "my/music.jsonl",
 }
 # Null says that there shall be none, although the shipped configuration has one.
-_OPTIONAL = ("evaluation.clap_mini", "logger", "family.context")
-FREE = ("logger", "codec", "text", "judges")
+_OPTIONAL = ("evaluation.clap_mini", "logger", "family.context", "judges.clap")
+FREE = ("logger", "codec", "text", "judges.fad", "judges.kld", "judges.clap")
 """Groups whose keys are those of whatever class is chosen there."""
 
 

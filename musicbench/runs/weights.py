@@ -126,7 +126,7 @@ def check_rescorer(run: Assembly) -> None:
     other = Assembly(run_configuration(folder))
     require_trained(other, folder)
     if not other.family.rescores:
-        raise UserError(f"rescorer={folder} is no run of a family that rescores, such as autoregressive")
+        raise UserError(f"rescorer={folder} is no autoregressive run")
     if other.encoder.sha256 != run.encoder.sha256 or other.store.card["codec"] != run.store.card["codec"]:
         raise UserError(f"rescorer={folder} was trained with another codec or text encoder")
     if not other.config.family.get("level_dropout") and other.config.pattern.pattern != "coarse_first":

@@ -223,5 +223,6 @@ def test_a_family_does_what_it_says(option):
     family = named_code.load("family", content["_target_"])
     for says, name in (("likelihood", "log_prob"), ("streaming", "stream"), ("rescores", "rescorer")):
         assert getattr(family, says) is hasattr(family, name)
-    assert family.by_pattern is ("pattern" in inspect.signature(family).parameters)
+    assert family.uses_pattern is ("pattern" in inspect.signature(family).parameters)
+    assert content.pop("uses_pattern", family.uses_pattern) is family.uses_pattern
     assert set(content) - {"_target_"} <= set(inspect.signature(family).parameters)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from musicbench import cli, named_code
+from musicbench.errors import UserError
+from musicbench.runs.compose import plain, run_configuration, write_configuration
 from musicbench.study.records import read_record
 
 PATTERN = """
@@ -82,7 +84,7 @@ def test_a_judge_by_a_file_of_conf(own_folder, own_conf, capsys):
     part = "{_target_: own_music.Judge}"
     own_conf(
         "judges/mine.yaml",
-        f"_target_: musicbench.evaluation.judge_set.JudgeSet\nfad: {part}\nkld: {part}\nclap: null\n",
+        f"fad: {part}\nkld: {part}\nclap: null\n",
     )
     assert cli.main(["bench", "evaluate", "judges=mine", "clips=1", "seconds=4", "repeats=1", "matrix=64"]) == 0
     assert "Not timed, being no WindowedJudge: mine" in capsys.readouterr().out
@@ -106,3 +108,14 @@ def test_names_are_allowed_in_their_group_only():
     assert not named_code.is_allowed("codec", "musicbench.files.atomic_path")
     named_code.allow("codec", "mine.Codec")
     assert not named_code.is_allowed("text", "mine.Codec")
+
+
+def test_an_older_folder_that_names_the_set_of_judges(trained_run):
+    content = plain(run_configuration(trained_run))
+    content["judges"]["_target_"] = "musicbench.evaluation.judge_set.JudgeSet"
+    write_configuration(content, trained_run)
+    assert named_code.TARGET not in run_configuration(trained_run).judges
+    content["judges"]["_target_"] = "os.getcwd"
+    write_configuration(content, trained_run)
+    with pytest.raises(UserError, match=r"judges\._target_ names os\.getcwd"):
+        run_configuration(trained_run)

@@ -110,8 +110,9 @@ def test_the_judge_of_kld_needs_classes(stub_judge):
 
 
 def test_bundled_configuration_loads():
-    judges = instantiated("judges", compose("doctor", ["judges=bundled"]).judges)
-    assert isinstance(judges, JudgeSet) and isinstance(judges.fad, MusiCNN) and isinstance(judges.kld, MusiCNN)
+    parts = compose("doctor", ["judges=bundled"]).judges
+    judges = JudgeSet(**{role: part and instantiated("judges", part) for role, part in parts.items()})
+    assert isinstance(judges.fad, MusiCNN) and isinstance(judges.kld, MusiCNN)
     assert list(judges.roles) == ["fad", "kld"]
 
 
@@ -120,8 +121,6 @@ def test_the_papers_judges_are_one_choice_away(choice, tmp_path, monkeypatch):
     """Every target exists and takes its keys; without weights the first of them says what is missing."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     config = compose("train", [f"judges={choice}"]).judges
-    with pytest.raises(UserError, match="judge vggish: no weights"):
-        instantiated("judges", config)
     for role in ("fad", "kld", "clap"):
         with pytest.raises(UserError, match=r"judge .*(no weights|needs the package|cannot be loaded)"):
             instantiated("judges", config[role])
