@@ -70,7 +70,7 @@ class Assembly:
     @cached_property
     def encoder(self) -> Any:
         """The frozen text encoder."""
-        return instantiated("text", self.config.text)
+        return instantiated("text", self.config.text, device=device())
 
     @cached_property
     def captions(self) -> CaptionTable:
@@ -126,7 +126,7 @@ class Assembly:
         assert self.clap is not None
         if self.encoder.sha256 == self.clap.text_sha256:
             return self.encoder
-        encoder = TransformersEncoder(self.clap.text_id)
+        encoder = TransformersEncoder(self.clap.text_id, device())
         if encoder.sha256 != self.clap.text_sha256:
             raise UserError(
                 f"clap_mini was trained on other weights of {self.clap.text_id} than those installed; "
