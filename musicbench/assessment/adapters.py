@@ -49,7 +49,7 @@ class CaptionedModel:
     @property
     def streams(self) -> bool:
         """Whether the family completes frames one after the other."""
-        return hasattr(self.module, "stream")
+        return bool(self.module.streaming)
 
     def stream(
         self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None, every: int
@@ -60,7 +60,7 @@ class CaptionedModel:
             UserError: the family completes all frames at once.
         """
         if not self.streams:
-            raise UserError("masked decoding completes all frames at its end; there is nothing to stream")
+            raise UserError("this family completes all frames at its end; there is nothing to stream")
         states = self._states(captions)
         pieces = self.module.stream(*states, frames, list(seeds), self.sampling, prompt_BKT, every)
         return (piece_BKn.cpu() for piece_BKn in pieces)
@@ -87,11 +87,10 @@ def sampling(run: Assembly) -> Any:
         raise UserError(
             f"this family does not decode by {type(settings).__name__}; choose decode={' or '.join(fitting)}"
         )
-    if hasattr(settings, "require"):
-        try:
-            settings.require(run.store.levels, run.rescorer_folder is not None)
-        except ValueError as error:
-            raise UserError(f"decode: {error}") from error
+    try:
+        run.family.require_sampling(settings, run.store.levels, run.rescorer_folder is not None)
+    except ValueError as error:
+        raise UserError(f"decode: {error}") from error
     return settings
 
 

@@ -1,6 +1,6 @@
 """Evaluate one system on the held-out crops."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ from musicbench.assessment.clips import Asked, HeldOut
 from musicbench.assessment.samples import keep_original, keep_sample
 from musicbench.assessment.timing import time_system
 from musicbench.content_cache import ContentCache
-from musicbench.evaluation import audio_metrics as audio
+from musicbench.evaluation.audio_metrics import Metrics, measured
 from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
+from musicbench.evaluation.metric import Clips, Codes, per_clip
 from musicbench.evaluation.systems import Generator, LikelihoodModel
 
 REPLICATES = 1000
@@ -34,7 +35,7 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     files: dict[str, Any] | None = None
 
-    def add(self, found: audio.Metrics) -> None:
+    def add(self, found: Metrics) -> None:
         """Take in metrics of audio, what to mind about them, and why others are missing."""
         self.metrics |= found.values
         self.failures += found.failures
@@ -47,7 +48,7 @@ def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -
     if isinstance(system, LikelihoodModel):
         others = shuffled_captions(held.captions, held.pieces)
         for name, captions in (("bits_per_frame", held.captions), ("bits_per_frame_shuffled", others)):
-            found.metrics[name] = audio.per_clip(bits_per_frame(system, held.codes_NKT, captions))
+            found.metrics[name] = per_clip(bits_per_frame(system, held.codes_NKT, captions))
     codes_NKT = _draw(held, system, folder)
     assess_codes(held, codes_NKT, folder, found)
     if speed and held.run.config.evaluation.speed_batches:
@@ -78,35 +79,35 @@ def assess_originals(held: HeldOut, folder: Path) -> Findings:
     return found
 
 
-def measure(asked: Asked, heard: Heard, originals: Heard | None) -> audio.Metrics:
+def measure(asked: Asked, heard: Heard, originals: Heard | None) -> Metrics:
     """All audio metrics of clips that the listeners (and the codec's latents) have heard.
 
     Args:
         originals: what the judges say of the originals with the same captions; None if there are none, and then
             neither KLD nor KAD.
     """
-    run, judges, found = asked.run, asked.run.judges, audio.Metrics()
-    fad, codec = judge_key(judges.fad), judge_key(run.latents)
-    audio.distances(found, run.originals.reference(judges.fad), heard[fad], asked.pieces, REPLICATES)
-    if codec in heard:
-        latents = [clip.embeddings_WD for clip in heard[codec]]
-        audio.codec_distance(found, run.originals.codec_reference, latents, asked.pieces, REPLICATES)
-    if originals is not None:
-        audio.kernel_distance(found, originals[fad], heard[fad], asked.pieces, REPLICATES)
-        audio.divergences(found, judges.kld, originals[judge_key(judges.kld)], heard[judge_key(judges.kld)])
-    if judges.clap is not None:
-        clap = judges.clap
-        audio.text_scores(found, clap, heard[judge_key(clap)], "clap", asked.captions, asked.pieces)
-    if run.clap is not None:
-        embeddings = [clip.embeddings_WD for clip in heard[judge_key(run.musicnn)]]
-        mini, musicnn = run.clap, run.musicnn.sha256
+    run, codec = asked.run, judge_key(asked.run.latents)
+    latents = [clip.embeddings_WD for clip in heard.get(codec, ())]
+    return measured(
+        Clips(
+            judges=run.judges,
+            heard=run.judges.by_role(heard),
+            pieces=asked.pieces,
+            replicates=REPLICATES,
+            reference=run.originals.reference(run.judges.fad),
+            codes=Codes(latents, run.originals.codec_reference) if codec in heard else None,
+            originals=None if originals is None else run.judges.by_role(originals),
+            captions=asked.captions,
+            clap=run.judges.clap,
+            clap_mini=None if run.clap is None else partial(_clap_mini, asked.run, heard),
+        )
+    )
 
-        def score(captions: Callable[[], Sequence[str]]) -> dict[str, Any]:
-            return audio.per_clip(mini.score(musicnn, embeddings, *run.clap_states(captions())))
 
-        for name, texts in audio.caption_sets("clap_mini", asked.captions, asked.pieces):
-            found.attempt(name, partial(score, texts))
-    return found
+def _clap_mini(run: Any, heard: Heard, captions: Sequence[str]) -> np.ndarray:
+    """The cosine of each caption and its clip, by the bundled judge."""
+    embeddings = [clip.embeddings_WD for clip in heard[judge_key(run.musicnn)]]
+    return run.clap.score(run.musicnn.sha256, embeddings, *run.clap_states(captions))  # type: ignore[no-any-return]
 
 
 def _draw(held: HeldOut, system: Generator, folder: Path) -> Tensor:

@@ -12,8 +12,8 @@ from musicbench.data.audio_folder import Item
 from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.module import crop_codes
 from musicbench.errors import UserError
-from musicbench.evaluation.audio_metrics import KLD_FACTS
 from musicbench.evaluation.judges.base import RESAMPLER, judge_facts
+from musicbench.evaluation.metrics.kld import KLD_FACTS
 from musicbench.evaluation.references.sets import ReferenceSet
 from musicbench.runs.run import Assembly
 

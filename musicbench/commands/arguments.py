@@ -1,7 +1,11 @@
-"""Ordinary arguments, whose mistakes are one line like all others."""
+"""Ordinary arguments, whose mistakes are one line like all others, and flags that follow from a function."""
 
 import argparse
-from typing import NoReturn
+import inspect
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from musicbench.errors import UserError
 
@@ -11,3 +15,77 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; `{self.prog} --help` says what it takes")
+
+
+def add_flags(
+    parser: Any, function: Callable[..., Any], skip: Collection[str] = (), notes: Mapping[str, str] | None = None
+) -> list[str]:
+    """Add a flag for each parameter of a function; only flags that were given appear among the arguments.
+
+    The kind of value follows from the annotation, else from the default; the help is what the docstring's ``Args``
+    say of the parameter.
+
+    Args:
+        parser: a parser, or a group of one.
+        skip: parameters that get no flag.
+        notes: by parameter, the end of its flag's help.
+
+    Returns:
+        The names of the parameters that got a flag.
+    """
+    try:
+        hints = get_type_hints(function)
+    except Exception:  # in code of one's own, an annotation may name what is not there
+        hints = {}
+    texts, added = _argument_texts(function), []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in skip or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        required = parameter.default is parameter.empty
+        default = None if required else parameter.default
+        text = texts.get(name, "") + (f" (default: {default})" if default is not None else "")
+        text += (notes or {}).get(name, "")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            required=required,
+            default=argparse.SUPPRESS,
+            help=text.strip().replace("%", "%%"),
+            **_kind(hints.get(name, str if default is None else type(default))),
+        )
+        added.append(name)
+    return added
+
+
+def _kind(hint: Any) -> dict[str, Any]:
+    """How argparse reads a value of an annotated kind."""
+    if get_origin(hint) in (Union, UnionType):
+        hint = next(part for part in get_args(hint) if part is not NoneType)
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Sequence):
+        item = get_args(hint)[0]
+        letter = _letter(item)
+        return {"type": lambda text: _several(text, item), "metavar": f"{letter},{letter},.."}
+    return {"type": hint if hint in (int, float) else str, "metavar": _letter(hint)}
+
+
+def _letter(kind: Any) -> str:
+    return {int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def _several(text: str, item: Callable[[str], Any]) -> list[Any]:
+    try:
+        return [item(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} must be values with commas between them ({error})") from error
+
+
+def _argument_texts(function: Callable[..., Any]) -> dict[str, str]:
+    """What the section ``Args`` of a docstring says of each parameter."""
+    _, _, section = (inspect.getdoc(function) or "").partition("\nArgs:\n")
+    section = re.split(r"\n(?=\S)", section, maxsplit=1)[0]
+    entries = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", section, re.MULTILINE)
+    return {name: " ".join(text.replace("``", "").split()).rstrip(".") for name, text in entries}

@@ -1,82 +1,95 @@
 """Print, draw or dump a decoding plan."""
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from musicbench import named_code
-from musicbench.commands.arguments import Parser
+from musicbench.commands.arguments import Parser, add_flags
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 
 _SHOWN = 24
+_COMPARED = ("frames", "levels", "schedule", "same_step")
 
 
 def main(argv: list[str]) -> int:
     """``musicbench plan stack_delay --frames 12 --draw plan.png``."""
     from musicbench import plans
 
-    parser = Parser(prog="musicbench plan", description=__doc__)
-    parser.add_argument("pattern", nargs="?", help="pattern name, or package.module.function of your own")
-    parser.add_argument("--compare", action="store_true", help="table of all patterns instead")
-    parser.add_argument("--frames", type=int, required=True, metavar="N", help="clip length T")
-    parser.add_argument("--levels", type=int, default=4, metavar="K", help="codebook levels (default 4)")
-    parser.add_argument("--schedule", default="sequential", help="sequential, block_S or stride_S")
-    parser.add_argument("--delays", metavar="D,D,..", help="delay of each level, for the delay pattern")
-    parser.add_argument("--stride", type=int, metavar="R", help="steps from frame to frame, for stack_stride")
-    parser.add_argument("--stream-0", choices=("full", "newest"), help="what stack-delay's stream of level 0 reads")
-    parser.add_argument("--hide-same-step", action="store_true", help="positions of one step are blind to each other")
-    parser.add_argument("--positional", choices=("step", "frame"), help="what position codes are made of")
-    parser.add_argument("--draw", type=Path, metavar="FILE", help="picture, .png or .svg")
-    parser.add_argument("--json", action="store_true", help="dump the arrays")
-    arguments = parser.parse_args(argv)
-
-    if arguments.compare == (arguments.pattern is not None):
+    options = _arguments(argv)
+    pattern, draw, as_json = (options.pop(name) for name in ("pattern", "draw", "json"))
+    compare = options.pop("compare")
+    if compare == (pattern is not None):
         raise UserError("give a pattern, or --compare for all of them")
-    if arguments.compare:
-        single = ("delays", "stride", "stream_0", "positional", "draw", "json")
-        if given := [name for name in single if getattr(arguments, name)]:
-            raise UserError(f"--compare takes no --{given[0].replace('_', '-')}; give a pattern instead")
-        print(_comparison(arguments))
-        return 0
-    options: dict[str, Any] = {"same_step": not arguments.hide_same_step}
-    if arguments.positional:
-        options["positional"] = arguments.positional
-    named_code.allow("pattern", arguments.pattern)
     try:
-        if arguments.delays is not None:
-            options["delays"] = [int(part) for part in arguments.delays.split(",")]
-        for name in ("stride", "stream_0"):
-            if getattr(arguments, name) is not None:
-                options[name] = getattr(arguments, name)
-        plan = plans.build(arguments.pattern, arguments.frames, arguments.levels, arguments.schedule, **options)
+        if compare:
+            single = [*(["draw"] if draw else []), *(["json"] if as_json else []), *options]
+            if given := [name for name in single if name not in _COMPARED]:
+                raise UserError(f"--compare takes no --{given[0].replace('_', '-')}; give a pattern instead")
+            print(_comparison(**options))
+            return 0
+        plan = plans.build(pattern, **options)
     except ValueError as error:
         raise UserError(str(error)) from error
-    if arguments.draw:
+    if draw:
         from musicbench.plans.draw import draw_plan
 
-        if arguments.draw.suffix not in (".png", ".svg"):
-            raise UserError(f"--draw {arguments.draw}: the suffix must be .png or .svg")
-        with atomic_path(arguments.draw) as temporary:
+        if draw.suffix not in (".png", ".svg"):
+            raise UserError(f"--draw {draw}: the suffix must be .png or .svg")
+        with atomic_path(draw) as temporary:
             draw_plan(plan, temporary)
-    print(json.dumps(_dump(plan)) if arguments.json else _text(plan))
+    print(json.dumps(_dump(plan)) if as_json else _text(plan))
     return 0
 
 
-def _comparison(arguments: Any) -> str:
-    from musicbench.plans.compare import compare
+def _arguments(argv: list[str]) -> dict[str, Any]:
+    """The arguments; the flags are the parameters of ``plans.build``, of all patterns and of the user's own one."""
+    from musicbench.plans.build import PATTERNS, find_pattern
 
-    frames, levels, same_step = arguments.frames, arguments.levels, not arguments.hide_same_step
-    try:
-        rows = list(compare(frames, levels, arguments.schedule, same_step))
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    named = _parser(PATTERNS, add_help=False).parse_known_args([*argv, "--frames", "1"])[0].pattern
+    own = named is not None and named not in PATTERNS and "." in named
+    if own:
+        named_code.allow("pattern", named)
+        try:
+            find_pattern(named)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+    return vars(_parser((named, *PATTERNS) if own else PATTERNS).parse_args(argv))
+
+
+def _parser(patterns: tuple[str, ...], **settings: Any) -> Parser:
+    from musicbench import plans
+    from musicbench.plans.build import find_pattern
+
+    parser = Parser(prog="musicbench plan", description=__doc__, **settings)
+    parser.add_argument("pattern", nargs="?", help="pattern name, or package.module.function of your own")
+    parser.add_argument("--compare", action="store_true", help="table of all patterns instead")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help="picture, .png or .svg")
+    parser.add_argument("--json", action="store_true", help="dump the arrays")
+    known = ["pattern", "compare", "draw", "json", *add_flags(parser, plans.build, skip=("pattern",))]
+    takers: dict[str, list[str]] = {}
+    for pattern in patterns:
+        for option in list(signature(find_pattern(pattern)).parameters)[2:]:
+            takers.setdefault(option, []).append(pattern)
+    group = parser.add_argument_group("options of patterns")
+    notes = {option: f" ({', '.join(names)})" for option, names in takers.items()}
+    for pattern in patterns:
+        known += add_flags(group, find_pattern(pattern), skip=known, notes=notes)
+    return parser
+
+
+def _comparison(**options: Any) -> str:
+    from musicbench.plans.compare import compare, schedule_facts
+
+    rows = list(compare(**options))
     titles = ("pattern", "steps", "positions", "peak cache", "side by side", "look-ahead", "unseen (mean, max)")
     cells = [
         [*map(str, row[:-1]), "-" if row.unseen is None else f"{row.unseen[0]:.2f}, {row.unseen[1]}"] for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    lines = [f"{arguments.schedule} schedule, {levels} levels x {frames} frames", ""]
+    lines = [schedule_facts(**{name: value for name, value in options.items() if name != "same_step"}), ""]
     for line in (titles, *cells):
         padded = [f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)]
         lines.append("  ".join([f"{line[0]:<{widths[0]}}", *padded[1:]]))

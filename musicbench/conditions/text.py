@@ -13,7 +13,7 @@ from musicbench.files import sha256_file
 
 
 class TextEncoder(Protocol):
-    """Anything that turns captions into token states.
+    """Anything that turns captions into token states; what ``text`` names is made with the ``device`` to run on.
 
     ``id`` and ``sha256`` name the encoder and its weights; ``dim`` is the width E.
     """
@@ -65,7 +65,7 @@ class TransformersEncoder:
         UserError: no such folder, or the hub cannot be reached, or the tokenizer is empty.
     """
 
-    def __init__(self, source: str = "minilm", device: str = "cpu") -> None:
+    def __init__(self, source: str = "minilm", device: torch.device | str = "cpu") -> None:
         from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
         self.id = source

@@ -35,6 +35,10 @@ class JudgeSet:
         """The judges by what they judge: ``fad``, ``kld`` and, where there is one, ``clap``."""
         return {"fad": self.fad, "kld": self.kld} | ({} if self.clap is None else {"clap": self.clap})
 
+    def by_role(self, heard: Heard) -> dict[str, Sequence[Judgement]]:
+        """What was said of some clips, by role."""
+        return {role: heard[judge_key(judge)] for role, judge in self.roles.items()}
+
 
 def hear(
     judges: Iterable[Judge], clips: Iterable[tuple[Tensor, int]], cache: Path | None = None, total: int | None = None

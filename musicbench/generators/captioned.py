@@ -19,7 +19,10 @@ CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM = 1, 2, 3, 4
 
 
 class CaptionedLM(pl.LightningModule, ABC):
-    """A token language model that is trained with captions.
+    """A token language model that is trained with captions: the base of every generator family.
+
+    A family says by its class attributes what it does; nothing else in the project names it but its file in
+    ``conf/family``.
 
     Args:
         optimiser: keyword arguments of ``OptimiserSettings``.
@@ -30,18 +33,32 @@ class CaptionedLM(pl.LightningModule, ABC):
     Attributes:
         monitor: logged quantity on which the best checkpoint is chosen; lower is better.
         sampling: settings that ``generate`` takes.
-        likelihood: whether ``log_prob`` is defined.
+        uses_pattern: whether it decodes by a plan, and so is made with a ``pattern`` and ``frames``.
+        likelihood: whether ``log_prob(codes_BKT, states_BLE, mask_BL)`` is defined.
+        streaming: whether it completes frames one after the other, and so has ``stream``.
+        rescores: whether ``rescorer(states_BLE, mask_BL, frames)`` makes it a rescorer of masked decoding.
     """
 
     lm: TokenLM
     monitor: ClassVar[str]
-    likelihood: ClassVar[bool] = False
     sampling: ClassVar[type]
+    uses_pattern: ClassVar[bool] = False
+    likelihood: ClassVar[bool] = False
+    streaming: ClassVar[bool] = False
+    rescores: ClassVar[bool] = False
 
     def __init__(self, optimiser: dict[str, Any], condition_dropout: float, seed: int) -> None:
         super().__init__()
         self.settings = OptimiserSettings(**optimiser)
         self.condition_dropout, self.seed = condition_dropout, seed
+
+    @classmethod
+    def require_sampling(cls, sampling: Any, levels: int, rescored: bool) -> None:
+        """Check settings of ``generate`` against the number of levels and whether somebody rescores.
+
+        Raises:
+            ValueError: they do not fit.
+        """
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -62,6 +79,21 @@ class CaptionedLM(pl.LightningModule, ABC):
     @abstractmethod
     def cost(self, frames: int, sampling: Any) -> dict[str, Any]:
         """Network calls and positions of generating one clip, as a record's ``plan``."""
+
+    @abstractmethod
+    def generate(
+        self,
+        states_BLE: Tensor,
+        mask_BL: Tensor,
+        frames: int,
+        seeds: list[int],
+        sampling: Any,
+        prompt_BKT: Tensor | None = None,
+    ) -> Tensor:
+        """Draw codes [B, K, T] for captions, and after a prompt if there is one.
+
+        A family for masked decoding also takes ``rescore``: who else is asked about tokens.
+        """
 
     def configure_optimizers(self) -> Any:
         return self.settings.configure(self)

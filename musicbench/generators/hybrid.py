@@ -48,6 +48,7 @@ class HybridModel(CaptionedLM):
 
     monitor = "validation/bits_per_token"
     sampling = HybridSampling
+    uses_pattern = True
 
     def __init__(
         self,
@@ -69,6 +70,10 @@ class HybridModel(CaptionedLM):
         self.tables.plan(frames)
         self.autoregressive_bits, self.masked_bits = MeanMetric(), MeanMetric()
         self.token_bits = MeanMetric()
+
+    @classmethod
+    def require_sampling(cls, sampling: HybridSampling, levels: int, rescored: bool) -> None:
+        sampling.require(levels, rescored)
 
     def loss(self, batch: Batch) -> Tensor:
         if np.random.default_rng([self.seed, self.global_step, MODE_STREAM]).random() < self.autoregressive_share:

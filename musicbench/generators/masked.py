@@ -55,6 +55,10 @@ class MagnetLM(CaptionedLM):
         self.span = checked_span(span)
         self.validation_bits = MeanMetric()
 
+    @classmethod
+    def require_sampling(cls, sampling: MaskedSampling, levels: int, rescored: bool) -> None:
+        sampling.require(levels, rescored)
+
     def loss(self, batch: Batch) -> Tensor:
         frames = batch.codes_BKT.shape[2]
         masked_BT = training_masks(self.streams(batch.index_B, MASK_STREAM), frames, self.span).to(self.device)

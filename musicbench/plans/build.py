@@ -10,17 +10,12 @@ from musicbench.plans import patterns
 from musicbench.plans.plan import Plan, Position, Positional, plan_from_positions
 from musicbench.plans.schedules import visiting_order
 
-PATTERNS = (
-    "parallel",
-    "delay",
-    "partial_delay",
-    "flat",
-    "partial_flat",
-    "coarse_first",
-    "stack",
-    "stack_delay",
-    "stack_stride",
+PATTERNS = tuple(
+    name
+    for name, function in vars(patterns).items()
+    if inspect.isfunction(function) and function.__module__ == patterns.__name__ and not name.startswith("_")
 )
+"""Names of our patterns: every public function of ``plans.patterns``, in the order in which they stand there."""
 MAX_LEVELS = 8
 MAX_FRAMES = 100_000  # half an hour; a plan is a table in memory
 
@@ -40,11 +35,11 @@ def build(
     Args:
         pattern: a name in ``PATTERNS``, or ``package.module.function`` of a pattern of your own, which a file of
             ``conf/pattern`` or the command line names, or else ``named_code.allow("pattern", name)``.
-        frames: T in 1 .. 100,000.
-        levels: K in 1 .. 8.
+        frames: clip length T, 1 .. 100,000.
+        levels: codebook levels K, 1 .. 8.
         schedule: ``sequential``, ``block_S`` or ``stride_S``.
         same_step: whether positions of one step attend to each other.
-        positional: ``step`` or ``frame`` codes; by default ``step``, under a permuted schedule ``frame``.
+        positional: what position codes are made of; by default ``step``, under a permuted schedule ``frame``.
         options: passed to the pattern, e.g. ``delays=[0, 1, 1, 1]`` for ``delay``.
 
     Raises:
@@ -57,8 +52,8 @@ def build(
         raise ValueError(f"frames must be at most {MAX_FRAMES}, got {frames}")
     if not 1 <= levels <= MAX_LEVELS:
         raise ValueError(f"levels must be 1 .. {MAX_LEVELS}, got {levels}")
-    function = _find(pattern)
-    accepted = [name for name in _parameters(pattern, function) if name not in ("frames", "levels")]
+    function = find_pattern(pattern)
+    accepted = [name for name in inspect.signature(function).parameters if name not in ("frames", "levels")]
     unknown = sorted(set(options) - set(accepted))
     if unknown:
         raise ValueError(f"pattern {pattern!r} has no option {unknown[0]!r}; it has {accepted or 'none'}")
@@ -80,30 +75,33 @@ def pattern_options(pattern: str) -> list[str] | None:
     """Names of all options that a built-in pattern takes in a configuration; None for a pattern of one's own."""
     if pattern not in PATTERNS:
         return None
-    names = _parameters(pattern, getattr(patterns, pattern))
+    names = list(inspect.signature(find_pattern(pattern)).parameters)
     return ["pattern", "same_step", "positional", *names[2:]]
 
 
-def _parameters(pattern: str, function: Any) -> list[str]:
+def find_pattern(pattern: str) -> Callable[..., Iterator[Position]]:
+    """The function of (frames, levels) of a pattern; its other parameters are the pattern's options.
+
+    Raises:
+        ValueError: the pattern is unknown, or no such function.
+    """
+    function = getattr(patterns, pattern) if pattern in PATTERNS else _own(pattern)
     try:
         names = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # not callable, or one of the interpreter's own
         names = []
     if names[:2] != ["frames", "levels"]:
         raise ValueError(f"pattern {pattern!r} is no function of (frames, levels)")
-    return names
+    return function  # type: ignore[no-any-return]
 
 
-def _find(pattern: str) -> Callable[..., Iterator[Position]]:
-    if pattern in PATTERNS:
-        function: Callable[..., Iterator[Position]] = getattr(patterns, pattern)
-        return function
+def _own(pattern: str) -> Any:
     unknown = (
         f"unknown pattern {pattern!r}; choose one of {', '.join(PATTERNS)}, or package.module.function of your own"
     )
     if "." not in pattern:
         raise ValueError(unknown)
     try:
-        return named_code.load("pattern", pattern)  # type: ignore[no-any-return]
+        return named_code.load("pattern", pattern)
     except UserError as error:
         raise ValueError(f"{unknown} ({error})") from error

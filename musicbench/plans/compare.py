@@ -8,6 +8,7 @@ import numpy as np
 from musicbench.plans.build import PATTERNS, build
 from musicbench.plans.context import MAX_TOKENS, context
 from musicbench.plans.plan import Plan
+from musicbench.plans.schedules import lookahead, separation, visiting_order
 
 
 class Costs(NamedTuple):
@@ -49,7 +50,20 @@ def costs(plan: Plan) -> Costs:
     )
 
 
-def compare(frames: int, levels: int, schedule: str, same_step: bool) -> Iterator[Costs]:
+def schedule_facts(frames: int, levels: int = 4, schedule: str = "sequential") -> str:
+    """One line on what is compared: the sizes, and how far the schedule leaves the order of time.
+
+    Raises:
+        ValueError: see ``visiting_order``.
+    """
+    visiting = visiting_order(schedule, frames)
+    return (
+        f"{schedule} schedule, {levels} levels x {frames} frames; neighbouring frames are visited at least "
+        f"{separation(visiting)} apart, and at most {lookahead(visiting)} later frames before a frame"
+    )
+
+
+def compare(frames: int, levels: int = 4, schedule: str = "sequential", same_step: bool = True) -> Iterator[Costs]:
     """The costs of every pattern of ours.
 
     Raises:

@@ -7,10 +7,12 @@ exact mask is not published; ``stack_stride`` is our own and has both as its end
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
 
 from musicbench.plans.plan import Position
 
 MAX_DELAY = 100_000
+Stream0 = Literal["full", "newest"]
 
 
 def parallel(frames: int, levels: int) -> Iterator[Position]:
@@ -19,7 +21,11 @@ def parallel(frames: int, levels: int) -> Iterator[Position]:
 
 
 def delay(frames: int, levels: int, delays: Sequence[int] | None = None) -> Iterator[Position]:
-    """Level k of frame t at step t + delays[k]; by default delays[k] = k. Gaps keep their empty steps."""
+    """Level k of frame t at step t + delays[k]. Gaps keep their empty steps.
+
+    Args:
+        delays: steps by which each level is late; by default level k by k.
+    """
     shift = list(range(levels)) if delays is None else list(delays)
     if len(shift) != levels or any(not isinstance(d, int) or d < 0 for d in shift):
         raise ValueError(f"delays must be {levels} non-negative integers, one per level; got {shift}")
@@ -75,30 +81,35 @@ def stack(frames: int, levels: int) -> Iterator[Position]:
     return stack_stride(frames, levels, stride=levels)
 
 
-def stack_delay(frames: int, levels: int, stream_0: str = "full") -> Iterator[Position]:
+def stack_delay(frames: int, levels: int, stream_0: Stream0 = "full") -> Iterator[Position]:
     """One stream per level, delayed by the level: stream k draws level k from the partial stack below it.
 
-    Stream 0 stays cached; the other streams expire at their own step. What it reads, see ``stack_stride``.
+    Stream 0 stays cached; the other streams expire at their own step.
+
+    Args:
+        stream_0: what stream 0 reads: the newest ``full`` stack, or the ``newest`` token of each level.
     """
     return stack_stride(frames, levels, stride=1, stream_0=stream_0)
 
 
-def stack_stride(frames: int, levels: int, stride: int | None = None, stream_0: str = "full") -> Iterator[Position]:
-    """Level k of frame t at step stride * t + k: a new frame begins every ``stride`` steps (default: K / 2).
+def stack_stride(frames: int, levels: int, stride: int | None = None, stream_0: Stream0 = "full") -> Iterator[Position]:
+    """Level k of frame t at step stride * t + k: a new frame begins every ``stride`` steps.
 
     Stride 1 is ``stack_delay`` and stride K is ``stack``; the cost in steps falls as 1 / stride between them.
     A step draws at most ceil(K / stride) tokens blindly side by side. We believe in K = 4 with stride 2: the two
     coarse levels, which carry most of the information, are then drawn one after the other, each beside a fine
     level of the frame before, so that most of what ``stack`` knows is known at half its steps.
 
-    Stream 0 reads the newest ``full`` stack, or the ``newest`` token of each level, as a position of ``delay``
-    does; the paper leaves it open.
+    Args:
+        stride: steps from frame to frame, 1 to K; by default K / 2.
+        stream_0: what stream 0 reads: the newest ``full`` stack, or the ``newest`` token of each level, as a position
+            of ``delay`` does; the paper leaves it open.
     """
     if stride is None:
         stride = max(levels // 2, 1)
     if not isinstance(stride, int) or not 1 <= stride <= levels:
         raise ValueError(f"stride must be 1 .. {levels}, the number of levels; got {stride}")
-    if stream_0 not in ("full", "newest"):
+    if stream_0 not in get_args(Stream0):
         raise ValueError(f"stream_0 must be 'full' or 'newest'; got {stream_0!r}")
     # Steps since the newest token of each level that stream 0 reads was drawn, less the level.
     behind = [levels] * levels if stream_0 == "full" else [level + 1 for level in range(levels)]

@@ -158,9 +158,11 @@ def _require_known(given: dict[str, Any], usual: dict[str, Any], source: str, st
     """
     require_allowed(named_code.names(given), source)
     validate(given, usual)
-    for group in FREE if strict else ():
-        if given.get(group) is not None:
-            require_own_parameters(given[group], group, source)
+    for key in FREE if strict else ():
+        group, _, role = key.partition(".")
+        part = given.get(group) if not role else given.get(group, {}).get(role)
+        if part is not None:
+            require_own_parameters(part, key, source)
 
 
 def instantiated(group: str, part: Any, /, **options: Any) -> Any:

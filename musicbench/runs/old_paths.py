@@ -12,6 +12,9 @@ MOVED = {
 }
 """Classes that such a folder names, by their paths then, and their paths now."""
 
+_JUDGE_SET = "musicbench.evaluation.judge_set.JudgeSet"
+"""What made the set of judges, which follows from its judges."""
+
 _WITHOUT_PATTERN = "musicbench.generators.masked.MagnetLM"
 
 
@@ -21,6 +24,9 @@ def renewed(content: dict[str, Any]) -> dict[str, Any]:
     family = content.get("family")
     if isinstance(family, dict) and TARGET in family and "uses_pattern" not in family:
         content["family"] = {**family, "uses_pattern": family[TARGET] != _WITHOUT_PATTERN}
+    judges = content.get("judges")
+    if isinstance(judges, dict) and judges.get(TARGET) == _JUDGE_SET:
+        content["judges"] = {role: judge for role, judge in judges.items() if role != TARGET}
     return content
 
 

@@ -31,7 +31,7 @@ from musicbench.evaluation.references.stored import Reference
 from musicbench.files import sha256_file
 from musicbench.runs.compose import instantiated, plain
 from musicbench.runs.compose_errors import one_line
-from musicbench.runs.identity import former_training_id, has_pattern, read_training_id, run_folder, run_id, training_id
+from musicbench.runs.identity import former_training_id, read_training_id, run_folder, run_id, training_id
 from musicbench.runs.originals import Originals
 from musicbench.training.checkpoints import BEST
 
@@ -71,7 +71,7 @@ class Assembly:
     @cached_property
     def encoder(self) -> Any:
         """The frozen text encoder."""
-        return instantiated("text", self.config.text)
+        return instantiated("text", self.config.text, device=device())
 
     @cached_property
     def captions(self) -> CaptionTable:
@@ -127,7 +127,7 @@ class Assembly:
         assert self.clap is not None
         if self.encoder.sha256 == self.clap.text_sha256:
             return self.encoder
-        encoder = TransformersEncoder(self.clap.text_id)
+        encoder = TransformersEncoder(self.clap.text_id, device())
         if encoder.sha256 != self.clap.text_sha256:
             raise UserError(
                 f"clap_mini was trained on other weights of {self.clap.text_id} than those installed; "
@@ -311,7 +311,7 @@ class Assembly:
         optimiser = {k: v for k, v in self.plain["optimiser"].items() if k != "clip_norm" and v is not None}
         for name in ("_target_", "uses_pattern"):
             options.pop(name)
-        if has_pattern(self.plain):
+        if self.family.uses_pattern:
             options |= {"pattern": self.pattern, "frames": self.frames}
         try:
             module = self.family(

@@ -140,11 +140,11 @@ def check_rescorer(run: Assembly) -> None:
     read_training_id(folder)
     other = Assembly(run_configuration(folder))
     require_trained(other, folder)
-    if not hasattr(other.family, "rescorer"):
+    if not other.family.rescores:
         raise UserError(f"rescorer={folder} is no autoregressive run")
     if other.encoder.sha256 != run.encoder.sha256 or other.store.card["codec"] != run.store.card["codec"]:
         raise UserError(f"rescorer={folder} was trained with another codec or text encoder")
-    if not other.config.family.level_dropout and other.config.pattern.pattern != "coarse_first":
+    if not other.config.family.get("level_dropout") and other.config.pattern.pattern != "coarse_first":
         print(
             f"warning: rescorer={folder} never met a clip without its upper levels; train it with "
             "family.level_dropout=0.5",

@@ -1,7 +1,7 @@
 """A run on a tiny token store with a text encoder that costs nothing."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,3 +183,20 @@ def stub_encoder() -> StubEncoder:
 def stub_codec() -> StubCodec:
     """A codec of the tiny store."""
     return StubCodec()
+
+
+@pytest.fixture
+def own_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Write a file into the ``conf`` of a checkout of one's own."""
+    from musicbench import named_code
+    from musicbench.runs import compose as config
+
+    conf = shutil.copytree(named_code.shipped_folder("conf"), tmp_path / "checkout" / "conf")
+    monkeypatch.setattr(named_code, "PACKAGE", tmp_path / "checkout" / "musicbench")
+    config.shipped.cache_clear()
+
+    def write(name: str, text: str) -> None:
+        (conf / name).write_text(text, encoding="utf-8")
+
+    yield write
+    config.shipped.cache_clear()

@@ -125,6 +125,7 @@ def test_a_missing_key_is_named(key):
             "partial_flat, stack, stack_delay, stack_stride; did you mean delay?",
         ),
         ("train", "training.stpes=3", "unknown key training.stpes; did you mean training.steps?"),
+        ("train", "+judges.more._target_=musicbench.evaluation.judges.musicnn.MusiCNN", "unknown key judges.more;"),
         ("train", "patern=delay", "unknown key patern; did you mean pattern?"),
         ("train", "foo", "'foo' is no override"),
         ("train", "a=b=c", "'a=b=c' is no override"),

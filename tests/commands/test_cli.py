@@ -122,7 +122,7 @@ def test_a_closed_pipe_is_no_error():
     [
         (["delay", "--frames", "7"], {"pattern": "delay", "frames": 7}),
         (
-            ["stack_delay", "--frames", "12", "--schedule", "block_2", "--levels", "3", "--hide-same-step"],
+            ["stack_delay", "--frames", "12", "--schedule", "block_2", "--levels", "3", "--no-same-step"],
             {"pattern": "stack_delay", "frames": 12, "schedule": "block_2", "levels": 3, "same_step": False},
         ),
         (

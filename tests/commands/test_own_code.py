@@ -2,13 +2,14 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from musicbench import cli, named_code
-from musicbench.runs import compose as config
+from musicbench.errors import UserError
+from musicbench.runs.compose import plain, run_configuration, write_configuration
 from musicbench.study.records import read_record
 
 PATTERN = """
@@ -39,20 +40,6 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.chdir(folder)
     yield folder
     sys.modules.pop("own_music", None)
-
-
-@pytest.fixture
-def own_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
-    """Write a file into the ``conf`` of a checkout of one's own."""
-    conf = shutil.copytree(named_code.shipped_folder("conf"), tmp_path / "checkout" / "conf")
-    monkeypatch.setattr(named_code, "PACKAGE", tmp_path / "checkout" / "musicbench")
-    config.shipped.cache_clear()
-
-    def write(name: str, text: str) -> None:
-        (conf / name).write_text(text, encoding="utf-8")
-
-    yield write
-    config.shipped.cache_clear()
 
 
 def test_a_pattern_by_the_command_line(own_folder, overrides, tmp_path, refused):
@@ -97,7 +84,7 @@ def test_a_judge_by_a_file_of_conf(own_folder, own_conf, capsys):
     part = "{_target_: own_music.Judge}"
     own_conf(
         "judges/mine.yaml",
-        f"_target_: musicbench.evaluation.judge_set.JudgeSet\nfad: {part}\nkld: {part}\nclap: null\n",
+        f"fad: {part}\nkld: {part}\nclap: null\n",
     )
     assert cli.main(["bench", "evaluate", "judges=mine", "clips=1", "seconds=4", "repeats=1", "matrix=64"]) == 0
     assert "Not timed, being no WindowedJudge: mine" in capsys.readouterr().out
@@ -127,3 +114,14 @@ def test_code_of_ours_is_not_looked_for_in_the_current_folder(own_folder, monkey
     """Nor is what it looks for in vain, such as a package that is not installed."""
     monkeypatch.setattr(named_code, "_own_places", lambda: pytest.fail("modules may come from the current folder"))
     assert callable(named_code.load("codec", "musicbench.codecs.load_codec"))
+
+
+def test_an_older_folder_that_names_the_set_of_judges(trained_run):
+    content = plain(run_configuration(trained_run))
+    content["judges"]["_target_"] = "musicbench.evaluation.judge_set.JudgeSet"
+    write_configuration(content, trained_run)
+    assert named_code.TARGET not in run_configuration(trained_run).judges
+    content["judges"]["_target_"] = "os.getcwd"
+    write_configuration(content, trained_run)
+    with pytest.raises(UserError, match=r"judges\._target_ names os\.getcwd"):
+        run_configuration(trained_run)

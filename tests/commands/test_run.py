@@ -17,6 +17,7 @@ from musicbench.commands import evaluate, generate, train
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
+from musicbench.runs.compose import compose
 from musicbench.runs.run import Assembly
 from musicbench.study.records import read_record
 from musicbench.training.checkpoints import BEST, LAST
@@ -359,3 +360,8 @@ def test_last_checkpoint_is_kept_for_the_facts(overrides, tmp_path):
     """Runs shorter than save_every have their wall time too."""
     train.main([*overrides, "training.save_every=1000"])
     assert (only_record(tmp_path).parent / LAST).is_file()
+
+
+def test_the_text_encoder_is_on_the_device_of_evaluation(tiny_overrides, monkeypatch):
+    monkeypatch.setattr("musicbench.runs.run.device", lambda: torch.device("meta"))
+    assert Assembly(compose("train", tiny_overrides)).encoder.model.device.type == "meta"

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from musicbench.errors import UserError
-from musicbench.evaluation import audio_metrics as audio
-from musicbench.evaluation.judge_set import hear
+from musicbench.evaluation.audio_metrics import Metrics, all_metrics, measured
+from musicbench.evaluation.judge_set import JudgeSet, hear
 from musicbench.evaluation.judges.base import judge_key
+from musicbench.evaluation.metric import NEEDS, Clips, Codes, Metric
 from musicbench.evaluation.metrics.fad_infinity import fad_infinity
 from musicbench.evaluation.metrics.frechet import frechet_audio_distance, frechet_distance, mean_and_covariance
 from musicbench.evaluation.metrics.kad import kernel_audio_distance
@@ -60,12 +61,23 @@ def generated(stub_judge):
     return hear([stub_judge], clips)[judge_key(stub_judge)]
 
 
-def test_all_metrics_are_the_formulas(stub_judge, stored, training, generated):
+@pytest.fixture
+def clips_of(stub_judge):
+    """``clips_of(generated, pieces=.., ..)`` -> clips that one judge has heard; it has no captions and no codes."""
+
+    def make(generated, pieces=PIECES, replicates=2, originals=None, **known) -> Clips:
+        judges, key = JudgeSet(stub_judge, stub_judge), judge_key(stub_judge)
+        if originals is not None:
+            known["originals"] = judges.by_role({key: originals})
+        return Clips(judges, judges.by_role({key: generated}), pieces, replicates, **known)
+
+    return make
+
+
+def test_all_metrics_are_the_formulas(stub_judge, stored, training, generated, clips_of):
     originals = original_judgements(stored, CROPS, FRAME_RATE)
-    found = audio.Metrics()
-    audio.distances(found, training, generated, PIECES, replicates=7)
-    audio.kernel_distance(found, originals, generated, PIECES, replicates=7)
-    audio.divergences(found, stub_judge, originals, generated)
+    found = measured(clips_of(generated, replicates=7, reference=training, originals=originals))
+    assert list(found.values) == ["fad", "fad_infinity", "kad", "kld", "kld_reverse"]
     json.dumps(found.values)
     assert not found.failures
     x, y = (np.concatenate([c.embeddings_WD for c in side]) for side in (generated, originals))
@@ -84,73 +96,66 @@ def test_all_metrics_are_the_formulas(stub_judge, stored, training, generated):
         assert metric["value"] == pytest.approx(np.mean(metric["per_clip"]))
 
 
-def test_a_judge_of_tags_has_coins_for_classes(stub_judge, stored, generated):
+def test_a_judge_of_tags_has_coins_for_classes(stub_judge, stored, generated, clips_of):
     originals = original_judgements(stored, CROPS, FRAME_RATE)
     values = []
     for stub_judge.class_kind in ("softmax", "sigmoid"):
-        found = audio.Metrics()
-        audio.divergences(found, stub_judge, originals, generated)
+        found = measured(clips_of(generated, originals=originals))
         values.append(found.values["kld"]["per_clip"][0])
     p, q = (class_probabilities(side[0].logits_WC, "sigmoid") for side in (originals, generated))
     assert values[1] == pytest.approx(kl_divergence(p[None], q[None], kind="sigmoid")[0], rel=1e-9)
     assert abs(values[0] - values[1]) > 1e-6
 
 
-def test_originals_are_their_own_nearest(stub_judge, stored, training):
+def test_originals_are_their_own_nearest(stored, training, clips_of):
     originals = original_judgements(stored, CROPS, FRAME_RATE)
-    own, swapped = audio.Metrics(), audio.Metrics()
-    for found, side in ((own, originals), (swapped, originals[::-1])):
-        audio.distances(found, training, side, PIECES, replicates=2)
-        audio.divergences(found, stub_judge, originals, side)
+    sides = originals, originals[::-1]
+    own, swapped = (measured(clips_of(side, reference=training, originals=originals)) for side in sides)
     np.testing.assert_allclose(own.values["kld"]["per_clip"], 0, atol=1e-5)
     assert swapped.values["kld"]["value"] > 1e-4
     assert swapped.values["fad"]["value"] == pytest.approx(own.values["fad"]["value"], rel=1e-9)
 
 
-def test_a_metric_that_these_clips_do_not_allow_is_null_with_its_reason(training, generated):
-    found = audio.Metrics()
-    audio.distances(found, training, generated[:2], PIECES[:2], replicates=2)
+def test_a_metric_that_these_clips_do_not_allow_is_null_with_its_reason(training, generated, clips_of):
+    found = measured(clips_of(generated[:2], PIECES[:2], reference=training))
     assert found.values["fad"]["value"] > 0 and found.values["fad_infinity"] == {"value": None}
     (reason,) = found.failures
     assert "fad_infinity: FAD-infinity needs at least three sizes" in reason
 
 
-def test_small_sets_are_warned_of_in_the_record(generated):
-    def measured(windows: int | None) -> audio.Metrics:
-        found = audio.Metrics()
+def test_small_sets_are_warned_of_in_the_record(generated, clips_of):
+    def of(windows: int | None) -> Metrics:
         reference = ReferenceSet("few", "0" * 64, windows, np.zeros(6), np.eye(6))
-        audio.distances(found, reference, generated, PIECES, replicates=2)
-        return found
+        return measured(clips_of(generated, reference=reference))
 
     for _ in range(2):  # each record has it
         with pytest.warns(UserWarning, match="fad: FAD's reference from 5 windows of 6 dimensions") as shown:
-            found = measured(5)
+            found = of(5)
         assert found.warnings == [str(one.message) for one in shown] and len(shown) == 1
-    assert measured(6).warnings == measured(None).warnings == []
+    assert of(6).warnings == of(None).warnings == []
+    few = ReferenceSet("few", "0" * 64, 5, np.zeros(6), np.eye(6))
     with pytest.warns(UserWarning, match="codec_distance: the codec distance's reference from 5 frames"):
-        audio.codec_distance(
-            found, ReferenceSet("few", "0" * 64, 5, np.zeros(6), np.eye(6)), [np.eye(6)] * 8, PIECES, 2
-        )
-    assert len(found.warnings) == 2 and not found.failures[1:]
+        found = measured(clips_of(generated, codes=Codes([np.eye(6)] * 8, few)))
+    assert len(found.warnings) == 1 and not found.failures
 
 
-def test_warnings_of_a_measure_that_fails_are_kept():
-    def measure() -> dict[str, float]:
+def test_warnings_of_a_measure_that_fails_are_kept(generated, clips_of):
+    def value(clips: Clips) -> dict[str, float]:
         for _ in range(3):
             warnings.warn("odd", stacklevel=1)
         raise UserError("too few")
 
-    found = audio.Metrics()
+    found = Metrics()
     with pytest.warns(UserWarning, match="any: odd") as shown:
-        found.attempt("any", measure)
+        found.attempt(Metric("any", (), value), clips_of(generated))
     assert (found.warnings, found.failures, len(shown)) == (["any: odd"], ["any: too few"], 1)
 
 
-def test_the_codec_distance_counts_frames(generated):
+def test_the_codec_distance_counts_frames(generated, clips_of):
     random = np.random.default_rng(0)
     frames, own = random.normal(size=(400, 4)), [random.normal(1, size=(50, 4)) for _ in PIECES]
-    found = audio.Metrics()
-    audio.codec_distance(found, ReferenceSet.from_embeddings("codes", "0" * 64, [frames]), own, PIECES, 3)
+    found = measured(clips_of(generated, codes=Codes(own, ReferenceSet.from_embeddings("codes", "0" * 64, [frames]))))
+    assert list(found.values) == ["codec_distance"]
     expected = frechet_audio_distance(frames, np.concatenate(own))
     assert found.values["codec_distance"]["value"] == pytest.approx(expected, rel=1e-9)
 
@@ -158,3 +163,19 @@ def test_the_codec_distance_counts_frames(generated):
 def test_a_crop_off_the_second_has_no_stored_original(stored):
     with pytest.raises(UserError, match="whole second"):
         original_judgements(stored, [StubCrop("piece0", "clip0", 10, 250)], FRAME_RATE)
+
+
+def test_metrics_come_in_the_order_of_what_they_need():
+    assert [metric.name for metric in all_metrics()] == [
+        "fad", "fad_infinity", "codec_distance", "kad", "kld", "kld_reverse",
+        "clap", "clap_shuffled", "clap_mini", "clap_mini_shuffled",
+    ]  # fmt: skip
+
+
+def test_clips_without_anything_have_no_metric(generated, clips_of):
+    assert measured(clips_of(generated)) == Metrics()
+
+
+def test_a_need_that_no_clips_have_is_refused():
+    with pytest.raises(ValueError, match=f"'any' needs 'orignals'; clips may have {', '.join(NEEDS)}"):
+        Metric("any", ("reference", "orignals"), dict)

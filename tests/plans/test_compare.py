@@ -9,6 +9,7 @@ from musicbench.errors import UserError
 from musicbench.plans.build import PATTERNS
 from musicbench.plans.compare import compare, costs
 from musicbench.plans.context import context
+from musicbench.plans.schedules import lookahead, separation, visiting_order
 
 
 @pytest.mark.parametrize("schedule", ["sequential", "block_2", "stride_3"])
@@ -37,6 +38,12 @@ def test_the_command_prints_a_line_for_each_pattern(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[3:]] == list(PATTERNS)
     assert len({len(line) for line in lines[2:]}) == 1
+    visiting = visiting_order("block_2", 10)
+    assert lines[0] == (
+        "block_2 schedule, 4 levels x 10 frames; neighbouring frames are visited at least "
+        f"{separation(visiting)} apart, and at most {lookahead(visiting)} later frames before a frame"
+    )
+    assert (separation(visiting), lookahead(visiting)) != (1, 0), "those of the sequential schedule"
 
 
 def test_a_stream_waits_for_unfinished_frames():

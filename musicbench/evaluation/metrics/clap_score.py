@@ -1,8 +1,15 @@
 """CLAP score: how near a clip and its caption lie in a space that a contrastive model has learned for both."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import torch
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judges.captions import clip_embeddings
+from musicbench.evaluation.likelihood import shuffled_captions
+from musicbench.evaluation.metric import Clips, metric, per_clip
 
 
 def clap_score(text_embeddings_ND: np.ndarray, audio_embeddings_ND: np.ndarray) -> np.ndarray:
@@ -34,3 +41,24 @@ def _directions(x_ND: np.ndarray) -> np.ndarray:
         raise UserError("CLAP score of an embedding that is zero or not finite; check the audio and the model")
     x_ND = x_ND / largest_N1
     return x_ND / np.linalg.norm(x_ND, axis=-1, keepdims=True)
+
+
+@metric("clap", "captions", "clap")
+def clap(clips: Clips) -> dict[str, Any]:
+    """CLAP score of the clips with their captions."""
+    assert clips.captions is not None
+    return per_clip(_scores(clips, clips.captions))
+
+
+@metric("clap_shuffled", "captions", "clap")
+def clap_shuffled(clips: Clips) -> dict[str, Any]:
+    """CLAP score of the clips with captions of other pieces."""
+    assert clips.captions is not None
+    return per_clip(_scores(clips, shuffled_captions(clips.captions, clips.pieces)))
+
+
+def _scores(clips: Clips, captions: Sequence[str]) -> np.ndarray:
+    assert clips.clap is not None
+    windows = (torch.from_numpy(judgement.embeddings_WD)[None] for judgement in clips.heard["clap"])
+    audio_ND = np.stack([clip_embeddings(windows_1WD)[0].numpy() for windows_1WD in windows])
+    return clap_score(clips.clap.text(captions).numpy(), audio_ND)

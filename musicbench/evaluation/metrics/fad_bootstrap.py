@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from musicbench.evaluation.metric import Clips, metric
 from musicbench.evaluation.metrics.frechet import covariance_factor, frechet_distance, warn_if_few
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
+
+if TYPE_CHECKING:
+    from musicbench.evaluation.references.sets import ReferenceSet
 
 BOOTSTRAP_SEED = 20240607
 
@@ -126,3 +131,28 @@ class _Pieces:
         scaled_MR = self.rows_MR[drawn] * np.sqrt(weight_M[drawn])[:, None]
         total_RR: Array = scaled_MR.T @ scaled_MR + np.tensordot(weight_P[self.long_L], self.moments_LRR, axes=1)
         return total_RR
+
+
+@metric("fad", "reference")
+def fad(clips: Clips) -> dict[str, Any]:
+    """FAD to the reference; replicates resample pieces in the same way for every system."""
+    assert clips.reference is not None
+    embeddings = [judgement.embeddings_WD for judgement in clips.heard["fad"]]
+    return bootstrapped(embeddings, clips.reference, clips, "FAD's reference", "windows")
+
+
+@metric("codec_distance", "codes")
+def codec_distance(clips: Clips) -> dict[str, Any]:
+    """Frechet distance of the clips' latents to a reference in the codec's latent space."""
+    assert clips.codes is not None
+    return bootstrapped(clips.codes.latents, clips.codes.reference, clips, "the codec distance's reference", "frames")
+
+
+def bootstrapped(
+    rows: Sequence[np.ndarray], reference: "ReferenceSet", clips: Clips, what: str, unit: str
+) -> dict[str, Any]:
+    """The Frechet distance of rows of each clip [W, D] to a reference, which is warned of if it is small."""
+    if reference.windows is not None:
+        warn_if_few(reference.windows, len(reference.mean_D), what, unit)
+    result = bootstrapped_fad(reference.mean_D, reference.cov_DD, rows, clips.pieces, clips.replicates)
+    return {"value": result.value, "replicates": result.replicates}

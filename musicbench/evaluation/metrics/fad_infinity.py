@@ -3,10 +3,12 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from musicbench.errors import UserError
+from musicbench.evaluation.metric import Clips, metric
 from musicbench.evaluation.metrics.frechet import covariance_factor, frechet_from_factors, mean_and_covariance
 from musicbench.evaluation.metrics.moments import Array
 
@@ -100,3 +102,13 @@ def _line(windows: list[int], distances: list[float]) -> FadInfinity:
     # Without spread, the line meets every point.
     r_squared = float(1 - residual / spread) if spread > 0 else 1.0
     return FadInfinity(value, slope, r_squared, tuple(windows), tuple(distances))
+
+
+@metric("fad_infinity", "reference")
+def fad_infinity_of(clips: Clips) -> dict[str, Any]:
+    """FAD-infinity to the reference of FAD."""
+    assert clips.reference is not None
+    embeddings = [judgement.embeddings_WD for judgement in clips.heard["fad"]]
+    owners = np.repeat(np.arange(len(embeddings)), [len(rows) for rows in embeddings])
+    line = fad_infinity(np.concatenate(embeddings), clips.reference.mean_D, clips.reference.cov_DD, owners)
+    return {"value": line.value, "r_squared": line.r_squared}

@@ -1,4 +1,4 @@
-"""Frechet distance between Gaussians, and between two sets of embeddings (FAD) or of codec latents."""
+"""Frechet distance between Gaussians, and between two sets of embeddings (FAD)."""
 
 import warnings
 
@@ -73,26 +73,6 @@ def frechet_audio_distance(x_ND: Array, y_ND: Array) -> float:
     warn_if_few(len(x_ND), x_ND.shape[1])
     warn_if_few(len(y_ND), y_ND.shape[1])
     return frechet_distance(*mean_and_covariance(x_ND), *mean_and_covariance(y_ND))
-
-
-def frechet_codec_distance(latents_x_FD: Array, latents_y_FD: Array) -> float:
-    """Frechet distance between the frames of two sets of clips in a codec's latent space; needs no judge.
-
-    Formula: `frechet_distance` of the means and unbiased covariances over all frames of all clips, where a frame
-    is the sum of its code vectors over the levels. Range: 0 and up, lower is better; only values of one codec
-    compare. Source: the formula of Kilgour et al. 2019 (arXiv 1812.08466); codec embeddings for it, as in
-    Gui et al. 2024 (arXiv 2311.01616), the section on embeddings.
-
-    Args: latents [..., D], frames of any number of clips.
-
-    >>> latents = np.array([[[0.0], [2.0]], [[1.0], [1.0]]])  # two clips of two frames
-    >>> round(frechet_codec_distance(latents, latents + 2), 9)
-    4.0
-    """
-    x_FD, y_FD = (np.reshape(latents, (-1, np.shape(latents)[-1])) for latents in (latents_x_FD, latents_y_FD))
-    for frames in (x_FD, y_FD):
-        warn_if_few(len(frames), frames.shape[1], "Frechet codec distance", "frames")
-    return frechet_distance(*mean_and_covariance(x_FD), *mean_and_covariance(y_FD))
 
 
 def warn_if_few(count: int, dimension: int, metric: str = "FAD", unit: str = "windows") -> None:

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from musicbench.evaluation.metric import Clips, metric
 from musicbench.evaluation.metrics.fad_bootstrap import BOOTSTRAP_SEED, bootstrap_counts
 from musicbench.evaluation.metrics.kad import SCALE, kernel_audio_distance, median_distance
 
@@ -85,3 +87,13 @@ def _piece_sums(
         by_piece_NP = np.add.reduceat(np.exp(-squares_NM / (2 * bandwidth**2)), starts_b, axis=1)
         np.add.at(sums_PP, owner_N[first : first + _ROWS], by_piece_NP)
     return sums_PP
+
+
+@metric("kad", "originals")
+def kad(clips: Clips) -> dict[str, Any]:
+    """KAD of all windows to those of the originals with the same captions."""
+    assert clips.originals is not None
+    sides = clips.heard["fad"], clips.originals["fad"]
+    generated, original = ([judgement.embeddings_WD for judgement in side] for side in sides)
+    result = bootstrapped_kad(generated, original, clips.pieces, clips.replicates)
+    return {"value": result.value, "replicates": result.replicates}

@@ -1,17 +1,25 @@
 """KLD: how differently a classifier hears a generated clip and the original with the same caption."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.special import expit, softmax, xlogy
 
 from musicbench.errors import UserError
+from musicbench.evaluation.metric import Clips, metric, per_clip
+
+if TYPE_CHECKING:
+    from musicbench.evaluation.judging import Judgement
 
 Kind = Literal["softmax", "sigmoid"]
 """Softmax: one of many classes is right. Sigmoid: each class is right or not, by itself (tags)."""
 
 EPSILON = 1e-6
 """Audiocraft's: added to the second distribution only, without renormalising."""
+
+KLD_FACTS = {"direction": "reference to generated", "epsilon": EPSILON}
+"""For a record's protocol: what else changes a KLD."""
 
 
 def class_probabilities(logits_WC: np.ndarray, kind: Kind = "softmax") -> np.ndarray:
@@ -65,17 +73,22 @@ def kl_divergence(
     return divergence.sum(axis=-1)
 
 
-def kl_divergences(
-    reference_probs_NC: np.ndarray,
-    generated_probs_NC: np.ndarray,
-    epsilon: float = EPSILON,
-    kind: Kind = "softmax",
-) -> tuple[np.ndarray, np.ndarray]:
-    """Both directions per item: KL(reference || generated) [N] and KL(generated || reference) [N].
+@metric("kld", "originals")
+def kld(clips: Clips) -> dict[str, Any]:
+    """KLD of each clip from the original with the same caption."""
+    assert clips.originals is not None
+    return per_clip(_divergences(clips.originals["kld"], clips.heard["kld"], clips.judges.kld.class_kind))
 
-    The epsilon goes to the second of each; audiocraft's `kld_both` is the sum of the two.
-    """
-    return (
-        kl_divergence(reference_probs_NC, generated_probs_NC, epsilon, kind),
-        kl_divergence(generated_probs_NC, reference_probs_NC, epsilon, kind),
+
+@metric("kld_reverse", "originals")
+def kld_reverse(clips: Clips) -> dict[str, Any]:
+    """KLD in the other direction."""
+    assert clips.originals is not None
+    return per_clip(_divergences(clips.heard["kld"], clips.originals["kld"], clips.judges.kld.class_kind))
+
+
+def _divergences(first: Sequence["Judgement"], second: Sequence["Judgement"], kind: Kind) -> np.ndarray:
+    first_NC, second_NC = (
+        np.stack([class_probabilities(judgement.logits_WC, kind) for judgement in side]) for side in (first, second)
     )
+    return kl_divergence(first_NC, second_NC, kind=kind)

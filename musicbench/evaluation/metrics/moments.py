@@ -21,15 +21,11 @@ class RunningMoments:
         x_ND = x_ND.astype(np.float64)
         mean_D = x_ND.mean(axis=0)
         centred_ND = x_ND - mean_D
-        self.merge(len(x_ND), mean_D, centred_ND.T @ centred_ND)
-
-    def merge(self, count: int, mean_D: Array, scatter_DD: Array) -> None:
-        """Take in `count` rows by their mean and the sum of outer products of their offsets from it."""
         shift_D = mean_D - self.mean_D
-        total = self.count + count
-        self._scatter_DD += scatter_DD
-        self._scatter_DD += np.outer(shift_D, shift_D) * (self.count * count / total)
-        self.mean_D = self.mean_D + shift_D * (count / total)
+        total = self.count + len(x_ND)
+        self._scatter_DD += centred_ND.T @ centred_ND
+        self._scatter_DD += np.outer(shift_D, shift_D) * (self.count * len(x_ND) / total)
+        self.mean_D = self.mean_D + shift_D * (len(x_ND) / total)
         self.count = total
 
     @property

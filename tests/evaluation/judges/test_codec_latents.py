@@ -6,7 +6,7 @@ import torch
 
 from musicbench.codecs import load_codec
 from musicbench.evaluation.judges.codec_latents import CodecLatents
-from musicbench.evaluation.metrics.frechet import frechet_codec_distance
+from musicbench.evaluation.metrics.frechet import frechet_audio_distance
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def test_distance_grows_with_noise(latents, melody):
     clips = torch.stack([melody(seed, 4.0, 32000) for seed in range(3)])
     noise = torch.randn(clips.shape, generator=torch.Generator().manual_seed(0))
     heard = [latents(clips + level * noise, 32000).embeddings_BWD.numpy() for level in (0, 0.003, 0.1)]
-    near, far = (frechet_codec_distance(heard[0], other) for other in heard[1:])
+    near, far = (
+        frechet_audio_distance(*(side.reshape(-1, side.shape[-1]) for side in (heard[0], other))) for other in heard[1:]
+    )
     assert 0 < near < far
 
 

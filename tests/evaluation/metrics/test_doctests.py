@@ -11,12 +11,10 @@ import musicbench.evaluation.metrics as package
 MODULES = [f"{package.__name__}.{found.name}" for found in pkgutil.iter_modules(package.__path__)]
 WITH_EXAMPLES = {
     "clap_score": {"clap_score"},
-    "distances": {"FrechetAudioDistance", "FrechetCodecDistance", "KernelAudioDistance"},
     "fad_infinity": {"fad_infinity"},
-    "frechet": {"frechet_distance", "frechet_audio_distance", "frechet_codec_distance"},
+    "frechet": {"frechet_distance", "frechet_audio_distance"},
     "kad": {"kernel_audio_distance"},
     "kld": {"class_probabilities", "kl_divergence"},
-    "scores": {"ClapScore", "KLDivergence"},
 }
 
 

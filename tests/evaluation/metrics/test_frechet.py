@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from musicbench.errors import UserError
 from musicbench.evaluation.metrics.frechet import (
     frechet_audio_distance,
-    frechet_codec_distance,
     frechet_distance,
     mean_and_covariance,
 )
@@ -144,12 +143,3 @@ def test_nan_is_not_a_perfect_score():
 def test_one_window_is_refused():
     with pytest.raises(UserError, match="at least two windows on each side, got 1"):
         frechet_audio_distance(samples(0, 30, 4), samples(1, 1, 4))
-
-
-def test_codec_distance_is_over_all_frames():
-    x, y = samples(0, 60, 5), samples(1, 80, 5)
-    value = frechet_codec_distance(x.reshape(3, 20, 5), y.reshape(2, 2, 20, 5))
-    assert value == pytest.approx(frechet_audio_distance(x, y), rel=1e-12)
-    with pytest.warns(UserWarning, match="Frechet codec distance from 4 frames of 5") as caught:
-        frechet_codec_distance(x[:4].reshape(2, 2, 5), y)
-    assert len(caught) == 1

@@ -1,0 +1,20 @@
+"""Score of the bundled text-audio judge: the cosine of each clip and its caption."""
+
+from typing import Any
+
+from musicbench.evaluation.likelihood import shuffled_captions
+from musicbench.evaluation.metric import Clips, metric, per_clip
+
+
+@metric("clap_mini", "captions", "clap_mini")
+def clap_mini(clips: Clips) -> dict[str, Any]:
+    """The score of the clips with their captions."""
+    assert clips.clap_mini is not None and clips.captions is not None
+    return per_clip(clips.clap_mini(clips.captions))
+
+
+@metric("clap_mini_shuffled", "captions", "clap_mini")
+def clap_mini_shuffled(clips: Clips) -> dict[str, Any]:
+    """The score of the clips with captions of other pieces."""
+    assert clips.clap_mini is not None and clips.captions is not None
+    return per_clip(clips.clap_mini(shuffled_captions(clips.captions, clips.pieces)))
