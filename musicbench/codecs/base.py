@@ -1,4 +1,7 @@
-"""What the rest of musicbench knows of a codec."""
+"""What the rest of musicbench knows of a codec.
+
+Shape suffixes: B batch, K levels, T frames, N samples.
+"""
 
 from typing import Protocol
 

@@ -1,4 +1,7 @@
-"""The modified discrete cosine transform and its sine counterpart: a lapped, orthonormal frame transform."""
+"""The modified discrete cosine transform and its sine counterpart: a lapped, orthonormal frame transform.
+
+Shape suffixes: B batch, T frames, N samples (of a window in ``BTN``), F frequencies, H samples of a hop.
+"""
 
 import math
 from functools import lru_cache

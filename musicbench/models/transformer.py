@@ -1,4 +1,7 @@
-"""MusicGen's transformer (arXiv 2306.05284, section 2.4): pre-norm, self-attention, cross-attention, FFN."""
+"""MusicGen's transformer (arXiv 2306.05284, section 2.4): pre-norm, self-attention, cross-attention, FFN.
+
+Shape suffixes: B batch, D width, H heads, L tokens of a caption, P positions, Q positions that ask.
+"""
 
 from typing import Protocol
 

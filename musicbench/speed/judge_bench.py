@@ -1,4 +1,7 @@
-"""How fast a judge is here: anew and from its cache, beside a large matrix product."""
+"""How fast a judge is here: anew and from its cache, beside a large matrix product.
+
+Shape suffixes: B batch, D width of embeddings, W windows of a clip.
+"""
 
 import statistics
 import tempfile
@@ -21,8 +24,8 @@ class JudgeSpeed:
 
     Attributes:
         id: the judge's.
-        windows, flop: of a clip; see `flop_of_a_window`.
-        anew, cached: clips a second with `judge_clips`, and with `judge_clips` where its cache knows all clips.
+        windows, flop: of a clip; see ``flop_of_a_window``.
+        anew, cached: clips a second with ``judge_clips``, and with ``judge_clips`` where its cache knows all clips.
         matmul_flop: what a float32 product of two large matrices does in a second on the judge's device.
     """
 
@@ -40,7 +43,7 @@ class JudgeSpeed:
 
     @property
     def share(self) -> float:
-        """`flop_rate` / `matmul_flop`: how much of what the machine can do the judge does."""
+        """``flop_rate`` / ``matmul_flop``: how much of what the machine can do the judge does."""
         return self.flop_rate / self.matmul_flop
 
 

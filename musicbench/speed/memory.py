@@ -26,11 +26,11 @@ class GpuMemory:
     """Tensors on the current GPU: all that live there, weights included, without the allocator's reserve."""
 
     def restart(self) -> None:
-        """See `PeakMemory`."""
+        """See ``PeakMemory``."""
         torch.cuda.reset_peak_memory_stats()
 
     def peak(self) -> dict[str, int]:
-        """See `PeakMemory`: ``gpu_peak_bytes``."""
+        """See ``PeakMemory``: ``gpu_peak_bytes``."""
         return {"gpu_peak_bytes": torch.cuda.max_memory_allocated()}
 
 
@@ -47,7 +47,7 @@ class ResidentMemory:
         self.fresh = False
 
     def restart(self) -> None:
-        """See `PeakMemory`."""
+        """See ``PeakMemory``."""
         try:
             (self.process / "clear_refs").write_text(_RESET_PEAK, encoding="ascii")
             self.fresh = True
@@ -55,7 +55,7 @@ class ResidentMemory:
             self.fresh = False
 
     def peak(self) -> dict[str, int]:
-        """See `PeakMemory`: ``resident_growth_bytes``, at least 0."""
+        """See ``PeakMemory``: ``resident_growth_bytes``, at least 0."""
         highest = self._bytes("VmHWM")
         if not self.fresh or self.before is None or highest is None:
             return {}

@@ -1,4 +1,7 @@
-"""Reconstruction quality of a codec on clips: the same figures for every codec, neural or not."""
+"""Reconstruction quality of a codec on clips: the same figures for every codec, neural or not.
+
+Shape suffixes: K levels, T frames, N samples.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""clap_mini as a judge: reads a trained folder, passes the gate or refuses, scores clips."""
+"""clap_mini as a judge: reads a trained folder, passes the gate or refuses, scores clips.
+
+Shape suffixes: B batch, E width of caption states, F width of pooled features, L tokens of a caption.
+"""
 
 import hashlib
 import json

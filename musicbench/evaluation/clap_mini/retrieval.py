@@ -1,4 +1,7 @@
-"""Retrieval beside chance, and the gate that a text-audio judge must pass before its scores are used."""
+"""Retrieval beside chance, and the gate that a text-audio judge must pass before its scores are used.
+
+Shape suffixes: T captions, N candidates, Q queries, A clips.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

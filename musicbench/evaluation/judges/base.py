@@ -1,4 +1,7 @@
-"""What every judge is: fixed windows of audio in, embeddings and class logits of each window out."""
+"""What every judge is: fixed windows of audio in, embeddings and class logits of each window out.
+
+Shape suffixes: B batch, N samples, C classes, D width of embeddings, W windows of a clip.
+"""
 
 import hashlib
 import json
@@ -20,7 +23,7 @@ RESAMPLER = "torchaudio.functional.resample: sinc_interp_hann, lowpass_filter_wi
 
 @dataclass(frozen=True)
 class JudgeOutput:
-    """What a judge says of a batch of clips, window by window: `embeddings_BWD` and `logits_BWC`, float32.
+    """What a judge says of a batch of clips, window by window: ``embeddings_BWD`` and ``logits_BWC``, float32.
 
     C is 0 for a judge that only embeds.
     """
@@ -30,10 +33,10 @@ class JudgeOutput:
 
 
 class Judge(Protocol):
-    """An embedder, and where it has `labels` a classifier, of fixed windows that start every `hop_seconds`.
+    """An embedder, and where it has ``labels`` a classifier, of fixed windows that start every ``hop_seconds``.
 
-    `class_kind` says how its logits become probabilities.
-    `fadtk`: the embedding of that toolkit which its own is, with the right weights.
+    ``class_kind`` says how its logits become probabilities.
+    ``fadtk``: the embedding of that toolkit which its own is, with the right weights.
     """
 
     id: str
@@ -59,7 +62,7 @@ class TextAudioJudge(Judge, Protocol):
 
 
 class WindowedJudge:
-    """A `Judge` without its network: windows, checks and precision; subclasses fill in what raises here.
+    """A ``Judge`` without its network: windows, checks and precision; subclasses fill in what raises here.
 
     Windows are cut before resampling and padding, so that each depends on its own samples only.
 
@@ -79,7 +82,7 @@ class WindowedJudge:
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 64}  # convolutions on a CPU gain nothing by more
 
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
-        """Audio [B, N] in [-1, 1] at `sample_rate` -> the windows wholly within it, on the CPU, fp32.
+        """Audio [B, N] in [-1, 1] at ``sample_rate`` -> the windows wholly within it, on the CPU, fp32.
 
         W = floor((seconds - window_seconds) / hop_seconds) + 1. What is said of a clip depends on that clip alone, bit
         for bit on one machine with one number of threads: its windows share no batch with those of other clips.

@@ -1,4 +1,8 @@
-"""Training attention of plans whose positions expire: most keys are visible to their own step only."""
+"""Training attention of plans whose positions expire: most keys are visible to their own step only.
+
+Shape suffixes: B batch, D width, H heads, M positions that outlive their step, O offsets of neighbours, P positions,
+R rows of queries at a time.
+"""
 
 import numpy as np
 import torch

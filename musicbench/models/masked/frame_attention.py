@@ -1,4 +1,8 @@
-"""Attention between frames without an order: all of them, or neighbours only, in time linear in the length."""
+"""Attention between frames without an order: all of them, or neighbours only, in time linear in the length.
+
+Shape suffixes: B batch, N blocks, D width, H heads, Q frames that ask (of one block in ``NQS``), S keys that a block
+can see.
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,7 @@
-"""Which tokens an iteration of masked decoding masks again: the least sure units of those drawn last."""
+"""Which tokens an iteration of masked decoding masks again: the least sure units of those drawn last.
+
+Shape suffixes: B batch, T frames, L frames of a unit, U units (spans) of tokens.
+"""
 
 import torch
 from torch import Tensor
