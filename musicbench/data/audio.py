@@ -35,7 +35,7 @@ class AudioFileError(UserError):
 
 @dataclass(frozen=True)
 class Samples:
-    """What an audio file holds: float32 samples [N, C] with full scale at 1, rate in Hz, libsndfile's sample type.
+    """The content of an audio file: float32 samples [N, C] with full scale at 1, rate in Hz, libsndfile's sample type.
 
     ``cut``: there are more; ``length_known``: the file says how many it should hold, so that none can be missing.
     """

@@ -1,4 +1,4 @@
-"""What likelihood and speed ask of a system, and two baselines that know nothing of music.
+"""The protocols of a system that likelihood and speed are measured on, and two baselines that know nothing of music.
 
 Shape suffixes: B batch, K levels, T frames, V codebook size.
 """

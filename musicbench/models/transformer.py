@@ -30,7 +30,7 @@ class MaskedAttention:
         self.mask_PP = mask_PP
 
     def saved(self, dim: int, heads: int) -> Saved:
-        """What a layer of width ``dim`` keeps of one clip for the backward pass."""
+        """The numbers that a layer of width ``dim`` keeps of one clip for the backward pass."""
         return NOTHING_SAVED
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:

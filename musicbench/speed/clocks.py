@@ -1,4 +1,4 @@
-"""Clocks that tell how long each part of some work took, on a CPU or on a GPU."""
+"""Clocks that measure how long each part of some work took, on a CPU or on a GPU."""
 
 import time
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Clock(Protocol):
 
 
 class HostClock:
-    """For work on the CPU, which is done when its call returns."""
+    """The clock of work on the CPU, which is done when its call returns."""
 
     def mark(self) -> float:
         """See ``Clock``."""
@@ -33,7 +33,7 @@ class HostClock:
 
 
 class DeviceClock:
-    """For work on the current CUDA stream, which goes on after its call has returned; also holds for the host's."""
+    """The clock of work on the current CUDA stream, which goes on after its call returns, and of the host's."""
 
     def mark(self) -> torch.cuda.Event:
         """See ``Clock``."""

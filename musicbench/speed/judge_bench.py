@@ -20,7 +20,7 @@ from musicbench.speed.clocks import Clock, DeviceClock, HostClock
 
 @dataclass(frozen=True)
 class JudgeSpeed:
-    """What was measured of one judge: medians over the repeats.
+    """The speed of one judge: medians over the repeats.
 
     Attributes:
         id: the judge's.
@@ -38,7 +38,7 @@ class JudgeSpeed:
 
     @property
     def flop_rate(self) -> float:
-        """What the judge's network does in a second, over all of the time that judging anew takes."""
+        """The operations of the judge's network in a second, over all of the time that judging anew takes."""
         return self.flop * self.anew
 
     @property

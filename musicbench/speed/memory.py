@@ -18,7 +18,7 @@ class PeakMemory(Protocol):
         ...
 
     def peak(self) -> dict[str, int]:
-        """Bytes, under a name that says of what; empty where the system cannot tell."""
+        """Bytes, under the name of what they are of; empty where the system does not report them."""
         ...
 
 
@@ -35,10 +35,10 @@ class GpuMemory:
 
 
 class ResidentMemory:
-    """What the process's resident memory grew by, from this object's making to the peak.
+    """The growth of the process's resident memory from this object's making to the peak.
 
     A lower bound of what the work needs: pages that the process kept from earlier work are used again unseen. Only
-    Linux lets a process reset its peak; elsewhere nothing is said, for an older and higher peak would be told.
+    Linux lets a process reset its peak; elsewhere nothing is reported, because it would be an older and higher peak.
     """
 
     def __init__(self, process: Path = PROCESS) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 MAX_SCALE = 100.0
-"""Of the cosines before the softmax, as in CLIP."""
+"""The largest factor of the cosines before the softmax, as in CLIP."""
 
 
 def pool_windows(embeddings_WD: Tensor) -> Tensor:

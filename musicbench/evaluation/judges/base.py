@@ -1,4 +1,4 @@
-"""What every judge is: fixed windows of audio in, embeddings and class logits of each window out.
+"""The protocol of a judge: fixed windows of audio in, embeddings and class logits of each window out.
 
 Shape suffixes: B batch, N samples, C classes, D width of embeddings, W windows of a clip.
 """
@@ -23,7 +23,7 @@ RESAMPLER = "torchaudio.functional.resample: sinc_interp_hann, lowpass_filter_wi
 
 @dataclass(frozen=True)
 class JudgeOutput:
-    """What a judge says of a batch of clips, window by window: ``embeddings_BWD`` and ``logits_BWC``, float32.
+    """The outputs of a judge for a batch of clips, window by window: ``embeddings_BWD`` and ``logits_BWC``, float32.
 
     C is 0 for a judge that only embeds.
     """
@@ -139,7 +139,7 @@ def require_finite(audio_BN: Tensor, judge_id: str) -> None:
 
 
 def judge_facts(judge: Judge) -> dict[str, Any]:
-    """For a record's protocol: which judge, and what of its input changes its numbers."""
+    """The judge as a record's protocol names it: its content, and what of its input changes its numbers."""
     return {
         "id": judge.id,
         "sha256": judge.sha256,
@@ -151,7 +151,7 @@ def judge_facts(judge: Judge) -> dict[str, Any]:
 
 
 def judge_key(judge: Judge) -> str:
-    """What tells two judges apart: weights alone do not, as the same ones may be heard through other windows."""
+    """A hash that differs between two judges; weights alone do not, because they may hear other windows."""
     return hashlib.sha256(json.dumps(judge_facts(judge), sort_keys=True).encode()).hexdigest()
 
 

@@ -105,7 +105,7 @@ class ClapModelJudge(WindowedJudge):
 
 
 def _folder(source: str) -> Path:
-    """Where the model's files lie: the folder itself, or the hub's cache."""
+    """The folder of the model's files: the source itself, or the hub's cache."""
     from transformers.utils import cached_file
 
     return Path(str(cached_file(source, WEIGHTS))).parent

@@ -16,7 +16,7 @@ from musicbench.evaluation.metrics.kld import Kind
 
 
 class LatentCodec(Protocol):
-    """What is needed of a codec; its ``codebooks_KVC`` are the code vectors of every level."""
+    """The part of a codec that is needed here; its ``codebooks_KVC`` are the code vectors of every level."""
 
     id: str
     sha256: str

@@ -1,4 +1,4 @@
-"""What FAD compares with: windows that a judge heard, or FMA-Pop's statistics as fadtk published them.
+"""The references of FAD: windows that a judge heard, or FMA-Pop's statistics as fadtk published them.
 
 Shape suffixes: D width of embeddings, W windows of a clip.
 """

@@ -49,7 +49,7 @@ class KeptAttention(nn.Module):
             self.blocks.append((slice(first, end), int((plan.step[kept] <= plan.step[end - 1]).sum())))
 
     def saved(self, dim: int, heads: int) -> Saved:
-        """What a layer of width ``dim`` keeps of one clip for the backward pass."""
+        """The numbers that a layer of width ``dim`` keeps of one clip for the backward pass."""
         positions, kept = len(self.hidden_PM), len(self.kept_M)
         scores = sum((rows.stop - rows.start) * count for rows, count in self.blocks) + positions * len(self.offsets)
         # Scaled queries, kept keys and values, a turned copy of both for each offset; the weights.
