@@ -40,7 +40,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """As ``atomic_path``, but what is yielded is a new folder; ``path`` must not exist yet, or be empty.
+    """As ``atomic_path``, but yields a new folder; ``path`` must not exist yet, or be empty.
 
     Raises:
         UserError: the folder cannot be written (read-only, or the disk is full), or ``path`` is there already.

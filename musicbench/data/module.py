@@ -1,4 +1,7 @@
-"""Token store and caption table as a LightningDataModule."""
+"""Token store and caption table as a LightningDataModule.
+
+Shape suffixes: B batch, E width of caption states, L tokens of a caption.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""The token store: a folder of codec codes, captions and a card that says where they come from."""
+"""The token store: a folder of codec codes, captions and a card that says where they come from.
+
+Shape suffixes: K levels, T frames.
+"""
 
 import json
 import shutil

@@ -96,7 +96,7 @@ def held(path: Path, busy: str) -> Iterator[None]:
 
 @contextmanager
 def awaited(path: Path, busy: str) -> Iterator[None]:
-    """As ``held``, but another process is waited for, which ``busy`` tells the user."""
+    """As ``held``, but wait for another process that has the lock; ``busy`` says so to the user."""
     lock = acquire(path)
     if lock is None:
         print(f"{busy} by {holder(path)}; waiting for it", flush=True)

@@ -86,7 +86,7 @@ def _draw_cache(axes: Axes, plan: Plan) -> None:
 
 
 def _draw_context(axes: Axes, plan: Plan) -> None:
-    """What the prediction of the middle frame's level 0 knows."""
+    """Draw the tokens that the prediction of the middle frame's level 0 knows."""
     frame = plan.frames // 2
     found = context(plan)
     shape = plan.levels, plan.frames

@@ -1,4 +1,4 @@
-"""What a device can do at most: the speed of one large matrix product."""
+"""The most that a device can do: the speed of one large matrix product."""
 
 import torch
 

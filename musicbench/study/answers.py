@@ -23,12 +23,12 @@ played, and ``matched`` whether they were equally loud (yes or no): a clip may b
 faint, and some browsers leave loudness alone. ``crc32`` is the ``cells_crc32`` of the line's other cells.
 """
 ANSWERS = ("A", "B", "none", "failed")
-"""Preferred A or B, no preference, or a clip that did not play (which does not count)."""
+"""The possible answers: A or B is preferred, neither is, or a clip did not play (which does not count)."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said to one trial: ``answer`` is one of ``ANSWERS``."""
+    """The listener's answer to one trial: ``answer`` is one of ``ANSWERS``."""
 
     trial: int
     prompt: str

@@ -27,7 +27,7 @@ def render_markdown(table: Table) -> str:
 
 
 def format_cell(text: CellText) -> str:
-    """A cell's text: value, interval, bold when best, a star on a difference told from zero."""
+    """A cell's text: value, interval, bold when best, a star on a significant difference."""
     shown = markdown_text(text.value)
     value = f"**{shown}**" if text.best else shown
     return value + (f" {text.interval}" if text.interval else "") + (r"\*" if text.starred else "")

@@ -1,4 +1,4 @@
-"""Where records and audio lie in run folders and beside tables, under names of ours, and what of it can be read."""
+"""Places and names of records and audio in run folders and beside tables, and checks before they are read."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from musicbench.temporaries import unhidden
 SAMPLES = "samples"
 RECORDS = "records"
 SUFFIXES = (".flac", ".txt")
-"""Of the files that an evaluation keeps: audio, and its caption beside it."""
+"""Suffixes of the files that an evaluation keeps: audio, and its caption beside it."""
 
 LONGEST_SECONDS, MOST_SAMPLES = 600, 60_000_000
 RATES = range(1000, 400_001)
@@ -34,12 +34,12 @@ def sample_name(clip: str) -> str:
 
 
 def run_name(record: RunRecord) -> str:
-    """What the files of one row and seed are called in a table's folder."""
+    """The name of one row's and seed's files in a table's folder."""
     return f"{record['row']}-seed{record['seed']}"
 
 
 def record_path(table: Path, record: RunRecord) -> Path:
-    """Where a table keeps a record.
+    """The file in which a table keeps a record.
 
     Raises:
         UserError: a link leads out of the table's folder.
@@ -48,7 +48,7 @@ def record_path(table: Path, record: RunRecord) -> Path:
 
 
 def samples_folder(table: Path, record: RunRecord) -> Path:
-    """Where a table keeps the audio of a record's run.
+    """The folder in which a table keeps the audio of a record's run.
 
     Raises:
         UserError: a link leads out of the table's folder.

@@ -1,4 +1,7 @@
-"""The pictures beside a codec's card."""
+"""The pictures beside a codec's card.
+
+Shape suffixes: N samples.
+"""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO

@@ -1,4 +1,7 @@
-"""What every judge is: fixed windows of audio in, embeddings and class logits of each window out."""
+"""The protocol of a judge: fixed windows of audio in, embeddings and class logits of each window out.
+
+Shape suffixes: B batch, N samples, C classes, D width of embeddings, W windows of a clip.
+"""
 
 import hashlib
 import json
@@ -20,7 +23,7 @@ RESAMPLER = "torchaudio.functional.resample: sinc_interp_hann, lowpass_filter_wi
 
 @dataclass(frozen=True)
 class JudgeOutput:
-    """What a judge says of a batch of clips, window by window: `embeddings_BWD` and `logits_BWC`, float32.
+    """The outputs of a judge for a batch of clips, window by window: ``embeddings_BWD`` and ``logits_BWC``, float32.
 
     C is 0 for a judge that only embeds.
     """
@@ -30,10 +33,10 @@ class JudgeOutput:
 
 
 class Judge(Protocol):
-    """An embedder, and where it has `labels` a classifier, of fixed windows that start every `hop_seconds`.
+    """An embedder, and where it has ``labels`` a classifier, of fixed windows that start every ``hop_seconds``.
 
-    `class_kind` says how its logits become probabilities.
-    `fadtk`: the embedding of that toolkit which its own is, with the right weights.
+    ``class_kind`` says how its logits become probabilities.
+    ``fadtk``: the embedding of that toolkit which its own is, with the right weights.
     """
 
     id: str
@@ -59,7 +62,7 @@ class TextAudioJudge(Judge, Protocol):
 
 
 class WindowedJudge:
-    """A `Judge` without its network: windows, checks and precision; subclasses fill in what raises here.
+    """A ``Judge`` without its network: windows, checks and precision; subclasses fill in what raises here.
 
     Windows are cut before resampling and padding, so that each depends on its own samples only.
 
@@ -79,7 +82,7 @@ class WindowedJudge:
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 64}  # convolutions on a CPU gain nothing by more
 
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
-        """Audio [B, N] in [-1, 1] at `sample_rate` -> the windows wholly within it, on the CPU, fp32.
+        """Audio [B, N] in [-1, 1] at ``sample_rate`` -> the windows wholly within it, on the CPU, fp32.
 
         W = floor((seconds - window_seconds) / hop_seconds) + 1. What is said of a clip depends on that clip alone, bit
         for bit on one machine with one number of threads: its windows share no batch with those of other clips.
@@ -136,7 +139,7 @@ def require_finite(audio_BN: Tensor, judge_id: str) -> None:
 
 
 def judge_facts(judge: Judge) -> dict[str, Any]:
-    """For a record's protocol: which judge, and what of its input changes its numbers."""
+    """The judge as a record's protocol names it: its content, and what of its input changes its numbers."""
     return {
         "id": judge.id,
         "sha256": judge.sha256,
@@ -148,7 +151,7 @@ def judge_facts(judge: Judge) -> dict[str, Any]:
 
 
 def judge_key(judge: Judge) -> str:
-    """What tells two judges apart: weights alone do not, as the same ones may be heard through other windows."""
+    """A hash that differs between two judges; weights alone do not, because they may hear other windows."""
     return hashlib.sha256(json.dumps(judge_facts(judge), sort_keys=True).encode()).hexdigest()
 
 

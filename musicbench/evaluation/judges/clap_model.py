@@ -1,4 +1,7 @@
-"""CLAP as a model of transformers, from a folder or the hub."""
+"""CLAP as a model of transformers, from a folder or the hub.
+
+Shape suffixes: B batch, N samples, D width of embeddings.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -29,9 +32,9 @@ OTHERS = (
 
 
 class ClapModelJudge(WindowedJudge):
-    """Unit vectors of 10 s windows every 5 s, and of captions, by `transformers.ClapModel` without fusion.
+    """Unit vectors of 10 s windows every 5 s, and of captions, by ``transformers.ClapModel`` without fusion.
 
-    `sha256` is of the names and contents of its weights, configuration and tokenizer.
+    ``sha256`` is of the names and contents of its weights, configuration and tokenizer.
     """
 
     sample_rate = 48000
@@ -92,7 +95,7 @@ class ClapModelJudge(WindowedJudge):
         return vectors_BD
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
-        # Of exactly 10 s, so that `rand_trunc` crops nothing.
+        # Of exactly 10 s, so that ``rand_trunc`` crops nothing.
         features = self.processor.feature_extractor(
             list(window_BN.cpu().numpy()), sampling_rate=self.sample_rate, truncation="rand_trunc", return_tensors="pt"
         )
@@ -102,7 +105,7 @@ class ClapModelJudge(WindowedJudge):
 
 
 def _folder(source: str) -> Path:
-    """Where the model's files lie: the folder itself, or the hub's cache."""
+    """The folder of the model's files: the source itself, or the hub's cache."""
     from transformers.utils import cached_file
 
     return Path(str(cached_file(source, WEIGHTS))).parent

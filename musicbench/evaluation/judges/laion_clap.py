@@ -1,4 +1,7 @@
-"""LAION-CLAP (Wu et al., arXiv 2211.06687) as its authors' package: the CLAP score of papers."""
+"""LAION-CLAP (Wu et al., arXiv 2211.06687) as its authors' package: the CLAP score of papers.
+
+Shape suffixes: B batch, N samples, D width of embeddings.
+"""
 
 import contextlib
 import io
@@ -24,7 +27,7 @@ ROBERTA = "roberta-base"  # the name under which the package opens its text enco
 class LaionClap(WindowedJudge):
     """512-d unit vectors of 10 s windows every 5 s, and of captions; without fusion.
 
-    `sha256` is of the weights, as published; another audio encoder than theirs is named in `id`.
+    ``sha256`` is of the weights, as published; another audio encoder than theirs is named in ``id``.
     """
 
     id = "laion-clap"
@@ -42,7 +45,7 @@ class LaionClap(WindowedJudge):
         amodel: str = AMODEL,
         device: torch.device | str = "cpu",
     ) -> None:
-        """See `find_weights` for `weights` and `sha256`.
+        """See ``find_weights`` for ``weights`` and ``sha256``.
 
         Args:
             roberta: local folder of the hub's roberta-base, of that name; None: the hub or its cache.

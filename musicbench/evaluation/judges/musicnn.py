@@ -1,4 +1,7 @@
-"""MusiCNN of MagnaTagATune, bundled: the default judge of FAD and KLD."""
+"""MusiCNN of MagnaTagATune, bundled: the default judge of FAD and KLD.
+
+Shape suffixes: B batch, N samples, C classes, D width of embeddings.
+"""
 
 from pathlib import Path
 
@@ -19,7 +22,7 @@ BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "judge_musicnn"
 class MusiCNN(WindowedJudge):
     """200-d embeddings and 50 tag logits of 3 s (187 mel frames), every 1 s.
 
-    KLD takes the tags' softmax (`class_probabilities`), although they do not exclude each other: papers do so with
+    KLD takes the tags' softmax (``class_probabilities``), although they do not exclude each other: papers do so with
     PaSST, a tagger as well.
     """
 

@@ -1,4 +1,8 @@
-"""PaSST (Koutini et al., arXiv 2110.05069): the classifier of the KLD in papers."""
+"""PaSST (Koutini et al., arXiv 2110.05069): the classifier of the KLD in papers.
+
+Shape suffixes: B batch, T frames of the spectrogram, N samples, C classes, D width of embeddings, F frequencies, M
+mel bands.
+"""
 
 import contextlib
 import io
@@ -24,7 +28,7 @@ class PaSST(WindowedJudge):
     """768-d embeddings and the logits of AudioSet's 527 classes, of 10 s every 10 s, as audiocraft cuts clips.
 
     A rest shorter than 10 s is not heard; audiocraft judges it as a segment of its own.
-    KLD takes their softmax (`class_probabilities`), although AudioSet's labels do not exclude each other. The
+    KLD takes their softmax (``class_probabilities``), although AudioSet's labels do not exclude each other. The
     labels are the classes' numbers: the checkpoint holds no names.
     """
 
@@ -38,7 +42,7 @@ class PaSST(WindowedJudge):
     def __init__(
         self, weights: Path | str | None = None, sha256: str | None = None, device: torch.device | str = "cpu"
     ) -> None:
-        """See `find_weights` for `weights` and `sha256`.
+        """See ``find_weights`` for ``weights`` and ``sha256``.
 
         Raises:
             UserError: the package or the weights are missing, or the weights are damaged or others.
@@ -69,7 +73,7 @@ class PaSST(WindowedJudge):
 class LogMel(nn.Module):
     """PaSST's front end: pre-emphasis, power spectrum, Kaldi's mel bands, logarithm, fixed normalisation.
 
-    The package has its own, which needs a return type of `torch.stft` that PyTorch is giving up.
+    The package has its own, which needs a return type of ``torch.stft`` that PyTorch is giving up.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,8 @@
-"""VGGish (Hershey et al., arXiv 1609.09430): the embedding of the FAD in papers."""
+"""VGGish (Hershey et al., arXiv 1609.09430): the embedding of the FAD in papers.
+
+Shape suffixes: B batch, T frames of the spectrogram, N samples (of a frame in ``BTN``), C channels, D width of
+embeddings, F frequencies, M mel bands.
+"""
 
 from pathlib import Path
 from typing import ClassVar
@@ -99,7 +103,7 @@ class VGGish(WindowedJudge):
     def __init__(
         self, weights: Path | str | None = None, sha256: str | None = None, device: torch.device | str = "cpu"
     ) -> None:
-        """See `find_weights` for `weights` and `sha256`.
+        """See ``find_weights`` for ``weights`` and ``sha256``.
 
         Raises:
             UserError: the weights are missing, damaged or others.

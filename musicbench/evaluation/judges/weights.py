@@ -19,7 +19,7 @@ def find_weights(judge_id: str, weights: Path | str | None, url: str, sha256: st
     """The weights file of a judge and its SHA-256.
 
     Args:
-        weights: a local file; None: where `torch.hub` keeps what it has downloaded from `url`.
+        weights: a local file; None: where ``torch.hub`` keeps what it has downloaded from ``url``.
         sha256: what it must be, from its model card; None: the digits that the name ends in, if it does.
 
     Raises:
