@@ -8,6 +8,7 @@ from musicbench import named_code
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.text_table import text_table
 
 _SHOWN = 24
 
@@ -75,12 +76,7 @@ def _comparison(arguments: Any) -> str:
     cells = [
         [*map(str, row[:-1]), "-" if row.unseen is None else f"{row.unseen[0]:.2f}, {row.unseen[1]}"] for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    lines = [f"{arguments.schedule} schedule, {levels} levels x {frames} frames", ""]
-    for line in (titles, *cells):
-        padded = [f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)]
-        lines.append("  ".join([f"{line[0]:<{widths[0]}}", *padded[1:]]))
-    return "\n".join(lines)
+    return f"{arguments.schedule} schedule, {levels} levels x {frames} frames\n\n{text_table(titles, cells)}"
 
 
 def _dump(plan: Any) -> dict[str, Any]:
