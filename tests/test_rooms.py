@@ -22,6 +22,7 @@ COMMON = (
     "musicbench.schema",
     "musicbench.seals",
     "musicbench.temporaries",
+    "musicbench.text_table",
     "musicbench.torch_files",
 )
 """Modules for everybody."""
@@ -50,13 +51,14 @@ MAY_IMPORT = {
     "schema": (),
     "seals": ("musicbench.files",),
     "temporaries": (),
+    "text_table": (),
     "torch_files": (),
     "__init__": (),
 }
 WITHOUT_TORCH = (
     "plans", "study", "launch", "cli",
     "content_cache", "errors", "escapes", "files", "named_code", "names", "plain_files", "regular_files", "schema",
-    "seals", "temporaries",
+    "seals", "temporaries", "text_table",
 )  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 

@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
         else f"a device that does {arguments.device_flops * arguments.mfu:g} operations a second in every row"
     )
     memory = arguments.device_memory * GB
-    print("\n".join(["", *table(rows), "", *reasons(which, measured, arguments.devices, memory, sizes)]))
+    print("\n".join(["", table(rows), "", *reasons(which, measured, arguments.devices, memory, sizes)]))
     return 0
 
 

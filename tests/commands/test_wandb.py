@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import wandb
 import yaml
+from lightning.pytorch.loggers import WandbLogger
 
 from musicbench.assessment.record import RECORD
 from musicbench.commands import evaluate, train
@@ -351,3 +352,20 @@ def test_settings_of_a_folder_may_name_the_project(overrides, tmp_path, monkeypa
     (tmp_path / "wandb" / "settings").write_text("[default]\nentity = me\nproject = music\n")
     monkeypatch.chdir(tmp_path)
     assert train.main([*overrides, *LOGGED]) == 0
+
+
+def test_a_tracker_owns_its_run(tmp_path):
+    """Opened by the first thing that is logged, if not before; it has nothing of Lightning's own W&B logger."""
+    tracked = Tracker(str(tmp_path), project="p", id="0dd5", name="mine")
+    assert not isinstance(tracked, WandbLogger)
+    assert (tracked.name, tracked.version) == (None, None)
+    tracked.log_metrics({"loss": 2.0}, step=3)
+    tracked.start()
+    tracked.log_metrics({"loss": 1.0}, step=4)
+    assert (tracked.name, tracked.version) == ("p", "0dd5")
+    tracked.finish(0)
+    tracked.finish(0)
+    close()
+    (file,) = run_files(tmp_path)
+    assert file.curve("loss") == [(3, 2.0), (4, 1.0)]
+    assert (file.run.run_id, file.run.display_name, file.exit_code) == ("0dd5", "mine", 0)
