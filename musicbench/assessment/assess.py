@@ -6,12 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from musicbench.assessment.clips import Asked, HeldOut
+from musicbench.assessment.draw import batches, draw
 from musicbench.assessment.samples import keep_original, keep_sample
 from musicbench.assessment.timing import time_system
 from musicbench.evaluation import audio_metrics as audio
@@ -19,7 +17,8 @@ from musicbench.evaluation.judge_set import Heard, hear
 from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.systems import Generator, LikelihoodModel
-from musicbench.seals import cached_npz, save_npz
+from musicbench.runs.jury import Jury
+from musicbench.runs.run import Run
 
 REPLICATES = 1000
 
@@ -41,112 +40,78 @@ class Findings:
         self.warnings += found.warnings
 
 
-def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
+def assess_system(run: Run, clips: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
     """Likelihood where there is one, audio metrics of one sample per caption, and speed."""
     found = Findings()
     if isinstance(system, LikelihoodModel):
-        others = shuffled_captions(held.captions, held.pieces)
-        for name, captions in (("bits_per_frame", held.captions), ("bits_per_frame_shuffled", others)):
-            found.metrics[name] = audio.per_clip(bits_per_frame(system, held.codes_NKT, captions))
-    codes_NKT = _draw(held, system, folder)
-    assess_codes(held, codes_NKT, folder, found)
-    if speed and held.run.config.evaluation.speed_batches:
-        speeds = time_system(held.run, system, held.captions, held.frames)
+        others = shuffled_captions(clips.captions, clips.pieces)
+        for name, captions in (("bits_per_frame", clips.captions), ("bits_per_frame_shuffled", others)):
+            found.metrics[name] = audio.per_clip(bits_per_frame(system, clips.codes_NKT, captions))
+    codes_NKT = draw(system, clips, run.parts.cache / "generated" / run.generation_id(folder))
+    assess_codes(run, clips, codes_NKT, folder, found)
+    if speed and clips.settings.speed_batches:
+        speeds = time_system(system, run.parts, clips)
         found.speed = speeds.batches
         found.failures += speeds.failures
     return found
 
 
-def assess_codes(held: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings) -> Findings:
+def assess_codes(run: Run, clips: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings) -> Findings:
     """Audio metrics of given codes, one clip per crop; some clips are kept to listen to."""
-    clips = ((audio_N, held.run.codec.sample_rate) for audio_N in _decoded(held, codes_NKT, folder))
-    heard = hear([*held.run.listeners, held.run.latents], clips, held.run.originals.cache, len(codes_NKT))
-    found.add(measure(held, heard, held.run.originals.of_crops(held.run.judges.roles.values(), held.crops)))
+    jury, codec = run.jury, run.parts.codec
+
+    def decoded() -> Iterator[tuple[Tensor, int]]:
+        for batch in batches(len(codes_NKT), clips.settings.batch_size):
+            for number, audio_N in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
+                if number < clips.settings.samples:
+                    crop = clips.crops[number]
+                    keep_sample(folder, run.facts, crop.id, crop.caption, audio_N, codec.sample_rate)
+                yield audio_N, codec.sample_rate
+
+    heard = hear([*jury.listeners, jury.latents], decoded(), jury.cache, len(codes_NKT))
+    found.add(measure(jury, clips, heard, jury.originals.of_crops(jury.judges.roles.values(), clips.crops)))
     return found
 
 
-def assess_originals(held: HeldOut, folder: Path) -> Findings:
+def assess_originals(run: Run, clips: HeldOut, folder: Path) -> Findings:
     """Audio metrics of the original recordings; some are kept if they are at hand."""
-    run, settings = held.run, held.run.config.evaluation
-    for crop in held.crops[: settings.samples]:
-        keep_original(run, folder, crop)
-    heard = run.originals.of_crops(run.listeners, held.crops)
+    for crop in clips.crops[: clips.settings.samples]:
+        keep_original(folder, run.facts, crop, run.jury.originals.folder, clips.frame_rate)
+    heard = run.jury.originals.of_crops(run.jury.listeners, clips.crops)
     found = Findings()
     # The codes of originals are the codec reconstruction's, and a distance of a set to itself has no meaning.
-    found.add(measure(held, heard, heard))
+    found.add(measure(run.jury, clips, heard, heard))
     del found.metrics["kad"]
     return found
 
 
-def measure(asked: Asked, heard: Heard, originals: Heard | None) -> audio.Metrics:
+def measure(jury: Jury, clips: Asked, heard: Heard, originals: Heard | None) -> audio.Metrics:
     """All audio metrics of clips that the listeners (and the codec's latents) have heard.
 
     Args:
         originals: what the judges say of the originals with the same captions; None if there are none, and then
             neither KLD nor KAD.
     """
-    run, judges, found = asked.run, asked.run.judges, audio.Metrics()
-    fad, codec = judge_key(judges.fad), judge_key(run.latents)
-    audio.distances(found, run.originals.reference(judges.fad), heard[fad], asked.pieces, REPLICATES)
+    judges, found = jury.judges, audio.Metrics()
+    fad, codec = judge_key(judges.fad), judge_key(jury.latents)
+    audio.distances(found, jury.originals.reference(judges.fad), heard[fad], clips.pieces, REPLICATES)
     if codec in heard:
         latents = [clip.embeddings_WD for clip in heard[codec]]
-        audio.codec_distance(found, run.originals.codec_reference, latents, asked.pieces, REPLICATES)
+        reference = jury.originals.codec_reference(jury.latents)
+        audio.codec_distance(found, reference, latents, clips.pieces, REPLICATES)
     if originals is not None:
-        audio.kernel_distance(found, originals[fad], heard[fad], asked.pieces, REPLICATES)
+        audio.kernel_distance(found, originals[fad], heard[fad], clips.pieces, REPLICATES)
         audio.divergences(found, judges.kld, originals[judge_key(judges.kld)], heard[judge_key(judges.kld)])
     if judges.clap is not None:
         clap = judges.clap
-        audio.text_scores(found, clap, heard[judge_key(clap)], "clap", asked.captions, asked.pieces)
-    if run.clap is not None:
-        embeddings = [clip.embeddings_WD for clip in heard[judge_key(run.musicnn)]]
-        mini, musicnn = run.clap, run.musicnn.sha256
+        audio.text_scores(found, clap, heard[judge_key(clap)], "clap", clips.captions, clips.pieces)
+    if jury.clap is not None:
+        embeddings = [clip.embeddings_WD for clip in heard[judge_key(jury.musicnn)]]
+        mini, musicnn = jury.clap, jury.musicnn.sha256
 
         def score(captions: Callable[[], Sequence[str]]) -> dict[str, Any]:
-            return audio.per_clip(mini.score(musicnn, embeddings, *run.clap_states(captions())))
+            return audio.per_clip(mini.score(musicnn, embeddings, *jury.clap_states(captions())))
 
-        for name, texts in audio.caption_sets("clap_mini", asked.captions, asked.pieces):
+        for name, texts in audio.caption_sets("clap_mini", clips.captions, clips.pieces):
             found.attempt(name, partial(score, texts))
     return found
-
-
-def _draw(held: HeldOut, system: Generator, folder: Path) -> Tensor:
-    """One clip per caption; the seed of a clip is its number, whatever the batch size.
-
-    Codes are kept, by the content of all that they follow from, so that a stopped evaluation goes on and other judges
-    need no new clips.
-    """
-    run = held.run
-    kept = Path(run.config.cache) / "generated" / run.generation_identity(folder)
-    drawn = []
-    for batch in tqdm(
-        _batches(len(held.captions), run.config.evaluation.batch_size), "generating", unit="batch", leave=False
-    ):
-        path = kept / f"{batch[0]}-{batch[-1]}.npz"
-        codes_BKT = _kept(path, (len(batch), *held.codes_NKT.shape[1:]))
-        if codes_BKT is None:
-            codes_BKT = system.generate([held.captions[i] for i in batch], held.frames, batch)
-            save_npz(path, codes=codes_BKT.numpy().astype(np.uint16))
-        drawn.append(codes_BKT)
-    return torch.cat(drawn)
-
-
-def _kept(path: Path, shape: tuple[int, ...]) -> Tensor | None:
-    saved = cached_npz(path, "codes")
-    if saved is None or saved["codes"].shape != shape:
-        return None
-    return torch.from_numpy(saved["codes"].astype(np.int64))
-
-
-def _decoded(held: HeldOut, codes_NKT: Tensor, folder: Path) -> Iterator[Tensor]:
-    codec, settings = held.run.codec, held.run.config.evaluation
-    for batch in _batches(len(codes_NKT), settings.batch_size):
-        for number, audio_N in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
-            if number < settings.samples:
-                crop = held.crops[number]
-                keep_sample(held.run, folder, crop.id, crop.caption, audio_N, codec.sample_rate)
-            yield audio_N
-
-
-def _batches(count: int, size: int) -> list[list[int]]:
-    numbers: Sequence[int] = range(count)
-    return [list(numbers[i : i + size]) for i in range(0, count, size)]

@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
@@ -12,9 +11,6 @@ from musicbench.names import require_name
 
 NUMERICS = 2
 """Raised by hand whenever a change of the code changes results of an unchanged configuration."""
-
-TRAINED = "trained"
-"""File of a run folder whose training is finished; holds the training id."""
 
 MAGNET = "musicbench.generators.masked.MagnetLM"
 _LABELS = {MAGNET: "magnet", "musicbench.generators.hybrid.HybridModel": "hybrid"}
@@ -34,21 +30,6 @@ def training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
     """Eight hex digits of everything that changes a run's weights; arguments as of ``run_id``."""
     kept = {key: value for key, value in config.items() if key not in ("decode", "evaluation", "judges")}
     return run_id(kept, contents)
-
-
-def read_training_id(folder: Path) -> str:
-    """The training id that a finished training left in its run folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    try:
-        found = (folder / TRAINED).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{folder} is no run folder with a finished training") from error
-    if not found:
-        raise UserError(f"{folder} was trained by an older version; delete it and train again")
-    return found
 
 
 def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
@@ -129,8 +110,3 @@ def _value(config: dict[str, Any], key: str) -> Any:
 def _in_file_name(value: Any) -> str:
     text = "-".join(map(str, value)) if isinstance(value, list) else str(value).lower()
     return re.sub(r"[^\w.+-]+", "_", text)
-
-
-def run_folder(config: dict[str, Any], identity: str) -> Path:
-    """``<output>/<row>-<id>``."""
-    return Path(config["output"]) / f"{row_label(config)}-{identity}"

@@ -14,16 +14,15 @@ import pytest
 import wandb
 import yaml
 
-from musicbench.assessment.record import RECORD
 from musicbench.commands import evaluate, train
 from musicbench.runs.compose import compose
-from musicbench.runs.run import Assembly
+from musicbench.runs.folder import LAST, RECORD
+from musicbench.runs.run import Run
 from musicbench.study.headline import headline
 from musicbench.study.records import read_record, write_record
 from musicbench.study.samples import kept_audio, read_caption
 from musicbench.tracking.loggers import make_loggers, tracker
 from musicbench.tracking.wandb_run import KEPT, Tracker
-from musicbench.training.checkpoints import LAST
 from musicbench.training.fit import WallClock
 from tests.commands.wandb_file import RunFile, run_files
 
@@ -201,7 +200,7 @@ def test_an_unknown_option_is_one_line(overrides, refused):
 def test_offline_by_the_logger(overrides, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     wandb.teardown()
-    run = Assembly(compose("train", [*overrides, "logger=wandb", "logger.offline=true", "logger.tags=[mine]"]))
+    run = Run(compose("train", [*overrides, "logger=wandb", "logger.offline=true", "logger.tags=[mine]"]))
     tracked = tracker(make_loggers(run, tmp_path / "run"))
     tracked.start()
     tracked.finish(0)

@@ -18,7 +18,6 @@ import yaml
 from wandb.apis.public import Run
 
 from musicbench import cli
-from musicbench.commands.sweep import fill_table
 from musicbench.commands.table import main
 from musicbench.errors import UserError
 from musicbench.seals import SEAL, sealed
@@ -26,6 +25,7 @@ from musicbench.study.answers import COLUMNS
 from musicbench.study.records import read_record, write_record
 from musicbench.study.run_record import RunRecord
 from musicbench.study.samples import clear_table
+from musicbench.sweep.rows import fill_table
 from tests.damage import edit_record
 
 BAD_ROWS = ["../../victim", "/tmp/victim", "..", ".hidden", "a/b", "a\\b", "", "a\nb", "\x1b[31m", "x" * 300]

@@ -1,0 +1,73 @@
+"""The parts that training needs of a configuration: data, codec, text encoder and caption states."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import Tensor
+
+from musicbench.codecs.chunked import ChunkedCodec
+from musicbench.conditions.caption_table import CaptionTable, caption_table
+from musicbench.data.store import TokenStore
+from musicbench.errors import UserError
+from musicbench.runs.compose import instantiated
+from musicbench.runs.device import device
+from musicbench.runs.network import Sizes
+from musicbench.runs.settings import store_folder
+
+
+class Parts:
+    """Each part is made when it is first asked for."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self.config = config
+        self.cache = Path(config.cache)
+
+    @cached_property
+    def store(self) -> TokenStore:
+        """The token store; its codec must be the configured one."""
+        return TokenStore.open(store_folder(self.config.data.store))
+
+    @cached_property
+    def codec(self) -> ChunkedCodec:
+        """The codec, checked against the store that was made with it."""
+        codec: ChunkedCodec = instantiated("codec", self.config.codec).to(device())
+        made_with = self.store.card["codec"]
+        if made_with["sha256"] != codec.sha256:
+            raise UserError(
+                f"the token store was made with codec {made_with['id']} ({made_with['sha256'][:12]}), "
+                f"not {codec.id} ({codec.sha256[:12]}); choose that codec or run `musicbench prepare`"
+            )
+        return codec
+
+    @cached_property
+    def encoder(self) -> Any:
+        """The frozen text encoder."""
+        return instantiated("text", self.config.text)
+
+    @cached_property
+    def captions(self) -> CaptionTable:
+        """States of all captions of the store, computed once and cached."""
+        texts = [caption for clip in self.store.clips for caption in clip.captions]
+        return caption_table(texts, self.encoder, self.cache / "text")
+
+    @property
+    def sizes(self) -> Sizes:
+        """What a network must know of data and captions."""
+        return Sizes(self.store.levels, self.store.codebook_size, self.encoder.dim, self.store.frame_rate)
+
+    @property
+    def codebooks_KVC(self) -> Tensor | None:
+        """The codec's code vectors, if the network is to start from them."""
+        return self.codec.codebooks_KVC if self.config.model.from_codebooks else None
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Hashes of all that weights are made from."""
+        return {
+            "tokens": self.store.card["codes_sha256"],
+            "clips": self.store.card["clips_sha256"],
+            "codec": self.codec.sha256,
+            "text": self.encoder.sha256,
+        }
