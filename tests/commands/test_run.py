@@ -17,8 +17,9 @@ from musicbench.commands import evaluate, generate, train
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
-from musicbench.runs.folder import BEST, LAST
+from musicbench.runs.folder import BEST, LAST, TRAINED
 from musicbench.runs.run import Run
+from musicbench.runs.settings import SYSTEMS
 from musicbench.study.records import read_record
 from musicbench.training.fit import WallClock
 from tests.commands.counter import Counter
