@@ -13,8 +13,8 @@ from musicbench.assessment.draw import batches, draw
 from musicbench.assessment.samples import keep_original, keep_sample
 from musicbench.assessment.timing import time_system
 from musicbench.evaluation import audio_metrics as audio
+from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judge_set import Heard, hear
-from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.systems import Generator, LikelihoodModel
 from musicbench.runs.jury import Jury
@@ -76,7 +76,7 @@ def assess_codes(run: Run, clips: HeldOut, codes_NKT: Tensor, folder: Path, foun
 def assess_originals(run: Run, clips: HeldOut, folder: Path) -> Findings:
     """Audio metrics of the original recordings; some are kept if they are at hand."""
     for crop in clips.crops[: clips.settings.samples]:
-        keep_original(folder, run.facts, crop, run.jury.originals.folder, clips.frame_rate)
+        keep_original(folder, run.facts, crop, run.jury.originals.files.folder, clips.frame_rate)
     heard = run.jury.originals.of_crops(run.jury.listeners, clips.crops)
     found = Findings()
     # The codes of originals are the codec reconstruction's, and a distance of a set to itself has no meaning.

@@ -16,7 +16,8 @@ from musicbench.data.crops import Crop
 from musicbench.data.module import crop_codes
 from musicbench.errors import UserError
 from musicbench.evaluation.audio_metrics import KLD_FACTS
-from musicbench.evaluation.judges.base import RESAMPLER, judge_facts
+from musicbench.evaluation.judge_facts import judge_facts
+from musicbench.evaluation.judges.base import RESAMPLER
 from musicbench.evaluation.references.sets import ReferenceSet
 from musicbench.files import atomic_path
 from musicbench.runs.jury import Jury
@@ -133,7 +134,8 @@ def require_ready(jury: Jury) -> None:
         UserError: the store is damaged, a judge is missing or may not judge these clips, or what clips are measured
             against is not there.
     """
-    settings, store, crops = jury.config.evaluation, jury.parts.store, jury.originals.crops
+    settings, store, files = jury.config.evaluation, jury.parts.store, jury.originals.files
+    crops = files.crops
     store.verify()  # the run's id says which codes these are
     crop_codes(store, crops)
     if jury.clap is not None:
@@ -145,8 +147,8 @@ def require_ready(jury: Jury) -> None:
         raise UserError(
             f"evaluation.seconds={settings.seconds:g} is shorter than a judge's window of {longest:g} s; raise it"
         )
-    jury.originals.reference_sha256(jury.judges.fad)
-    jury.originals.crops_sha256(jury.judges.roles.values())
+    files.reference_sha256(jury.judges.fad)
+    files.crops_sha256(jury.judges.roles.values())
 
 
 def held_out(jury: Jury) -> HeldOut:
@@ -156,14 +158,14 @@ def held_out(jury: Jury) -> HeldOut:
         UserError: see ``require_ready``.
     """
     require_ready(jury)
-    store, originals = jury.parts.store, jury.originals
+    store, files = jury.parts.store, jury.originals.files
     return HeldOut(
         jury.config.evaluation,
-        originals.crops,
-        crop_codes(store, originals.crops),
+        files.crops,
+        crop_codes(store, files.crops),
         store.frame_rate,
         store.card["codes_sha256"],
-        originals.crops_sha256(jury.judges.roles.values()),
+        files.crops_sha256(jury.judges.roles.values()),
     )
 
 

@@ -35,7 +35,7 @@ def assess_held_out(run: Run) -> Path:
     folder = run.folder
     if finished(folder):
         return folder / RECORD
-    listing, clips = run.jury.audio, held_out(run.jury)
+    listing, clips = run.contents.audio, held_out(run.jury)
     report = listing.report
     items = _held_out_items(clips, listing.items, report, run.config.audio)
     heard = _hear(run, items, float(clips.settings.seconds), report, folder)
@@ -55,7 +55,7 @@ def assess_own_captions(run: Run) -> Path:
     folder = run.folder
     if finished(folder):
         return folder / RECORD
-    listing = run.jury.audio
+    listing = run.contents.audio
     heard = _hear(run, listing.items, None, listing.report, folder)
     _say(listing.report)
     originals, content = None, None
@@ -131,10 +131,10 @@ def _hear(run: Run, items: Sequence[Item], seconds: float | None, report: ReadRe
 def _own_originals(jury: Jury, kept: Sequence[Item]) -> tuple[Heard, str]:
     """What the judges say of the originals, files of the same ids in another folder, and the files' hash."""
     report, folder = ReadReport(), jury.config.originals
-    by_id = {item.id: item for item in jury.own_originals.items}
+    by_id = {item.id: item for item in jury.contents.own_originals.items}
     missing = [item.id for item in kept if item.id not in by_id]
     if missing:
-        reason = jury.own_originals.report.skipped.get(missing[0])
+        reason = jury.contents.own_originals.report.skipped.get(missing[0])
         raise UserError(
             f"{folder} lacks the originals of {len(missing)} clips, such as {missing[0]}"
             + (f" ({reason})" if reason else "")
@@ -145,4 +145,4 @@ def _own_originals(jury: Jury, kept: Sequence[Item]) -> tuple[Heard, str]:
     heard = hear(judges, ((audio_N, rate) for _, audio_N, rate in clips), jury.cache)
     if report.skipped:
         raise UserError(f"originals in {folder} cannot be read: {'; '.join(report.lines())}")
-    return heard, folder_sha256([by_id[item.id] for item in kept], jury.hashes)
+    return heard, folder_sha256([by_id[item.id] for item in kept], jury.contents.hashes)

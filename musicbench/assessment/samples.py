@@ -10,7 +10,8 @@ from musicbench.data.audio import read_audio, write_flac
 from musicbench.data.audio_tags import audio_tags
 from musicbench.data.crops import Crop
 from musicbench.files import atomic_path
-from musicbench.runs.originals import cut, find_original
+from musicbench.runs.original_files import find_original
+from musicbench.runs.originals import cut
 from musicbench.study.samples import SAMPLES, sample_name
 
 

@@ -25,7 +25,8 @@ def main(argv: list[str]) -> int:
     from musicbench.study.render import FIGURE, PAGE
     from musicbench.study.samples import RECORDS, clear_table
     from musicbench.study.sentence import trust_sentence
-    from musicbench.sweep.rows import assess_baselines, fill_table, train_all
+    from musicbench.sweep.rows import train_all
+    from musicbench.sweep.table import assess_baselines, fill_table
 
     sweep = arguments.sweep or shipped_folder("sweeps") / "demo.yaml"
     runs = [[*overrides, f"output={DEMO}"] for overrides in expand(sweep)]

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     from musicbench.runs.overrides import require_harmless
     from musicbench.study.table_spec import read_spec
     from musicbench.sweep.jobs import spelled
-    from musicbench.sweep.rows import assess_baselines, fill_table, train_all
+    from musicbench.sweep.rows import train_all
 
     gpus = parse_gpus(arguments.gpus) if arguments.gpus is not None else []
     jobs = (len(gpus) or 1) if arguments.jobs is None else arguments.jobs
@@ -57,5 +57,7 @@ def main(argv: list[str]) -> int:
     journal = arguments.output / f"{arguments.file.stem}.sweep.jsonl"
     folders, failures = train_all(lines, journal, arguments.table, jobs, gpus)
     if arguments.table:
+        from musicbench.sweep.table import assess_baselines, fill_table  # late: it needs torch, the runs' ids do not
+
         fill_table(arguments.table, [*folders, *assess_baselines(lines[0], arguments.table)])
     return 1 if failures else 0

@@ -22,7 +22,7 @@ from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 from musicbench.evaluation.references.stored import build_reference, forget_parts
 from musicbench.preparation.clap import train_and_describe
 from musicbench.runs.compose import instantiated
-from musicbench.runs.jury import REFERENCE_FILE
+from musicbench.runs.contents import REFERENCE_FILE
 from musicbench.runs.settings import ASSETS
 from musicbench.study.environment import environment
 

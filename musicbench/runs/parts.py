@@ -10,36 +10,34 @@ from torch import Tensor
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.conditions.caption_table import CaptionTable, caption_table
 from musicbench.data.store import TokenStore
-from musicbench.errors import UserError
 from musicbench.runs.compose import instantiated
+from musicbench.runs.contents import Contents, require_codec
 from musicbench.runs.device import device
 from musicbench.runs.network import Sizes
-from musicbench.runs.settings import store_folder
 
 
 class Parts:
-    """Each part is made when it is first asked for."""
+    """Each part is made when it is first asked for.
 
-    def __init__(self, config: DictConfig) -> None:
-        self.config = config
+    Args:
+        contents: hashes of the same parts; it has opened the token store.
+    """
+
+    def __init__(self, config: DictConfig, contents: Contents) -> None:
+        self.config, self.contents = config, contents
         self.cache = Path(config.cache)
 
-    @cached_property
+    @property
     def store(self) -> TokenStore:
         """The token store; its codec must be the configured one."""
-        return TokenStore.open(store_folder(self.config.data.store))
+        return self.contents.store
 
     @cached_property
     def codec(self) -> ChunkedCodec:
         """The codec, checked against the store that was made with it."""
-        codec: ChunkedCodec = instantiated("codec", self.config.codec).to(device())
-        made_with = self.store.card["codec"]
-        if made_with["sha256"] != codec.sha256:
-            raise UserError(
-                f"the token store was made with codec {made_with['id']} ({made_with['sha256'][:12]}), "
-                f"not {codec.id} ({codec.sha256[:12]}); choose that codec or run `musicbench prepare`"
-            )
-        return codec
+        codec: ChunkedCodec = instantiated("codec", self.config.codec)
+        require_codec(self.store, codec)
+        return codec.to(device())
 
     @cached_property
     def encoder(self) -> Any:
@@ -61,13 +59,3 @@ class Parts:
     def codebooks_KVC(self) -> Tensor | None:
         """The codec's code vectors, if the network is to start from them."""
         return self.codec.codebooks_KVC if self.config.model.from_codebooks else None
-
-    @property
-    def contents(self) -> dict[str, str]:
-        """Hashes of all that weights are made from."""
-        return {
-            "tokens": self.store.card["codes_sha256"],
-            "clips": self.store.card["clips_sha256"],
-            "codec": self.codec.sha256,
-            "text": self.encoder.sha256,
-        }

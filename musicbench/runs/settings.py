@@ -54,8 +54,16 @@ def store_folder(name: str) -> Path:
 
 
 def frames(config: DictConfig, frame_rate: float) -> int:
-    """Clip length T in training."""
-    return round(config.data.seconds * frame_rate)
+    """Clip length T in training.
+
+    Raises:
+        UserError: it is none.
+    """
+    found = round(config.data.seconds * frame_rate)
+    if not found:
+        least = 1 / frame_rate
+        raise UserError(f"the frames of data.seconds={config.data.seconds:g} must be above 0; give {least:g} or more")
+    return found
 
 
 def training_stages(config: DictConfig, frame_rate: float, crops: int, accumulate: int = 1) -> list[Stage]:

@@ -10,8 +10,9 @@ from musicbench.errors import UserError
 from musicbench.launch.job import Job
 from musicbench.launch.locks import training_lock
 from musicbench.runs.compose import compose
+from musicbench.runs.contents import Contents
 from musicbench.runs.folder import finished, lenders
-from musicbench.runs.run import Run
+from musicbench.runs.ids import NamedRun
 from musicbench.study.records import read_records
 from musicbench.study.samples import RECORDS
 
@@ -46,9 +47,12 @@ def resolve(lines: Sequence[list[str]], committed: set[str]) -> Resolved:
         committed: ids of runs whose records are in a table already.
     """
     found, folders = Resolved(), set[Path]()
+    known: dict[str, Contents] = {}
     for overrides in lines:
         try:
-            run = Run(compose("train", overrides))
+            config = compose("train", overrides)
+            contents = known.setdefault(Contents.key(config), Contents(config))
+            run = NamedRun(config, contents)
             job = _job(run, overrides, committed)
         except UserError as error:
             found.mistaken.append(f"{spelled(overrides)}: {error}")
@@ -69,7 +73,7 @@ def committed_ids(table: Path | None) -> set[str]:
     return {record["id"] for record in read_records(table / RECORDS)} if table is not None else set()
 
 
-def _job(run: Run, overrides: Sequence[str], committed: set[str]) -> Job:
+def _job(run: NamedRun, overrides: Sequence[str], committed: set[str]) -> Job:
     folder, identity, training = run.folder, run.id, run.training_id
     return Job(
         folder,

@@ -143,12 +143,15 @@ def overrides(tiny_overrides: list[str], make_clap: Callable[..., Path], monkeyp
     from musicbench.data.store import TokenStore
     from musicbench.evaluation.judge_set import JudgeSet
     from musicbench.evaluation.references.stored import build_reference
-    from musicbench.runs.jury import REFERENCE_FILE, Jury
+    from musicbench.runs.contents import REFERENCE_FILE, Contents
+    from musicbench.runs.jury import Jury
     from musicbench.runs.parts import Parts
 
     codec, judge = StubCodec(), StubJudge()
     judges = JudgeSet(judge, judge)
-    stubs = [
+    known = {"fad": judge, "kld": judge}
+    stubs = [(Contents, "codec", codec), (Contents, "encoder", StubEncoder.sha256), (Contents, "judges", known)]
+    stubs += [
         (Parts, "codec", codec),
         (Parts, "encoder", StubEncoder()),
         (Jury, "judges", judges),

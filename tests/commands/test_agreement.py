@@ -145,5 +145,5 @@ def test_automatic_precision_may_be_another_one_elsewhere(overrides):
     automatic = Run(compose("train", [*overrides, "trainer.precision=auto"]))
     fixed = [Run(compose("train", [*overrides, f"trainer.precision={name}"])) for name in PRECISIONS]
     assert automatic.training_ids == {run.training_id for run in fixed}
-    assert automatic.training_identity in automatic.training_ids
+    assert automatic.training_id in automatic.training_ids
     assert [run.training_ids for run in fixed] == [{run.training_id} for run in fixed]

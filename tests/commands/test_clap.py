@@ -15,9 +15,9 @@ from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.judge import ClapMini
 from musicbench.evaluation.clap_mini.retrieval import both_directions
 from musicbench.evaluation.judges import JudgeOutput, MusiCNN
-from musicbench.evaluation.references.stored import Reference
+from musicbench.evaluation.references.reference import Reference
 from musicbench.preparation.clap import captions_sha256
-from musicbench.runs.jury import REFERENCE_FILE
+from musicbench.runs.contents import REFERENCE_FILE
 from musicbench.runs.settings import ASSETS
 from tests.full_disk import contents, disk_of
 

@@ -81,10 +81,11 @@ def test_best_checkpoint_has_the_lowest_validation_bits(make_run, tmp_path):
     best = load(tmp_path / "run" / BEST)
     assert best["global_step"] == min(curve, key=curve.get) < 40
     # The checkpoint's weights, evaluated from outside, give the value that chose it.
+    from musicbench.assessment.adapters import trained_system
     from musicbench.data.crops import evaluation_crops
     from musicbench.data.module import crop_codes
     from musicbench.evaluation.likelihood import bits_per_frame
-    from musicbench.runs.weights import load_trained, trained_system
+    from musicbench.runs.weights import load_trained
 
     system = trained_system(run, load_trained(run, tmp_path / "run"), run.parts.captions.batch)
     crops = evaluation_crops(run.parts.store, "validation", 2.0, 1)
@@ -320,10 +321,10 @@ def test_the_run_folder_is_complete_and_its_configuration_plain(make_run, tmp_pa
 def test_captions_are_encoded_once(make_run, tmp_path):
     first = make_run("training.steps=2")
     fit(first, tmp_path / "one")
-    assert len(first.encoder.captions) == len(set(first.encoder.captions)) > 0
+    assert len(first.parts.encoder.captions) == len(set(first.parts.encoder.captions)) > 0
     second = make_run("training.steps=2")
     fit(second, tmp_path / "two")
-    assert second.encoder.captions == []
+    assert second.parts.encoder.captions == []
 
 
 def test_divergence_stops_the_run_in_one_line(make_run, tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def test_whatever_changes_the_sound_changes_the_name(trained_run, output, prompt
 def test_other_weights_have_another_name(make_run, stub_codec, output, tmp_path):
     """Also in a folder of the same name: a training that went on."""
     run = make_run()
-    run.__dict__["codec"] = stub_codec
+    run.contents.__dict__.update(codec=stub_codec, encoder="5" * 64)
     names = set()
     for weights in (b"some", b"others"):
         (tmp_path / "run").mkdir(exist_ok=True)

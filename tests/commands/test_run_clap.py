@@ -1,5 +1,7 @@
 """clap_mini in a run: scores in the record, and refusals before anything is trained."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,9 @@ from musicbench.data.crops import evaluation_crops
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.likelihood import shuffled_captions
-from musicbench.evaluation.references.stored import Reference, build_reference
-from musicbench.runs.jury import REFERENCE_FILE
+from musicbench.evaluation.references.reference import Reference
+from musicbench.evaluation.references.stored import build_reference
+from musicbench.runs.contents import REFERENCE_FILE
 from musicbench.study.records import read_record
 
 
@@ -42,6 +45,7 @@ def make_judged(make_run, make_clap):
     def make(*overrides: str):
         run = make_run("evaluation.seconds=4", *overrides)
         judge = StubJudge()
+        run.contents.__dict__.update(codec=StubCodec(), encoder="5" * 64, judges={"fad": judge, "kld": judge})
         run.parts.__dict__.update(codec=StubCodec())
         run.jury.__dict__.update(judges=JudgeSet(judge, judge), musicnn=judge)
         path = run.parts.store.folder / REFERENCE_FILE
@@ -112,7 +116,8 @@ def test_its_weights_are_part_of_a_runs_identity(make_judged, make_clap):
     without = make_judged().id
     one, other = (make_judged(f"evaluation.clap_mini={make_clap(found=found)}") for found in (45, 44))
     assert one.jury.clap.sha256 == other.jury.clap.sha256 and one.id == other.id != without
-    one.jury.clap.sha256 = "d" * 64
+    with (Path(one.config.evaluation.clap_mini) / "model.safetensors").open("ab") as weights:
+        weights.write(b" ")
     del one.__dict__["id"]
     assert one.id not in (other.id, without)
 

@@ -6,9 +6,9 @@ import torch
 
 from musicbench.errors import UserError
 from musicbench.evaluation import audio_metrics as audio
+from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judge_set import JudgeSet, hear
 from musicbench.evaluation.judges import JudgeOutput, MusiCNN
-from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.likelihood import shuffled_captions
 from musicbench.runs.compose import compose, instantiated
 

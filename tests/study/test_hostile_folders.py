@@ -25,7 +25,7 @@ from musicbench.study.answers import COLUMNS
 from musicbench.study.records import read_record, write_record
 from musicbench.study.run_record import RunRecord
 from musicbench.study.samples import clear_table
-from musicbench.sweep.rows import fill_table
+from musicbench.sweep.table import fill_table
 from tests.damage import edit_record
 
 BAD_ROWS = ["../../victim", "/tmp/victim", "..", ".hidden", "a/b", "a\\b", "", "a\nb", "\x1b[31m", "x" * 300]

@@ -1,11 +1,9 @@
 """What every judge is: fixed windows of audio in, embeddings and class logits of each window out."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torchaudio
@@ -133,23 +131,6 @@ def require_finite(audio_BN: Tensor, judge_id: str) -> None:
     """
     if not torch.isfinite(audio_BN).all():
         raise UserError(f"judge {judge_id} was given audio with NaN or infinity; check its generator or codec")
-
-
-def judge_facts(judge: Judge) -> dict[str, Any]:
-    """For a record's protocol: which judge, and what of its input changes its numbers."""
-    return {
-        "id": judge.id,
-        "sha256": judge.sha256,
-        "window_seconds": judge.window_seconds,
-        "hop_seconds": judge.hop_seconds,
-        "sample_rate": judge.sample_rate,
-        "class_kind": judge.class_kind if judge.labels else None,
-    }
-
-
-def judge_key(judge: Judge) -> str:
-    """What tells two judges apart: weights alone do not, as the same ones may be heard through other windows."""
-    return hashlib.sha256(json.dumps(judge_facts(judge), sort_keys=True).encode()).hexdigest()
 
 
 def require_classes(judge: Judge) -> None:
