@@ -142,6 +142,7 @@ def require_ready(jury: Jury) -> None:
         jury.clap.require_use(jury.musicnn.sha256)
         jury.clap.require_unheard(crop.piece for crop in crops)
         _ = jury.clap_encoder
+    _ = jury.latents
     longest = max(judge.window_seconds for judge in jury.listeners)
     if settings.seconds < longest:
         raise UserError(

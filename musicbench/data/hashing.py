@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -41,18 +40,3 @@ def _sha256(path: Path) -> str:
         return sha256_file(path)
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}); replace it or take it out") from error
-
-
-def known_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file, read once in a process unless the file changes.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    status = path.stat()
-    return _unchanged_sha256(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-@cache
-def _unchanged_sha256(path: Path, size: int, mtime: int, inode: int) -> str:
-    return sha256_file(path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import musicbench
+from musicbench import __version__
 from musicbench.errors import UserError
 from musicbench.generation.prompts import Prompt
 from musicbench.runs.identity import recorded_config, row_label
@@ -46,7 +46,7 @@ def clip_files(
         "seconds": round(frames / run.parts.store.frame_rate, 3),
         "prompt": None if prompt is None else prompt.facts,
         "decode": recorded_config(run.plain)["decode"],  # without the places of one machine
-        "musicbench": musicbench.__version__,
+        "musicbench": __version__,
     }
     begun = None if prompt is None else prompt.sha256
     clips = []

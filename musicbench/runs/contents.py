@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from musicbench.data.hashing import ContentHashes, known_sha256
+from musicbench.data.hashing import ContentHashes
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_facts import Known, MusiCNNFacts, judge_key
 from musicbench.evaluation.references.reference import Reference
+from musicbench.files import known_sha256
 from musicbench.named_code import TARGET
 from musicbench.runs import compose
 from musicbench.runs.original_files import OriginalFiles
@@ -63,7 +64,7 @@ class Contents:
         name = str(part.get("name_or_folder", "mini"))
         if part[TARGET] == "musicbench.codecs.load_codec":
             folder = ASSETS / "codec_mini" if name == "mini" else Path(name).expanduser()
-            if (folder / WEIGHTS).is_file():
+            if all((folder / name).is_file() for name in ("config.json", WEIGHTS)):
                 return Codec(name if name == "mini" else folder.resolve().name, known_sha256(folder / WEIGHTS))
         return compose.instantiated("codec", part)
 
@@ -113,7 +114,9 @@ class Contents:
         Raises:
             UserError: the token store was made with another codec.
         """
-        require_codec(self.store, self.codec)
+        if self.store.card["codec"]["sha256"] != self.codec.sha256:
+            # If it is damaged, it says so.
+            require_codec(self.store, compose.instantiated("codec", self.config.codec))
         return {
             "tokens": self.store.card["codes_sha256"],
             "clips": self.store.card["clips_sha256"],

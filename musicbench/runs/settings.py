@@ -6,12 +6,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-import musicbench
 from musicbench.data.stages import Stage, stages
 from musicbench.errors import UserError
+from musicbench.named_code import PACKAGE
 from musicbench.runs import compose
 
-ASSETS = Path(musicbench.__file__).parent / "assets"
+ASSETS = PACKAGE / "assets"
 
 SYSTEMS = ("ground_truth", "codec", "uniform", "unigram")
 """What ``system`` may be."""

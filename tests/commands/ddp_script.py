@@ -12,13 +12,13 @@ if __name__ == "__main__":
     tests, folder, nan_steps, *overrides = sys.argv[1:]
     sys.path.insert(0, tests)
     from conftest import StubEncoder
+    from fitting import fit
     from probe import install
 
     from musicbench.errors import UserError
     from musicbench.runs.compose import compose
     from musicbench.runs.device import set_threads
     from musicbench.runs.run import Run
-    from tests.commands.fitting import fit
 
     install(Path(folder) / "gradients", json.loads(nan_steps))
     run = Run(compose("train", overrides))

@@ -292,10 +292,11 @@ def test_in_a_sweep_the_run_is_the_agents(overrides, trained_run, monkeypatch, c
 def test_baselines_and_finished_runs_are_sent_once(overrides, tmp_path):
     """A table made from a project needs the rows that nobody trains, too."""
     for _ in range(2):
-        folder = evaluate.assess_baseline([*overrides, "system=unigram"])
+        evaluate.main([*overrides, "system=unigram"])
+        (folder,) = tmp_path.glob("unigram-*")
         assert not run_files(folder)
     for _ in range(2):
-        evaluate.assess_baseline([*overrides, "system=unigram", "logger=wandb"])
+        evaluate.main([*overrides, "system=unigram", "logger=wandb"])
     close()
     (file,) = run_files(folder)
     record = read_record(folder / RECORD)
