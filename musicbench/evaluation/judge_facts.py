@@ -32,6 +32,20 @@ class Known(Protocol):
 
 
 @dataclass(frozen=True)
+class JudgeFacts:
+    """A judge that is not loaded; ``fadtk`` is the embedding of that toolkit which its own is."""
+
+    id: str
+    sha256: str
+    sample_rate: int
+    window_seconds: float
+    hop_seconds: float
+    labels: tuple[str, ...]
+    class_kind: str
+    fadtk: Any
+
+
+@dataclass(frozen=True)
 class MusiCNNFacts:
     """MusiCNN, as its folder's card and weights describe it."""
 

@@ -1,6 +1,6 @@
 """Configurations: composed from ``conf`` and overrides, or read back from a run folder, and checked before any use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import cache
 from itertools import compress
@@ -192,12 +192,24 @@ def instantiated(group: str, part: Any, /, **options: Any) -> Any:
     Raises:
         UserError: what is made says so, the target is not allowed, or a key is unknown.
     """
+    return _make(group, part, lambda target: target, options)
+
+
+def described(group: str, part: Any) -> Any:
+    """What tells a part from others: what its class's ``known`` says of it, or the part itself where it has none.
+
+    Arguments and errors are those of ``instantiated``.
+    """
+    return _make(group, part, lambda target: getattr(target, "known", target), {})
+
+
+def _make(group: str, part: Any, maker: Callable[[Any], Any], options: Mapping[str, Any]) -> Any:
     content = OmegaConf.to_container(part, resolve=False) if OmegaConf.is_config(part) else part
     if not isinstance(content, Mapping) or named_code.TARGET not in content:
         raise UserError(f"{group}: {content!r} is no group with the key {named_code.TARGET}")
     require_allowed(named_code.names(content, f"{group}."), "the configuration")
     target = content[named_code.TARGET]
-    make = named_code.load(group, target)
+    make = maker(named_code.load(group, target))
     kept = {key: value for key, value in content.items() if key not in (named_code.TARGET, "_convert_", *options)}
     made = {str(key): _made(group, value) for key, value in kept.items()}
     try:

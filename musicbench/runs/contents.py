@@ -190,8 +190,8 @@ def clap_mini_folder(name: str) -> Path:
 def _judge(part: Mapping[str, Any]) -> Known:
     if part[TARGET] == "musicbench.evaluation.judges.musicnn.MusiCNN" and set(part) <= {TARGET, "folder"}:
         return MusiCNNFacts.of(Path(part.get("folder", ASSETS / "judge_musicnn")))
-    made: Known = compose.instantiated("judges", part)
-    return made
+    found: Known = compose.described("judges", part)
+    return found
 
 
 def _minilm() -> Path | None:

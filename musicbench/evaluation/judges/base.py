@@ -10,6 +10,7 @@ import torchaudio
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.fadtk import FadtkEmbedding
 from musicbench.evaluation.metrics.kld import Kind
 
@@ -75,6 +76,12 @@ class WindowedJudge:
     fadtk: FadtkEmbedding | None = None
     device: torch.device
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 64}  # convolutions on a CPU gain nothing by more
+
+    @classmethod
+    def facts(cls, id: str, sha256: str) -> JudgeFacts:
+        """What tells a judge of this class from others, without its network."""
+        windows = (cls.sample_rate, cls.window_seconds, cls.hop_seconds)
+        return JudgeFacts(id, sha256, *windows, cls.labels, cls.class_kind, cls.fadtk)
 
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
         """Audio [B, N] in [-1, 1] at `sample_rate` -> the windows wholly within it, on the CPU, fp32.
