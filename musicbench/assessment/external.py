@@ -11,7 +11,8 @@ from musicbench.assessment.assess import Findings, measure
 from musicbench.assessment.clips import Asked, HeldOut, OwnCaptions, held_out
 from musicbench.assessment.record import Facts, record
 from musicbench.assessment.samples import keep_sample
-from musicbench.data.audio_folder import Item, folder_sha256, read_clips
+from musicbench.data.audio_clips import read_clips
+from musicbench.data.audio_folder import Item, folder_sha256
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
@@ -24,9 +25,6 @@ from musicbench.named_code import TARGET
 from musicbench.runs import compose
 from musicbench.runs.original_files import OriginalFiles
 from musicbench.runs.settings import ASSETS, store_folder
-
-if TYPE_CHECKING:
-    from musicbench.data.audio_folder import Listing
 
 REFERENCE_FILE = "judge_musicnn.npz"
 WEIGHTS = "model.safetensors"
@@ -139,18 +137,14 @@ class Contents:
         return contents
 
     @cached_property
-    def audio(self) -> "Listing":
+    def audio(self) -> Listing:
         """The files of ``audio=FOLDER``, with those of ``captions=FILE``."""
-        from musicbench.data.audio_folder import Listing  # late: torch is heavy
-
         captions = self.config.captions
         return Listing.of(Path(self.config.audio), None if captions is None else Path(captions))
 
     @cached_property
-    def own_originals(self) -> "Listing":
+    def own_originals(self) -> Listing:
         """The files of ``originals=FOLDER``."""
-        from musicbench.data.audio_folder import Listing  # late: torch is heavy
-
         return Listing.of(Path(self.config.originals))
 
     @cached_property
@@ -158,8 +152,6 @@ class Contents:
         """Hashes of the folders and the captions that ``evaluate audio=FOLDER`` is given."""
         if not self.config.get("audio"):
             return {}
-        from musicbench.data.audio_folder import folder_sha256  # late: torch is heavy
-
         contents = {"audio": folder_sha256(self.audio.files, self.hashes)}
         if self.config.get("originals"):
             contents["originals"] = folder_sha256(self.own_originals.files, self.hashes)

@@ -4,19 +4,16 @@ import hashlib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.crops import Crop, evaluation_crops
 from musicbench.data.hashing import ContentHashes
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_facts import Known
 from musicbench.evaluation.references.reference import Reference
-
-if TYPE_CHECKING:
-    from musicbench.data.audio_folder import Listing
 
 
 class OriginalFiles:
@@ -50,8 +47,6 @@ class OriginalFiles:
 
             return fma_pop(judge, None if self.settings.fadtk is None else Path(self.settings.fadtk)).sha256
         if wanted != "originals":
-            from musicbench.data.audio_folder import folder_sha256  # late: torch is heavy
-
             return folder_sha256(self.listing.files, self.hashes)
         if self.stored.made_by(judge):
             return str(self.stored.sha256)
@@ -68,10 +63,8 @@ class OriginalFiles:
         return self._files_sha256(sorted({crop.clip for crop in self.crops}))
 
     @cached_property
-    def listing(self) -> "Listing":
+    def listing(self) -> Listing:
         """The files of ``evaluation.reference=FOLDER``."""
-        from musicbench.data.audio_folder import Listing  # late: torch is heavy
-
         return Listing.of(Path(self.settings.reference))
 
     def path(self, clip: str) -> Path:

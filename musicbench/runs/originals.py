@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from musicbench.data.audio import read_audio
-from musicbench.data.audio_folder import read_clips
+from musicbench.data.audio_clips import read_clips
 from musicbench.data.crops import Crop
 from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judge_set import Heard, hear
