@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from musicbench.data.crops import Crop, TrainingCrops, evaluation_crops
-from musicbench.data.stages import Sample, Stage, StepBatches
+from musicbench.data.stages import Stage
+from musicbench.data.step_batches import Sample, StepBatches
 from musicbench.data.store import TokenStore
 from musicbench.data.waiting import TimedLoader
 from musicbench.errors import UserError

@@ -4,24 +4,17 @@ import hashlib
 import json
 import re
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
 from musicbench.named_code import TARGET
 from musicbench.names import require_name
-from musicbench.regular_files import require_regular
 from musicbench.runs.keys import KEYS, Changes, key_of
 from musicbench.runs.old_paths import former
 from musicbench.runs.options import options_of
 
 NUMERICS = 2
 """Raised by hand whenever a change of the code changes results of an unchanged configuration."""
-
-TRAINED = "trained"
-"""File of a run folder whose training is finished; holds the training id."""
-
-_LONGEST_MARKER = 1 << 10
 
 _UNNAMED = "autoregressive"
 """The family that a row's label does not name: its rows are called by their pattern."""
@@ -39,21 +32,6 @@ def training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
 def former_training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
     """The training id that weights of this configuration have in run folders of before code was named by option."""
     return _hash(_recorded(former(config), _WEIGHTS, has_pattern(config)), contents)
-
-
-def read_training_id(folder: Path) -> str:
-    """The training id that a finished training left in its run folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    try:
-        found = require_regular(folder / TRAINED, _LONGEST_MARKER).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{folder} is no run folder with a finished training") from error
-    if not found:
-        raise UserError(f"{folder} was trained by an older version; delete it and train again")
-    return found
 
 
 def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
@@ -184,8 +162,3 @@ def _value(config: dict[str, Any], key: str) -> Any:
 def _in_file_name(value: Any) -> str:
     text = "-".join(map(str, value)) if isinstance(value, list) else str(value).lower()
     return re.sub(r"[^\w.+-]+", "_", text)
-
-
-def run_folder(config: dict[str, Any], identity: str) -> Path:
-    """``<output>/<row>-<id>``."""
-    return Path(config["output"]) / f"{row_label(config)}-{identity}"

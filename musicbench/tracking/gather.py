@@ -42,6 +42,29 @@ class Found:
         return self.record["row"], self.record["seed"]
 
 
+def gather(table: Path, project: str | None, where: Sequence[str], runs: Path | None) -> None:
+    """Fetch a table's records from a W&B project, from run folders, or from both.
+
+    Args:
+        project: ``entity/project``.
+        where: ``KEY=VALUE`` of W&B's runs.
+        runs: folder of run folders.
+
+    Raises:
+        UserError: a condition is mistaken, or there is no record of the table's rows.
+    """
+    rows = [row["row"] for row in read_spec(table / "table.yaml")["rows"]]
+    for condition in where:
+        if not condition.partition("=")[0].strip() or "=" not in condition:
+            raise UserError(f"--where {condition}: write KEY=VALUE, such as sweep=ID")
+    filters = dict(condition.split("=", 1) for condition in where)
+    found = [] if project is None else from_project(project, rows, filters)
+    found += [] if runs is None else from_folders(runs, rows)
+    if not found:
+        raise UserError(f"no record of this table's rows ({', '.join(rows)}) there; run its sweep first")
+    put_into(table, newest(found))
+
+
 def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[Found]:
     """Records of some rows that the runs of a W&B project logged; what is left out is told in a line.
 

@@ -19,10 +19,11 @@ from musicbench.data.manifest import read_user_manifest
 from musicbench.data.store import TokenStore
 from musicbench.data.tokenise import tokenise_recordings
 from musicbench.errors import UserError
+from musicbench.runs.folder import BEST, LAST
 from musicbench.study.records import read_record, write_record
 from musicbench.temporaries import temporary_path
-from musicbench.training.checkpoints import BEST, LAST, AtomicCheckpoints
-from musicbench.training.fit import fit
+from musicbench.training.checkpoints import AtomicCheckpoints
+from tests.commands.fitting import fit
 from tests.full_disk import contents, disk_of
 
 

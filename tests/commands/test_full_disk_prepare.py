@@ -18,7 +18,7 @@ from tests.full_disk import contents, disk_of
 @pytest.fixture
 def manifest(tmp_path: Path, stub_codec, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three recordings with captions, and a codec that costs nothing."""
-    monkeypatch.setattr("musicbench.runs.compose.instantiated", lambda *_: stub_codec)
+    monkeypatch.setattr("musicbench.preparation.stages.instantiated", lambda *_: stub_codec)
     folder = tmp_path / "music"
     folder.mkdir()
     lines = []
@@ -62,7 +62,7 @@ def test_judges(refused, manifest, stub_judge_of_a_second, tmp_path, size):
 def stub_judge_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.commands.conftest import StubJudge
 
-    monkeypatch.setattr("musicbench.evaluation.judges.MusiCNN", StubJudge)
+    monkeypatch.setattr("musicbench.preparation.stages.MusiCNN", StubJudge)
 
 
 def test_what_was_kept_for_a_finished_file_goes_at_the_next_start(manifest, stub_judge_of_a_second, tmp_path):
@@ -85,8 +85,8 @@ def test_the_codec(refused, tmp_path, monkeypatch, size):
     from tests.codecs.training.test_codec_loop import TINY
 
     tiny = dataclasses.replace(TINY, steps=2, validate_every=1, checkpoint_every=1)
-    monkeypatch.setattr("musicbench.runs.compose.instantiated", lambda *_: tiny)
-    monkeypatch.setattr("musicbench.codecs.training.card.complete_card", lambda *_: None)
+    monkeypatch.setattr("musicbench.preparation.stages.instantiated", lambda *_: tiny)
+    monkeypatch.setattr("musicbench.preparation.stages.complete_card", lambda *_: None)
     corpus = tmp_path / "corpus"
     (corpus / "audio").mkdir(parents=True)
     lines = []

@@ -8,18 +8,18 @@ import yaml
 
 from musicbench import cli, torch_files
 from musicbench.runs.compose import compose, plain, run_configuration
-from musicbench.runs.identity import TRAINED, former_training_id, recorded_config, run_id, training_id
+from musicbench.runs.folder import BEST, LAST, TRAINED
+from musicbench.runs.identity import former_training_id, recorded_config, run_id, training_id
 from musicbench.runs.old_paths import MOVED, former, renewed
-from musicbench.runs.run import Assembly
+from musicbench.runs.run import Run
 from musicbench.seals import sealed_text, unsealed_text
 from musicbench.study.records import read_record
-from musicbench.training.checkpoints import BEST, LAST
 
 
 def age(folder: Path) -> None:
     """Make a run folder what that version would have written."""
-    run = Assembly(run_configuration(folder))
-    old = former_training_id(run.plain | {"trainer": {**run.plain["trainer"], "precision": "32-true"}}, run._trained_on)
+    run = Run(run_configuration(folder))
+    old = former_training_id(run.precise, run.contents.trained_on)
     content = yaml.safe_load(unsealed_text((folder / "config.yaml").read_text()))
     (folder / "config.yaml").write_text(sealed_text(yaml.safe_dump(former(content), sort_keys=False)))
     (folder / TRAINED).write_text(f"{old}\n")

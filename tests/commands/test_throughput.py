@@ -11,10 +11,11 @@ import torch
 from musicbench.data.module import TokenDataModule
 from musicbench.generators.autoregressive import AutoregressiveLM
 from musicbench.models.cost import training_flops
+from musicbench.runs.checkpoints import read_checkpoint
+from musicbench.runs.folder import LAST
 from musicbench.speed.peak import measured_peak, working_dtype
-from musicbench.training.checkpoints import LAST, read_checkpoint
-from musicbench.training.fit import fit
 from musicbench.training.trace import TRACE
+from tests.commands.fitting import fit
 
 
 def logged(folder: Path, start: int = 0) -> list[dict[str, float]]:

@@ -15,16 +15,15 @@ import wandb
 import yaml
 from lightning.pytorch.loggers import WandbLogger
 
-from musicbench.assessment.record import RECORD
 from musicbench.commands import evaluate, train
 from musicbench.runs.compose import compose
-from musicbench.runs.run import Assembly
+from musicbench.runs.folder import LAST, RECORD
+from musicbench.runs.run import Run
 from musicbench.study.headline import headline
 from musicbench.study.records import read_record, write_record
 from musicbench.study.samples import kept_audio, read_caption
 from musicbench.tracking.loggers import make_loggers, tracker
 from musicbench.tracking.wandb_run import KEPT, Tracker
-from musicbench.training.checkpoints import LAST
 from musicbench.training.fit import WallClock
 from tests.commands.wandb_file import RunFile, run_files
 
@@ -202,7 +201,7 @@ def test_an_unknown_option_is_one_line(overrides, refused):
 def test_offline_by_the_logger(overrides, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     wandb.teardown()
-    run = Assembly(compose("train", [*overrides, "logger=wandb", "logger.offline=true", "logger.tags=[mine]"]))
+    run = Run(compose("train", [*overrides, "logger=wandb", "logger.offline=true", "logger.tags=[mine]"]))
     tracked = tracker(make_loggers(run, tmp_path / "run"))
     tracked.start()
     tracked.finish(0)
@@ -294,10 +293,11 @@ def test_in_a_sweep_the_run_is_the_agents(overrides, trained_run, monkeypatch, c
 def test_baselines_and_finished_runs_are_sent_once(overrides, tmp_path):
     """A table made from a project needs the rows that nobody trains, too."""
     for _ in range(2):
-        folder = evaluate.assess_baseline([*overrides, "system=unigram"])
+        evaluate.main([*overrides, "system=unigram"])
+        (folder,) = tmp_path.glob("unigram-*")
         assert not run_files(folder)
     for _ in range(2):
-        evaluate.assess_baseline([*overrides, "system=unigram", "logger=wandb"])
+        evaluate.main([*overrides, "system=unigram", "logger=wandb"])
     close()
     (file,) = run_files(folder)
     record = read_record(folder / RECORD)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from musicbench.errors import UserError
-from musicbench.evaluation.references.stored import Reference, build_reference
+from musicbench.evaluation.references.reference import Reference
+from musicbench.evaluation.references.stored import build_reference
 from musicbench.seals import save_npz
 
 RATE = 100

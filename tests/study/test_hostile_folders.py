@@ -17,7 +17,6 @@ import yaml
 from wandb.apis.public import Run
 
 from musicbench import cli
-from musicbench.commands.sweep import fill_table
 from musicbench.commands.table import main
 from musicbench.errors import UserError
 from musicbench.seals import SEAL, sealed
@@ -25,6 +24,7 @@ from musicbench.study.answers import COLUMNS
 from musicbench.study.records import read_record, write_record
 from musicbench.study.run_record import RunRecord
 from musicbench.study.samples import clear_table
+from musicbench.sweep.table import fill_table
 from tests.damage import edit_record
 from tests.sheets import write_sheet
 

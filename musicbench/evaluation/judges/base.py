@@ -3,18 +3,17 @@
 Shape suffixes: B batch, N samples, C classes, D width of embeddings, W windows of a clip.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torchaudio
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.fadtk import FadtkEmbedding
 from musicbench.evaluation.metrics.kld import Kind
 
@@ -81,6 +80,12 @@ class WindowedJudge:
     device: torch.device
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 64}  # convolutions on a CPU gain nothing by more
 
+    @classmethod
+    def facts(cls, id: str, sha256: str) -> JudgeFacts:
+        """What tells a judge of this class from others, without its network."""
+        windows = (cls.sample_rate, cls.window_seconds, cls.hop_seconds)
+        return JudgeFacts(id, sha256, *windows, cls.labels, cls.class_kind, cls.fadtk)
+
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
         """Audio [B, N] in [-1, 1] at ``sample_rate`` -> the windows wholly within it, on the CPU, fp32.
 
@@ -136,23 +141,6 @@ def require_finite(audio_BN: Tensor, judge_id: str) -> None:
     """
     if not torch.isfinite(audio_BN).all():
         raise UserError(f"judge {judge_id} was given audio with NaN or infinity; check its generator or codec")
-
-
-def judge_facts(judge: Judge) -> dict[str, Any]:
-    """The judge as a record's protocol names it: its content, and what of its input changes its numbers."""
-    return {
-        "id": judge.id,
-        "sha256": judge.sha256,
-        "window_seconds": judge.window_seconds,
-        "hop_seconds": judge.hop_seconds,
-        "sample_rate": judge.sample_rate,
-        "class_kind": judge.class_kind if judge.labels else None,
-    }
-
-
-def judge_key(judge: Judge) -> str:
-    """A hash that differs between two judges; weights alone do not, because they may hear other windows."""
-    return hashlib.sha256(json.dumps(judge_facts(judge), sort_keys=True).encode()).hexdigest()
 
 
 def require_classes(judge: Judge) -> None:

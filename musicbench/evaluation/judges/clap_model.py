@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
 from musicbench.evaluation.judges.captions import encode_each, require_open_text_tower, require_tokenizer
-from musicbench.files import sha256_file
+from musicbench.files import known_sha256
 
 WEIGHTS = "model.safetensors"
 OTHERS = (
@@ -54,9 +55,7 @@ class ClapModelJudge(WindowedJudge):
         """
         from transformers import ClapModel, ClapProcessor
 
-        folder = Path(source).expanduser()
-        self.id = f"clap-{folder.resolve().name if folder.is_dir() else source}"
-        place = str(folder) if folder.is_dir() else str(source)
+        self.id, place = _named(source)
         try:
             loaded: Any = ClapModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
             self.processor: Any = ClapProcessor.from_pretrained(place)
@@ -66,11 +65,7 @@ class ClapModelJudge(WindowedJudge):
             raise UserError(
                 f"judge {self.id} cannot be loaded ({reason}); give a local folder of a ClapModel with its processor"
             ) from error
-        if not self.sha256.startswith(sha256 or ""):
-            raise UserError(
-                f"judge {self.id}: {place} has sha256 {self.sha256[:12]}, not {sha256}; "
-                "give the model that you had, or leave sha256 out"
-            )
+        require_sha256(self.id, place, self.sha256, sha256)
         self.model, info = loaded
         if info["missing_keys"] or info["mismatched_keys"]:
             name = next(iter([*info["missing_keys"], *info["mismatched_keys"]]))
@@ -82,6 +77,24 @@ class ClapModelJudge(WindowedJudge):
         self.device = torch.device(device)
         self.model.to(self.device).eval().requires_grad_(False)
         require_open_text_tower(self.text, self.id)
+
+    @classmethod
+    def known(cls, source: Path | str, sha256: str | None = None) -> JudgeFacts:
+        """Which judge these options make, from its files alone.
+
+        Raises:
+            UserError: they are missing, or others.
+        """
+        id, place = _named(source)
+        try:
+            found = _sha256(_folder(place))
+        except Exception as error:  # the hub's errors are of many kinds
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(
+                f"judge {id} cannot be loaded ({reason}); give a local folder of a ClapModel with its processor"
+            ) from error
+        require_sha256(id, place, found, sha256)
+        return cls.facts(id, found)
 
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> Tensor:
@@ -104,6 +117,26 @@ class ClapModelJudge(WindowedJudge):
         return embeddings_BD, embeddings_BD[:, :0]
 
 
+def require_sha256(judge_id: str, place: str, found: str, wanted: str | None) -> None:
+    """Refuse another model than the one that a record names.
+
+    Raises:
+        UserError: the hash does not start as wanted.
+    """
+    if not found.startswith(wanted or ""):
+        raise UserError(
+            f"judge {judge_id}: {place} has sha256 {found[:12]}, not {wanted}; "
+            "give the model that you had, or leave sha256 out"
+        )
+
+
+def _named(source: Path | str) -> tuple[str, str]:
+    """The judge's id, and where transformers finds the model."""
+    folder = Path(source).expanduser()
+    local = folder.is_dir()
+    return f"clap-{folder.resolve().name if local else source}", str(folder if local else source)
+
+
 def _folder(source: str) -> Path:
     """The folder of the model's files: the source itself, or the hub's cache."""
     from transformers.utils import cached_file
@@ -115,5 +148,5 @@ def _sha256(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in (WEIGHTS, *OTHERS):
         if name == WEIGHTS or (folder / name).is_file():
-            digest.update(f"{name} {sha256_file(folder / name)}\n".encode())
+            digest.update(f"{name} {known_sha256(folder / name)}\n".encode())
     return digest.hexdigest()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.base import WindowedJudge
 from musicbench.evaluation.judges.weights import find_weights, load_weights
 
@@ -60,6 +61,11 @@ class PaSST(WindowedJudge):
         load_weights(self.network, path, self.id)
         self.network.to(self.device).eval().requires_grad_(False)
         self.log_mel = LogMel().to(self.device)
+
+    @classmethod
+    def known(cls, weights: Path | str | None = None, sha256: str | None = None) -> JudgeFacts:
+        """Which judge these options make, from the weights' file alone; options and errors are those of the judge."""
+        return cls.facts(cls.id, find_weights(cls.id, weights, URL, sha256)[1])
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         mel_B1MT = self.log_mel(window_BN)[:, None]

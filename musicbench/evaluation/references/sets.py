@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from musicbench.errors import UserError
-from musicbench.evaluation.judges.base import Judge
+from musicbench.evaluation.judge_facts import Known
 from musicbench.evaluation.judges.fadtk import EMBEDDINGS, FadtkEmbedding
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
 from musicbench.seals import load_npz
@@ -55,7 +55,7 @@ class ReferenceSet:
         return cls(id, sha256, moments.count, moments.mean_D, moments.covariance)
 
 
-def fma_pop(judge: Judge, stats: Path | None = None) -> ReferenceSet:
+def fma_pop(judge: Known, stats: Path | None = None) -> ReferenceSet:
     """FMA-Pop (Gui et al. 2024, arXiv 2311.01616): 4,839 pop tracks of FMA, as mean and covariance by fadtk.
 
     For judges that embed as fadtk does; what it does otherwise all the same is in the set's ``note``. Its ``sha256``
@@ -83,7 +83,7 @@ def fma_pop(judge: Judge, stats: Path | None = None) -> ReferenceSet:
     return ReferenceSet(FMA_POP, digest.hexdigest(), None, mean_D, cov_DD, note=embedding.differences)
 
 
-def _fadtk_embedding(judge: Judge) -> FadtkEmbedding:
+def _fadtk_embedding(judge: Known) -> FadtkEmbedding:
     embedding = getattr(judge, "fadtk", None)  # a user's judge may know nothing of it
     if embedding is None or not judge.sha256.startswith(embedding.weights_sha256):
         able = " or ".join(f"{each.name} ({each.weights})" for each in EMBEDDINGS)
