@@ -26,25 +26,9 @@ class Item:
     path: Path
 
 
-def list_items(folder: Path, report: ReadReport, captions: Path | None = None) -> list[Item]:
-    """The audio files below a folder, by their suffix in any case, in the order of their ids.
-
-    Without captions every file is an item, and its own piece. With captions (see ``read_captions``) an item is a
-    file with a caption, matched by its path, relative to the folder or else to the caption file; what is missing
-    on either side is skipped in the report, and a line that says the same again is warned of there. So are pipes,
-    sockets, broken links and what else is no file that can be read. Other files, hidden ones and linked folders are
-    ignored, and counted.
-
-    Raises:
-        UserError: no folder, no audio files in it, two of one id (a.wav, a.flac), captions that ``read_captions``
-            refuses, a file with two different captions or pieces, or none with a caption.
-    """
-    return list(Listing.of(folder, captions, report).items)
-
-
 @dataclass(frozen=True)
 class Listing:
-    """The audio files of a folder, listed once for all that is done with them; see ``list_items``.
+    """The audio files of a folder, listed once for all that is done with them.
 
     Attributes:
         files: all of them; items: those with a caption, where there are captions.
@@ -56,7 +40,18 @@ class Listing:
 
     @classmethod
     def of(cls, folder: Path, captions: Path | None = None, report: ReadReport | None = None) -> "Listing":
-        """List a folder. Arguments and errors are those of ``list_items``."""
+        """The audio files below a folder, by their suffix in any case, in the order of their ids.
+
+        Without captions every file is an item, and its own piece. With captions (see ``read_captions``) an item is a
+        file with a caption, matched by its path, relative to the folder or else to the caption file; what is missing
+        on either side is skipped in the report, and a line that says the same again is warned of there. So are pipes,
+        sockets, broken links and what else is no file that can be read. Other files, hidden ones and linked folders are
+        ignored, and counted.
+
+        Raises:
+            UserError: no folder, no audio files in it, two of one id (a.wav, a.flac), captions that ``read_captions``
+                refuses, a file with two different captions or pieces, or none with a caption.
+        """
         report = ReadReport() if report is None else report
         files = _files(folder, report)
         items = files if captions is None else _captioned(files, folder, captions, report)

@@ -11,7 +11,6 @@ from musicbench.errors import UserError
 from musicbench.launch.random_search import draw
 from musicbench.plain_files import read_yaml
 
-METHODS = ("grid", "random")
 MOST = 100_000
 """Runs of a sweep: a few lines of a grid can stand for more than fit in memory."""
 _AGENTS_ONLY = ("logger=",)

@@ -44,18 +44,16 @@ class Estimate:
             return float(self.value == 0)
         return float(2 * stdtr(self.freedom, -abs(self.value) / self.error))
 
-    def detectable(self, level: float, power: float = POWER) -> float:
-        """The smallest true value that a two-sided test at ``level`` finds with this power.
+    def detectable(self, level: float) -> float:
+        """The smallest true value that a two-sided test at ``level`` finds with a power of ``POWER``.
 
-        (t[1 - level / 2] + t[power]) times the standard error (Bloom 1995, "Minimum detectable effects",
+        (t[1 - level / 2] + t[POWER]) times the standard error (Bloom 1995, "Minimum detectable effects",
         Evaluation Review 19).
         """
-        return float((stdtrit(self.freedom, 1 - level / 2) + stdtrit(self.freedom, power)) * self.error)
+        return float((stdtrit(self.freedom, 1 - level / 2) + stdtrit(self.freedom, POWER)) * self.error)
 
 
-def interval(
-    values_SN: ArrayLike, pieces_N: Sequence[str], level: float = LEVEL, replicates: int = 2000, seed: int = 0
-) -> Estimate:
+def interval(values_SN: ArrayLike, pieces_N: Sequence[str], replicates: int = 2000, seed: int = 0) -> Estimate:
     """Mean over clips (and seeds), with a bootstrap percentile interval that resamples whole pieces.
 
     The plain percentile interval is too narrow for few pieces; its tails are widened to what Student's t
@@ -70,13 +68,11 @@ def interval(
     """
     values_SN = np.atleast_2d(np.asarray(values_SN, dtype=np.float64))
     _require_values(values_SN, pieces_N)
-    found = _by_pieces(values_SN.mean(axis=0), pieces_N, level, replicates, seed)
-    return _with_luck(found, [values_SN.mean(axis=1)], level)
+    found = _by_pieces(values_SN.mean(axis=0), pieces_N, replicates, seed)
+    return _with_luck(found, [values_SN.mean(axis=1)])
 
 
-def paired_interval(
-    values_a_SN: ArrayLike, values_b_SN: ArrayLike, pieces_N: Sequence[str], level: float = LEVEL, seed: int = 0
-) -> Estimate:
+def paired_interval(values_a_SN: ArrayLike, values_b_SN: ArrayLike, pieces_N: Sequence[str], seed: int = 0) -> Estimate:
     """Mean of a - b over the same clips, with its interval; what both rows find hard or easy cancels.
 
     Seeds of the two rows are not paired: equal numbers do not make two trainings lucky together.
@@ -89,12 +85,12 @@ def paired_interval(
         raise ValueError(f"rows of {a_SN.shape[-1]} and {b_SN.shape[-1]} clips cannot be paired")
     for values_SN in (a_SN, b_SN):
         _require_values(values_SN, pieces_N)
-    found = _by_pieces(a_SN.mean(axis=0) - b_SN.mean(axis=0), pieces_N, level, 2000, seed)
-    return _with_luck(found, [a_SN.mean(axis=1), b_SN.mean(axis=1)], level)
+    found = _by_pieces(a_SN.mean(axis=0) - b_SN.mean(axis=0), pieces_N, 2000, seed)
+    return _with_luck(found, [a_SN.mean(axis=1), b_SN.mean(axis=1)])
 
 
 def replicate_interval(
-    values_S: ArrayLike, replicates_SR: ArrayLike, pieces: int, level: float = LEVEL, minimum: float = -math.inf
+    values_S: ArrayLike, replicates_SR: ArrayLike, pieces: int, minimum: float = -math.inf
 ) -> Estimate:
     """Interval of a statistic of the whole set (FAD) from bootstrap replicates over pieces.
 
@@ -110,8 +106,8 @@ def replicate_interval(
         ValueError: no replicates, or a value that is not finite.
     """
     values_S, replicates_SR = _require_replicates(values_S, replicates_SR)
-    found = _by_replicates(float(values_S.mean()), replicates_SR.mean(axis=0), pieces, level)
-    found = _with_luck(found, [values_S], level)
+    found = _by_replicates(float(values_S.mean()), replicates_SR.mean(axis=0), pieces)
+    found = _with_luck(found, [values_S])
     if math.isinf(found.low):
         return found
     return Estimate(found.value, max(found.low, minimum), max(found.high, minimum), found.error, found.freedom)
@@ -123,7 +119,6 @@ def paired_replicate_interval(
     values_b_S: ArrayLike,
     replicates_b_SR: ArrayLike,
     pieces: int,
-    level: float = LEVEL,
 ) -> Estimate:
     """Difference a - b of such statistics; replicate b of both rows holds the same pieces.
 
@@ -135,11 +130,11 @@ def paired_replicate_interval(
     if a_SR.shape[1] != b_SR.shape[1]:
         raise ValueError(f"rows of {a_SR.shape[1]} and {b_SR.shape[1]} replicates cannot be paired")
     value = float(a_S.mean() - b_S.mean())
-    found = _by_replicates(value, a_SR.mean(axis=0) - b_SR.mean(axis=0), pieces, level)
-    return _with_luck(found, [a_S, b_S], level)
+    found = _by_replicates(value, a_SR.mean(axis=0) - b_SR.mean(axis=0), pieces)
+    return _with_luck(found, [a_S, b_S])
 
 
-def welch_interval(value: float, a_R: ArrayLike, b_R: ArrayLike, level: float = LEVEL) -> Estimate:
+def welch_interval(value: float, a_R: ArrayLike, b_R: ArrayLike) -> Estimate:
     """Interval about ``value``, a difference of repeated measurements a - b, by Welch's t.
 
     Raises:
@@ -148,7 +143,7 @@ def welch_interval(value: float, a_R: ArrayLike, b_R: ArrayLike, level: float = 
     sides = [np.asarray(side, dtype=np.float64) for side in (a_R, b_R)]
     if min(len(side) for side in sides) < 2:
         raise ValueError("Welch's interval needs two measurements of each side")
-    return _with_luck(Estimate(value, value, value, 0.0, math.inf), sides, level)
+    return _with_luck(Estimate(value, value, value, 0.0, math.inf), sides)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -160,13 +155,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def _by_pieces(values_N: Floats, pieces_N: Sequence[str], level: float, replicates: int, seed: int) -> Estimate:
+def _by_pieces(values_N: Floats, pieces_N: Sequence[str], replicates: int, seed: int) -> Estimate:
     _, piece_N = np.unique(np.asarray(pieces_N), return_inverse=True)
     sums_P, clips_P = np.bincount(piece_N, weights=values_N), np.bincount(piece_N)
     count = len(clips_P)
     drawn_RP = _drawn(count, replicates, seed)
     means_R = (drawn_RP @ sums_P) / (drawn_RP @ clips_P)
-    return _estimate(float(values_N.mean()), means_R, count, level)
+    return _estimate(float(values_N.mean()), means_R, count)
 
 
 @lru_cache(maxsize=4)
@@ -181,28 +176,28 @@ def _drawn(count: int, replicates: int, seed: int) -> Floats:
     return drawn_RP
 
 
-def _by_replicates(value: float, replicates_R: Floats, pieces: int, level: float) -> Estimate:
-    return _estimate(value, replicates_R - replicates_R.mean() + value, pieces, level)
+def _by_replicates(value: float, replicates_R: Floats, pieces: int) -> Estimate:
+    return _estimate(value, replicates_R - replicates_R.mean() + value, pieces)
 
 
-def _estimate(value: float, replicates_R: Floats, pieces: int, level: float) -> Estimate:
+def _estimate(value: float, replicates_R: Floats, pieces: int) -> Estimate:
     if pieces < 2:
         return Estimate(value, -math.inf, math.inf, math.inf, 1)
     # A bootstrap's variance is that of pieces about their own mean, too small by (P - 1) / P.
     widening = math.sqrt(pieces / (pieces - 1))
-    tail = float(ndtr(-stdtrit(pieces - 1, (1 + level) / 2) * widening))
+    tail = float(ndtr(-stdtrit(pieces - 1, (1 + LEVEL) / 2) * widening))
     low, high = np.quantile(replicates_R, [tail, 1 - tail])
     return Estimate(value, float(low), float(high), float(replicates_R.std()) * widening, pieces - 1)
 
 
-def _with_luck(found: Estimate, sides: Sequence[Floats], level: float) -> Estimate:
+def _with_luck(found: Estimate, sides: Sequence[Floats]) -> Estimate:
     """Widen by the scatter of the seeds of each side (Welch's sum of variances); as it was if one has a single seed."""
     if min(len(side_S) for side_S in sides) < 2:
         return found
     error, freedom = _sum_of_errors([(float(side.std(ddof=1)) / math.sqrt(len(side)), len(side) - 1) for side in sides])
     if error == 0:
         return found
-    margin = float(stdtrit(freedom, (1 + level) / 2)) * error
+    margin = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
     low = found.value - math.hypot(max(found.value - found.low, 0), margin)
     high = found.value + math.hypot(max(found.high - found.value, 0), margin)
     return Estimate(found.value, low, high, *_sum_of_errors([(found.error, found.freedom), (error, freedom)]))

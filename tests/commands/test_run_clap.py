@@ -125,7 +125,7 @@ def test_its_weights_are_part_of_a_runs_identity(make_judged, make_clap):
 def test_another_conditioning_encoder_leaves_it_its_own(make_judged, make_clap, monkeypatch):
     clap_encoder = type(make_judged().parts.encoder)()
     clap_encoder.sha256 = "6" * 64
-    monkeypatch.setattr("musicbench.runs.jury.TransformersEncoder", lambda name: clap_encoder)
+    monkeypatch.setattr("musicbench.runs.jury.TransformersEncoder", lambda name, device: clap_encoder)
     run = make_judged(f"evaluation.clap_mini={make_clap(text='6' * 64)}")
     run.jury.clap_states(["a caption"])
     assert clap_encoder.captions, "it was asked"

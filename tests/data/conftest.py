@@ -29,11 +29,11 @@ def _write(path: Path, audio: np.ndarray = TONE, rate: int = RATE, subtype: str 
 
 def _read(folder: Path, seconds: float | None = None, shortest: float = 0.5) -> "tuple[dict[str, Tensor], ReadReport]":
     from musicbench.data.audio_clips import read_clips
-    from musicbench.data.audio_folder import list_items
+    from musicbench.data.audio_folder import Listing
     from musicbench.data.read_report import ReadReport
 
     report = ReadReport()
-    items = list_items(folder, report)
+    items = Listing.of(folder, report=report).items
     return {item.id: audio for item, audio, _ in read_clips(items, report, seconds=seconds, shortest=shortest)}, report
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from musicbench.data import audio_clips
 from musicbench.data.audio import Samples, read_audio
 from musicbench.data.audio_clips import read_clips
-from musicbench.data.audio_folder import SUFFIXES, list_items
+from musicbench.data.audio_folder import SUFFIXES, Listing
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 
@@ -41,7 +41,7 @@ def skipped(write, read) -> Callable[[Path], str]:
 def test_every_format_in_the_order_of_ids(read, write, tmp_path):
     for number, suffix in enumerate(sorted(SUFFIXES)):
         write(tmp_path / f"{number}{suffix.upper() if number % 2 else suffix}", np.stack([TONE, 0.2 * TONE], 1))
-    items = list_items(tmp_path, ReadReport())
+    items = Listing.of(tmp_path, report=ReadReport()).items
     assert [item.id for item in items] == [str(number) for number in range(len(SUFFIXES))]
     clips, report = read(tmp_path)
     assert report.read == report.mixed_down == len(SUFFIXES) and not report.skipped and not report.warned
@@ -61,7 +61,7 @@ def test_values_are_those_of_the_bytes(tmp_path, width):
         shift = 128 if width == 1 else 0
         file.writeframes(b"".join(int(i + shift).to_bytes(width, "little", signed=width > 1) for i in integers.flat))
     ((item, audio_N, rate),) = read_clips(
-        list_items(tmp_path, report := ReadReport()), report, seconds=None, shortest=0.5
+        Listing.of(tmp_path, report=(report := ReadReport())).items, report, seconds=None, shortest=0.5
     )
     assert (item.id, rate, audio_N.dtype) == ("a", 8000, torch.float32)
     np.testing.assert_allclose(audio_N.numpy(), integers.mean(axis=1) / top, rtol=0, atol=1e-7)
@@ -115,7 +115,7 @@ def test_one_clip_at_a_time(write, tmp_path, monkeypatch):
         return samples
 
     monkeypatch.setattr(audio_clips, "read_samples", spy)
-    clips = read_clips(list_items(tmp_path, report := ReadReport()), report, seconds=None, shortest=0.5)
+    clips = read_clips(Listing.of(tmp_path, report=(report := ReadReport())).items, report, seconds=None, shortest=0.5)
     assert not seen
     _, audio_N, _ = next(clips)
     assert len(seen) == 1 and report.read == 1

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicbench.data import audio_folder
-from musicbench.data.audio_folder import folder_sha256, list_items
+from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
@@ -24,7 +24,7 @@ def test_nested_folders_and_what_is_ignored(write, tmp_path):
     (tmp_path / "folder.wav").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "a")
     report = ReadReport()
-    items = list_items(tmp_path, report)
+    items = Listing.of(tmp_path, report=report).items
     assert [(item.id, item.piece, item.caption) for item in items] == [(n, n, None) for n in ("a/b.c", "a/z", "b")]
     assert report.ignored == {".txt": 1, ".m4a": 1, "without suffix": 1, "hidden": 2, "linked folder": 1}
     assert "other files (6): 2 hidden" in report.lines()[-1]
@@ -35,16 +35,16 @@ def test_refused_folders(write, tmp_path):
     for folder, message in (("none", "not a folder"), ("a/x.wav", "not a folder"), ("b", "no audio files")):
         (tmp_path / "b").mkdir(exist_ok=True)
         with pytest.raises(UserError, match=message):
-            list_items(tmp_path / folder, ReadReport())
+            Listing.of(tmp_path / folder, report=ReadReport())
     write(tmp_path / "a" / "x.FLAC")
     with pytest.raises(UserError, match="have the same id x"):
-        list_items(tmp_path / "a", ReadReport())
+        Listing.of(tmp_path / "a", report=ReadReport())
 
 
 def test_a_name_that_is_not_utf8(write, tmp_path):
     write(tmp_path / "a.wav").rename(tmp_path / os.fsdecode(b"\xff.wav"))
     with pytest.raises(UserError, match=r"'\\udcff' is not UTF-8"):
-        list_items(tmp_path, ReadReport())
+        Listing.of(tmp_path, report=ReadReport())
 
 
 def test_things_with_a_name_of_audio_that_are_none(write, tmp_path):
@@ -57,7 +57,7 @@ def test_things_with_a_name_of_audio_that_are_none(write, tmp_path):
         server.bind(str(tmp_path / "socket.wav"))
     (tmp_path / "folder.wav").symlink_to(tmp_path)
     write(tmp_path / "a.wav")
-    items = list_items(tmp_path, report := ReadReport())
+    items = Listing.of(tmp_path, report=(report := ReadReport())).items
     assert [item.id for item in items] == ["a"]
     assert report.skipped == {
         "dangling": "unreadable: a link that leads nowhere",
@@ -69,7 +69,7 @@ def test_things_with_a_name_of_audio_that_are_none(write, tmp_path):
     }
     (tmp_path / "a.wav").unlink()
     with pytest.raises(UserError, match=r"no audio files in .*; skipped, unreadable \(6\): dangling"):
-        list_items(tmp_path, ReadReport())
+        Listing.of(tmp_path, report=ReadReport())
 
 
 def test_a_file_that_may_not_be_read(write, tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_a_file_that_may_not_be_read(write, tmp_path, monkeypatch):
     if os.geteuid() == 0:  # nothing is closed to root
         access = os.access
         monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and access(path, mode))
-    items = list_items(tmp_path, report := ReadReport())
+    items = Listing.of(tmp_path, report=(report := ReadReport())).items
     assert [item.id for item in items] == ["a"] and report.skipped == {"closed": "unreadable: it may not be read"}
 
 
@@ -114,7 +114,7 @@ def test_captions(write, tmp_path, suffix):
         {"audio": "a.wav", "text": text},
     )
     report = ReadReport()
-    found = [(item.id, item.piece, item.caption) for item in list_items(folder, report, file)]
+    found = [(item.id, item.piece, item.caption) for item in Listing.of(folder, file, report).items]
     assert found == [("a", "a", text), ("c", "c", "absolute"), ("sub/b", "p1", "of the folder")]
     line = 7 if suffix == ".jsonl" else 6  # blank lines in the one, a caption of two lines in the other
     assert report.skipped == {f"gone.wav ({line})": "no audio file", "lonely": "no caption"}
@@ -129,7 +129,7 @@ def test_a_path_may_be_spelt_in_another_way(write, tmp_path):
     lines = [{"audio": str(tmp_path / place), "text": place[-5]} for place in ("real/a.wav", "link/../real/b.wav")]
     file = captions(tmp_path / "c.jsonl", *lines)
     for folder in ("link", "real"):
-        found = list_items(tmp_path / folder, ReadReport(), file)
+        found = Listing.of(tmp_path / folder, file, ReadReport()).items
         assert [(item.id, item.caption) for item in found] == [("a", "a"), ("b", "b")]
 
 
@@ -138,7 +138,7 @@ def test_csv_lines_are_counted_as_an_editor_does(write, tmp_path):
     file = tmp_path / "c.csv"
     file.write_text('audio,text\n\na.wav,"two\nlines"\na.wav,"an\nother"\n')
     with pytest.raises(UserError, match=r"c\.csv line 5 gives a\.wav another caption"):
-        list_items(tmp_path, ReadReport(), file)
+        Listing.of(tmp_path, file, ReadReport())
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_broken_captions(write, tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
-        list_items(tmp_path, ReadReport(), tmp_path / name)
+        Listing.of(tmp_path, tmp_path / name, ReadReport())
     assert "\n" not in str(caught.value)
 
 
@@ -191,9 +191,9 @@ def test_every_file_and_every_caption_is_accounted_for(files, captioned):
         report = ReadReport()
         if not files & captioned:
             with pytest.raises(UserError):
-                list_items(folder, report, file)
+                Listing.of(folder, file, report)
             return
-        items = list_items(folder, report, file)
+        items = Listing.of(folder, file, report).items
         assert [item.id for item in items] == sorted(files & captioned)
         assert all(item.caption == item.id for item in items)
         assert {n for n, reason in report.skipped.items() if reason == "no caption"} == files - captioned
@@ -205,7 +205,7 @@ def test_hash_of_contents_in_the_order_of_ids(tmp_path):
         with TemporaryDirectory(dir=tmp_path) as place:
             for name, content in files.items():
                 (Path(place) / f"{name}.wav").write_bytes(content)
-            items = list_items(Path(place), ReadReport())
+            items = Listing.of(Path(place), report=ReadReport()).items
             assert folder_sha256(items, ContentHashes()) == folder_sha256(items[::-1], ContentHashes())
             return folder_sha256(items, ContentHashes())
 

@@ -13,6 +13,8 @@ from musicbench.codecs.residual import nearest, residual_decode, residual_encode
 from musicbench.codecs.training.audio import to_float
 from musicbench.codecs.training.kmeans import kmeans
 
+FITTED_FRAMES = 40_000
+
 
 class MdctFloor:
     """A ``Codec`` of MDCT frames and k-means books; one frame more than a learned codec (T + 1 for T * hop)."""
@@ -41,16 +43,15 @@ class MdctFloor:
         levels: int = 4,
         codebook_size: int = 1024,
         beam: int = 1,
-        max_frames: int = 40_000,
         iterations: int = 10,
         seed: int = 0,
     ) -> "MdctFloor":
-        """Fit on int16 clips, on at most ``max_frames`` of their frames."""
+        """Fit on int16 clips, on at most ``FITTED_FRAMES`` of their frames."""
         generator = torch.Generator().manual_seed(seed)
         frames = []
         for clip in clips:
             coefficients_TF = mdct(to_float(clip)[None], hop)[0]
-            chosen = torch.randperm(len(coefficients_TF), generator=generator)[: -(-max_frames // len(clips))]
+            chosen = torch.randperm(len(coefficients_TF), generator=generator)[: -(-FITTED_FRAMES // len(clips))]
             frames.append(coefficients_TF[chosen])
         residual_NF = torch.cat(frames)
         books = []

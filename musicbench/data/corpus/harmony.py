@@ -14,6 +14,9 @@ _DEGREES = {
     "mixolydian": (0, 6, 3, 4),
 }
 
+# Lowest notes of the parts, as MIDI numbers: E3, C2, G2.
+_CHORDS, _BASS, _DRONE = 52, 36, 43
+
 
 def beats(metre: str) -> float:
     """Length of the felt beat in quarter notes: 1.5 in compound metres (6/8, 9/8, 12/8), else 1."""
@@ -47,12 +50,12 @@ def _best(melody: list[Note], begin: float, end: float, triads: list[tuple[int, 
     return triads[max(range(len(triads)), key=fit)]
 
 
-def chord_part(chords: list[Chord], style: str, metre: str, low: int = 52) -> list[Note]:
-    """Chords voiced upwards from ``low``, in style "sustained", "strummed" (on the beats) or "broken"."""
+def chord_part(chords: list[Chord], style: str, metre: str) -> list[Note]:
+    """Chords voiced upwards from E3, in style "sustained", "strummed" (on the beats) or "broken"."""
     step = beats(metre)
     notes: list[Note] = []
     for onset, duration, chord in chords:
-        voiced = sorted(low + (pitch - low) % 12 for pitch in chord)
+        voiced = sorted(_CHORDS + (pitch - _CHORDS) % 12 for pitch in chord)
         if style == "sustained":
             notes += [(onset, duration, pitch) for pitch in voiced]
             continue
@@ -64,7 +67,7 @@ def chord_part(chords: list[Chord], style: str, metre: str, low: int = 52) -> li
     return notes
 
 
-def bass_part(chords: list[Chord], metre: str, low: int = 36) -> list[Note]:
+def bass_part(chords: list[Chord], metre: str) -> list[Note]:
     """Root and fifth in turn, one note for every two beats (a whole chord in triple metre)."""
     step = 2 * beats(metre)
     notes: list[Note] = []
@@ -72,16 +75,16 @@ def bass_part(chords: list[Chord], metre: str, low: int = 36) -> list[Note]:
         count = max(1, round(duration / step)) if metre[0] not in "39" else 1
         for index in range(count):
             pitch = chord[0] if index % 2 == 0 else chord[2]
-            notes.append((onset + index * duration / count, duration / count * 0.95, low + (pitch - low) % 12))
+            notes.append((onset + index * duration / count, duration / count * 0.95, _BASS + (pitch - _BASS) % 12))
     return notes
 
 
-def drone_part(bars: list[Bar], tonic: int, low: int = 43) -> list[Note]:
+def drone_part(bars: list[Bar], tonic: int) -> list[Note]:
     """Tonic and fifth, held for two bars at a time."""
     notes: list[Note] = []
     for first, second in zip(bars[::2], [*bars[1::2], None], strict=False):
         length = first[1] + (second[1] if second else 0.0)
-        root = low + (tonic - low) % 12
+        root = _DRONE + (tonic - _DRONE) % 12
         notes += [(first[0], length, root), (first[0], length, root + 7)]
     return notes
 
