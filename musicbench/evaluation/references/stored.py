@@ -23,9 +23,9 @@ def build_reference(
     path: Path | str,
     train_every_seconds: float = 6.0,
 ) -> None:
-    """Judge every original clip and write the reference file `path` (`.npz`).
+    """Judge every original clip and write the reference file ``path`` (``.npz``).
 
-    Stopped and called again, it does the missing clips only: outputs are kept beside `path`, in a folder that
+    Stopped and called again, it does the missing clips only: outputs are kept beside ``path``, in a folder that
     goes when the file is complete.
 
     Args:
