@@ -1,4 +1,7 @@
-"""CLAP score: how near a clip and its caption lie in a space that a contrastive model has learned for both."""
+"""CLAP score: how near a clip and its caption lie in a space that a contrastive model has learned for both.
+
+Shape suffixes: N items, D width of embeddings, W windows of a clip.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs."""
+"""What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs.
+
+Shape suffixes: B batch, N samples, C classes, D width of embeddings, W windows of a clip.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
