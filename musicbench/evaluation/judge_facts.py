@@ -4,12 +4,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
 from musicbench.plain_files import read_json
 from musicbench.seals import CARD_SEAL, unsealed
+
+Kind = Literal["softmax", "sigmoid"]
+"""Softmax: one of many classes is right. Sigmoid: each class is right or not, by itself (tags)."""
 
 
 class Known(Protocol):

@@ -13,9 +13,8 @@ import torchaudio
 from torch import Tensor
 
 from musicbench.errors import UserError
-from musicbench.evaluation.judge_facts import JudgeFacts
+from musicbench.evaluation.judge_facts import JudgeFacts, Kind
 from musicbench.evaluation.judges.fadtk import FadtkEmbedding
-from musicbench.evaluation.metrics.kld import Kind
 
 RESAMPLER = "torchaudio.functional.resample: sinc_interp_hann, lowpass_filter_width 6, rolloff 0.99"
 

@@ -10,9 +10,9 @@ import torchaudio
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import Kind
 from musicbench.evaluation.judges.base import JudgeOutput, full_fp32, require_finite
 from musicbench.evaluation.judges.fadtk import FadtkEmbedding
-from musicbench.evaluation.metrics.kld import Kind
 
 
 class LatentCodec(Protocol):

@@ -4,19 +4,17 @@ Shape suffixes: N clips, C classes, W windows of a clip.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, softmax, xlogy
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import Kind
 from musicbench.evaluation.metric import Clips, metric, per_clip
 
 if TYPE_CHECKING:
     from musicbench.evaluation.judging import Judgement
-
-Kind = Literal["softmax", "sigmoid"]
-"""Softmax: one of many classes is right. Sigmoid: each class is right or not, by itself (tags)."""
 
 EPSILON = 1e-6
 """Audiocraft's: added to the second distribution only, without renormalising."""
