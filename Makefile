@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 NEEDED_GB := 9
 
-.PHONY: setup demo test test-kill lint clean
+.PHONY: setup demo test test-kill test-damage lint clean
 
 setup: $(READY)
 
@@ -37,6 +37,9 @@ test: $(READY)
 
 test-kill: $(READY)
 	@HF_HUB_OFFLINE=1 $(VENV)/bin/python -m pytest -m kill
+
+test-damage: $(READY)
+	@HF_HUB_OFFLINE=1 $(VENV)/bin/python -m pytest -m damage
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

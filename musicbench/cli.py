@@ -9,8 +9,8 @@ from pathlib import Path
 
 from musicbench import named_code
 from musicbench.errors import UserError, did_you_mean
+from musicbench.launch.launcher import tidy_launcher_variables
 from musicbench.names import one_line, visible
-from musicbench.training.launcher import tidy_launcher_variables
 
 COMMANDS = (
     "demo", "prepare", "train", "generate", "evaluate", "sweep", "table", "answers", "claims", "plan", "bench",

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from musicbench.errors import UserError
@@ -40,7 +41,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """As ``atomic_path``, but what is yielded is a new folder; ``path`` must not exist yet, or be empty.
+    """As ``atomic_path``, but yields a new folder; ``path`` must not exist yet, or be empty.
 
     Raises:
         UserError: the folder cannot be written (read-only, or the disk is full), or ``path`` is there already.
@@ -90,3 +91,18 @@ def sha256_file(path: Path | str) -> str:
     require_regular(path)
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def known_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file, read once in a process unless the file changes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    status = path.stat()
+    return _unchanged_sha256(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@cache
+def _unchanged_sha256(path: Path, size: int, mtime: int, inode: int) -> str:
+    return sha256_file(path)

@@ -9,7 +9,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,8 @@ def load(group: str, name: str) -> Any:
         key = f"{group}.{'pattern' if group == 'pattern' else TARGET}"
         raise UserError(f"{name} is not allowed in {group}; {how_to_allow(key, name)}")
     parts = name.split(".")
-    with _own_places():
+    # Ours needs no other places, and what it looks for in vain is not to be taken from there.
+    with nullcontext() if parts[0] == PACKAGE.name else _own_places():
         _require_outside_of_runs(name, parts[0])
         try:
             found: Any = importlib.import_module(parts[0])

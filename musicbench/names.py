@@ -53,7 +53,7 @@ def one_line(text: str) -> str:
 
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path, its links followed, leads below a folder."""
-    # `Path.resolve` raises for links in a circle.
+    # ``Path.resolve`` raises for links in a circle.
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 

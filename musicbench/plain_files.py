@@ -60,7 +60,7 @@ def parse_yaml(text: str) -> Any:
         return _storable(yaml.load(text, _PlainLoader))
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
-    except (LookupError, AttributeError, TypeError) as error:  # PyYAML's, of `!!bool x` and the like
+    except (LookupError, AttributeError, TypeError) as error:  # PyYAML's, of ``!!bool x`` and the like
         raise ValueError("a tag does not fit its value") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error

@@ -11,7 +11,7 @@ from musicbench.errors import UserError
 from musicbench.names import visible
 from musicbench.regular_files import require_regular
 
-LARGEST = 1 << 24
+LARGEST = 1 << 20
 """Bytes of a YAML file that somebody wrote by hand."""
 
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import sys
 import zipfile
 import zlib
@@ -25,6 +26,9 @@ CARD_SEAL = "card_sha256"
 
 LINE_SEAL = "line_sha256"
 """The same of a line of JSON Lines, where users may have a ``sha256`` of their own."""
+
+_UNPACKED, _TIMES_PACKED = 1 << 28, 20
+"""Bytes that any archive may unpack to, and as how many times its own size a larger one may."""
 
 _LINE = "# sha256 of what stands above: "
 
@@ -127,17 +131,6 @@ def load_npz(path: Path | str | BinaryIO, *names: str) -> dict[str, np.ndarray]:
         raise ValueError(f"it holds something else than arrays ({type(error).__name__})") from error
 
 
-def cached_npz(path: Path, *names: str) -> dict[str, np.ndarray] | None:
-    """The named arrays of a cache; None if it is not there, or damaged, which is told: it must be made again."""
-    try:
-        return load_npz(path, *names)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        note_damage(path, error)
-        return None
-
-
 def note_damage(path: Path, reason: Exception) -> None:
     """Tell that a file which can be made again is made again."""
     said = reason.strerror if isinstance(reason, OSError) else reason
@@ -149,12 +142,13 @@ def require_whole_zip(path: Path | str | BinaryIO) -> None:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no zip archive, or damaged.
+        ValueError: it is no zip archive, damaged, or unpacks to far more than it is.
     """
     if isinstance(path, str | Path):
         require_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            _require_bounded(archive)
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, UnicodeError, EOFError) as error:
         raise ValueError(f"it is no whole archive ({error})") from error
@@ -164,3 +158,11 @@ def require_whole_zip(path: Path | str | BinaryIO) -> None:
         raise ValueError("it is no whole archive (an entry lies outside of it)") from error
     if damaged is not None:
         raise ValueError("its content does not match its checksums")
+
+
+def _require_bounded(archive: zipfile.ZipFile) -> None:
+    assert archive.fp is not None
+    size = archive.fp.seek(0, os.SEEK_END)
+    # Not of what the archive says of its packed entries: they may lie over each other.
+    if sum(entry.file_size for entry in archive.infolist()) > max(_UNPACKED, _TIMES_PACKED * size):
+        raise ValueError("it unpacks to far more than our archives do")

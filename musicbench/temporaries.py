@@ -83,7 +83,7 @@ def _clear(entry: "os.DirEntry[str]", named: re.Match[str]) -> None:
 
 
 def _times(entry: "os.DirEntry[str]") -> Iterator[float]:
-    """When it was last written to, and what is in it, if it is a folder."""
+    """The times of the last writes to it and, if it is a folder, to everything in it."""
     yield entry.stat(follow_symlinks=False).st_mtime
     if entry.is_dir(follow_symlinks=False):
         with os.scandir(entry.path) as inside:
@@ -102,7 +102,7 @@ def _lives(process: int, since: int) -> bool:
 
 
 def _since(process: int) -> int:
-    """When a process began, in ticks since the machine's start; 0 where the system does not say."""
+    """The start of a process, in ticks since the machine's start; 0 where the system does not say."""
     try:
         text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
         return int(text.rpartition(")")[2].split()[19])

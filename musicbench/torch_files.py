@@ -19,7 +19,7 @@ def save(content: dict[str, Any], path: Path | str) -> None:
     Raises:
         UserError: the folder cannot be written, or the disk is full; an older file is still whole.
     """
-    # In memory first: torch tells a full disk in many ways, a plain write in one.
+    # In memory first: torch reports a full disk in many ways, a plain write in one.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with atomic_path(path) as temporary:

@@ -1,11 +1,14 @@
 """Seals: every single flipped bit is noticed."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicbench.seals import SEAL, cached_npz, load_npz, save_npz, sealed, sealed_text, unsealed, unsealed_text
+from musicbench import seals
+from musicbench.seals import SEAL, load_npz, save_npz, sealed, sealed_text, unsealed, unsealed_text
 from tests.damage import flip
 
 
@@ -61,19 +64,6 @@ def test_a_truncated_archive_is_refused(archive, kept):
         load_npz(damaged, "codes", "mean")
 
 
-def test_a_damaged_cache_is_told_and_made_again(archive, capsys):
-    cache = archive.with_name("cache.npz")
-    assert cached_npz(cache, "codes") is None
-    assert capsys.readouterr().err == "", "what is not there yet is no damage"
-    cache.write_bytes(archive.read_bytes())
-    assert cached_npz(cache, "codes") is not None
-    flip(cache, 8 * 200)
-    assert cached_npz(cache, "codes") is None
-    assert capsys.readouterr().err == (
-        f"warning: {cache} is damaged (its content does not match its checksums) and is made again\n"
-    )
-
-
 TEXT = "seed: 3\nlr: 0.001\nname: é\n"
 
 
@@ -90,3 +80,20 @@ def test_edited_text_is_refused(change):
     assert unsealed_text(sealed_text(TEXT)) == TEXT
     with pytest.raises(ValueError, match="checksum"):
         unsealed_text(change(sealed_text(TEXT)))
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.npz"
+    save_npz(path, compressed=True, codes=np.zeros(1 << 20, np.uint8))
+    assert load_npz(path, "codes")["codes"].size == 1 << 20
+    monkeypatch.setattr(seals, "_UNPACKED", 1 << 19)
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda _: pytest.fail("it was unpacked"))
+    with pytest.raises(ValueError, match="unpacks to far more"):
+        load_npz(path, "codes")
+
+
+def test_a_large_archive_of_our_own_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(seals, "_UNPACKED", 0)
+    numbers = np.random.default_rng(0).normal(size=1000)
+    save_npz(tmp_path / "large.npz", compressed=True, numbers=numbers)
+    np.testing.assert_array_equal(load_npz(tmp_path / "large.npz", "numbers")["numbers"], numbers)

@@ -1,16 +1,26 @@
 """Systems that evaluation can ask: a trained model with its captions, and the baselines."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
+from musicbench.conditions.caption_table import pad_states
+from musicbench.conditions.text import TextEncoder
+from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.systems import Generator, LikelihoodModel, UniformModel, UnigramModel, token_counts
-from musicbench.runs.compose import instantiated, options_of
-from musicbench.runs.run import Assembly, device
+from musicbench.runs import network
+from musicbench.runs.compose import instantiated, run_configuration
+from musicbench.runs.device import device
+from musicbench.runs.folder import read_training_id
+from musicbench.runs.options import options_of
+from musicbench.runs.run import Run
+from musicbench.runs.weights import load_trained, require_trained
 
 
 class ProbabilisticSystem(LikelihoodModel, Generator, Protocol):
@@ -73,21 +83,21 @@ class CaptionedLikelihoodModel(CaptionedModel):
         return log_prob_B.cpu()
 
 
-def sampling(run: Assembly) -> Any:
+def sampling(run: Run) -> Any:
     """The configured sampling settings.
 
     Raises:
         UserError: a setting is out of range, or the settings are those of another family.
     """
     settings = instantiated("decode", _without_places(run.plain["decode"]))
-    wanted = run.family.sampling
+    wanted = network.family(run.config).sampling
     if type(settings) is not wanted:
         fitting = options_of("decode", f"{wanted.__module__}.{wanted.__qualname__}")
         raise UserError(
             f"this family does not decode by {type(settings).__name__}; choose decode={' or '.join(fitting)}"
         )
     try:
-        run.family.require_sampling(settings, run.store.levels, run.rescorer_folder is not None)
+        network.family(run.config).require_sampling(settings, run.parts.store.levels, run.rescorer_folder is not None)
     except ValueError as error:
         raise UserError(f"decode: {error}") from error
     return settings
@@ -104,10 +114,51 @@ def _without_places(decode: dict[str, Any]) -> dict[str, Any]:
     return {key: _without_places(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 
-def baseline(run: Assembly, name: str) -> ProbabilisticSystem:
+def baseline(store: TokenStore, name: str) -> ProbabilisticSystem:
     """A system that knows nothing of music: ``uniform`` or ``unigram``."""
-    store = run.store
     if name == "uniform":
         return UniformModel(store.levels, store.codebook_size)
     counts_KV = token_counts((store.codes(clip) for clip in store.split("train")), store.levels, store.codebook_size)
     return UnigramModel.fit(counts_KV)
+
+
+def caption_states(encoder: TextEncoder, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Padded states and mask; an empty caption has no states, which stands for none."""
+    told = [caption for caption in captions if caption]
+    found = iter(encoder.encode(told) if told else [])
+    return pad_states([next(found) if caption else torch.zeros(0, encoder.dim) for caption in captions])
+
+
+def trained_system(run: Run, module: Any, states: Any) -> CaptionedModel:
+    """A trained module as a system, with its configured sampling and rescorer."""
+    rescorer = None
+    if run.rescorer_folder is not None:
+        require_rescorer(run)
+        rescorer = load_trained(Run(run_configuration(run.rescorer_folder)), run.rescorer_folder)
+    made = CaptionedLikelihoodModel if module.likelihood else CaptionedModel
+    return made(module, states, sampling(run), rescorer)
+
+
+def require_rescorer(run: Run) -> None:
+    """Refuse a rescorer that does not fit the run, before anything is trained.
+
+    Raises:
+        UserError: the folder holds no finished training of an autoregressive model with this codec and text encoder.
+    """
+    folder = run.rescorer_folder
+    if folder is None:
+        return
+    read_training_id(folder)
+    other = Run(run_configuration(folder))
+    require_trained(other, folder)
+    if not hasattr(network.family(other.config), "rescorer"):
+        raise UserError(f"rescorer={folder} is no autoregressive run")
+    one, parts = other.parts, run.parts
+    if one.encoder.sha256 != parts.encoder.sha256 or one.store.card["codec"] != parts.store.card["codec"]:
+        raise UserError(f"rescorer={folder} was trained with another codec or text encoder")
+    if not other.config.family.level_dropout and other.config.pattern.pattern != "coarse_first":
+        print(
+            f"warning: rescorer={folder} never met a clip without its upper levels; train it with "
+            "family.level_dropout=0.5",
+            file=sys.stderr,
+        )

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from musicbench.assessment.clips import Asked, HeldOut
+from musicbench.assessment.draw import batches, draw
 from musicbench.assessment.samples import keep_original, keep_sample
 from musicbench.assessment.timing import time_system
 from musicbench.evaluation.audio_metrics import Metrics, measured
+from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judge_set import Heard, hear
-from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
 from musicbench.evaluation.metric import Clips, Codes, per_clip
 from musicbench.evaluation.systems import Generator, LikelihoodModel
-from musicbench.seals import cached_npz, save_npz
+from musicbench.runs.jury import Jury
+from musicbench.runs.run import Run
 
 REPLICATES = 1000
 
@@ -42,112 +42,78 @@ class Findings:
         self.warnings += found.warnings
 
 
-def assess_system(held: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
+def assess_system(run: Run, clips: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
     """Likelihood where there is one, audio metrics of one sample per caption, and speed."""
     found = Findings()
     if isinstance(system, LikelihoodModel):
-        others = shuffled_captions(held.captions, held.pieces)
-        for name, captions in (("bits_per_frame", held.captions), ("bits_per_frame_shuffled", others)):
-            found.metrics[name] = per_clip(bits_per_frame(system, held.codes_NKT, captions))
-    codes_NKT = _draw(held, system, folder)
-    assess_codes(held, codes_NKT, folder, found)
-    if speed and held.run.config.evaluation.speed_batches:
-        speeds = time_system(held.run, system, held.captions, held.frames)
+        others = shuffled_captions(clips.captions, clips.pieces)
+        for name, captions in (("bits_per_frame", clips.captions), ("bits_per_frame_shuffled", others)):
+            found.metrics[name] = per_clip(bits_per_frame(system, clips.codes_NKT, captions))
+    codes_NKT = draw(system, clips, run.parts.cache / "generated", run.generation_id(folder))
+    assess_codes(run, clips, codes_NKT, folder, found)
+    if speed and clips.settings.speed_batches:
+        speeds = time_system(system, run.parts, clips)
         found.speed = speeds.batches
         found.failures += speeds.failures
     return found
 
 
-def assess_codes(held: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings) -> Findings:
+def assess_codes(run: Run, clips: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings) -> Findings:
     """Audio metrics of given codes, one clip per crop; some clips are kept to listen to."""
-    clips = ((audio_N, held.run.codec.sample_rate) for audio_N in _decoded(held, codes_NKT, folder))
-    heard = hear([*held.run.listeners, held.run.latents], clips, held.run.originals.cache, len(codes_NKT))
-    found.add(measure(held, heard, held.run.originals.of_crops(held.run.judges.roles.values(), held.crops)))
+    jury, codec = run.jury, run.parts.codec
+
+    def decoded() -> Iterator[tuple[Tensor, int]]:
+        for batch in batches(len(codes_NKT), clips.settings.batch_size):
+            for number, audio_N in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
+                if number < clips.settings.samples:
+                    crop = clips.crops[number]
+                    keep_sample(folder, run.facts, crop.id, crop.caption, audio_N, codec.sample_rate)
+                yield audio_N, codec.sample_rate
+
+    heard = hear([*jury.listeners, jury.latents], decoded(), jury.cache, len(codes_NKT))
+    found.add(measure(jury, clips, heard, jury.originals.of_crops(jury.judges.roles.values(), clips.crops)))
     return found
 
 
-def assess_originals(held: HeldOut, folder: Path) -> Findings:
+def assess_originals(run: Run, clips: HeldOut, folder: Path) -> Findings:
     """Audio metrics of the original recordings; some are kept if they are at hand."""
-    run, settings = held.run, held.run.config.evaluation
-    for crop in held.crops[: settings.samples]:
-        keep_original(run, folder, crop)
-    heard = run.originals.of_crops(run.listeners, held.crops)
+    for crop in clips.crops[: clips.settings.samples]:
+        keep_original(folder, run.facts, crop, run.jury.originals.files.folder, clips.frame_rate)
+    heard = run.jury.originals.of_crops(run.jury.listeners, clips.crops)
     found = Findings()
     # The codes of originals are the codec reconstruction's, and a distance of a set to itself has no meaning.
-    found.add(measure(held, heard, heard))
+    found.add(measure(run.jury, clips, heard, heard))
     del found.metrics["kad"]
     return found
 
 
-def measure(asked: Asked, heard: Heard, originals: Heard | None) -> Metrics:
+def measure(jury: Jury, clips: Asked, heard: Heard, originals: Heard | None) -> Metrics:
     """All audio metrics of clips that the listeners (and the codec's latents) have heard.
 
     Args:
         originals: what the judges say of the originals with the same captions; None if there are none, and then
             neither KLD nor KAD.
     """
-    run, codec = asked.run, judge_key(asked.run.latents)
+    codec = judge_key(jury.latents)
     latents = [clip.embeddings_WD for clip in heard.get(codec, ())]
     return measured(
         Clips(
-            judges=run.judges,
-            heard=run.judges.by_role(heard),
-            pieces=asked.pieces,
+            judges=jury.judges,
+            heard=jury.judges.by_role(heard),
+            pieces=clips.pieces,
             replicates=REPLICATES,
-            reference=run.originals.reference(run.judges.fad),
-            codes=Codes(latents, run.originals.codec_reference) if codec in heard else None,
-            originals=None if originals is None else run.judges.by_role(originals),
-            captions=asked.captions,
-            clap=run.judges.clap,
-            clap_mini=None if run.clap is None else partial(_clap_mini, asked.run, heard),
+            reference=jury.originals.reference(jury.judges.fad),
+            codes=Codes(latents, jury.originals.codec_reference(jury.latents)) if codec in heard else None,
+            originals=None if originals is None else jury.judges.by_role(originals),
+            captions=clips.captions,
+            clap=jury.judges.clap,
+            clap_mini=None if jury.clap is None else partial(_clap_mini, jury, heard),
         )
     )
 
 
-def _clap_mini(run: Any, heard: Heard, captions: Sequence[str]) -> np.ndarray:
+def _clap_mini(jury: Jury, heard: Heard, captions: Sequence[str]) -> np.ndarray:
     """The cosine of each caption and its clip, by the bundled judge."""
-    embeddings = [clip.embeddings_WD for clip in heard[judge_key(run.musicnn)]]
-    return run.clap.score(run.musicnn.sha256, embeddings, *run.clap_states(captions))  # type: ignore[no-any-return]
-
-
-def _draw(held: HeldOut, system: Generator, folder: Path) -> Tensor:
-    """One clip per caption; the seed of a clip is its number, whatever the batch size.
-
-    Codes are kept, by the content of all that they follow from, so that a stopped evaluation goes on and other judges
-    need no new clips.
-    """
-    run = held.run
-    kept = Path(run.config.cache) / "generated" / run.generation_identity(folder)
-    drawn = []
-    for batch in tqdm(
-        _batches(len(held.captions), run.config.evaluation.batch_size), "generating", unit="batch", leave=False
-    ):
-        path = kept / f"{batch[0]}-{batch[-1]}.npz"
-        codes_BKT = _kept(path, (len(batch), *held.codes_NKT.shape[1:]))
-        if codes_BKT is None:
-            codes_BKT = system.generate([held.captions[i] for i in batch], held.frames, batch)
-            save_npz(path, codes=codes_BKT.numpy().astype(np.uint16))
-        drawn.append(codes_BKT)
-    return torch.cat(drawn)
-
-
-def _kept(path: Path, shape: tuple[int, ...]) -> Tensor | None:
-    saved = cached_npz(path, "codes")
-    if saved is None or saved["codes"].shape != shape:
-        return None
-    return torch.from_numpy(saved["codes"].astype(np.int64))
-
-
-def _decoded(held: HeldOut, codes_NKT: Tensor, folder: Path) -> Iterator[Tensor]:
-    codec, settings = held.run.codec, held.run.config.evaluation
-    for batch in _batches(len(codes_NKT), settings.batch_size):
-        for number, audio_N in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
-            if number < settings.samples:
-                crop = held.crops[number]
-                keep_sample(held.run, folder, crop.id, crop.caption, audio_N, codec.sample_rate)
-            yield audio_N
-
-
-def _batches(count: int, size: int) -> list[list[int]]:
-    numbers: Sequence[int] = range(count)
-    return [list(numbers[i : i + size]) for i in range(0, count, size)]
+    assert jury.clap is not None
+    embeddings = [clip.embeddings_WD for clip in heard[judge_key(jury.musicnn)]]
+    return jury.clap.score(jury.musicnn.sha256, embeddings, *jury.clap_states(captions))

@@ -3,90 +3,118 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from omegaconf import DictConfig
 from torch import Tensor
 
 from musicbench.data.audio_folder import Item
-from musicbench.data.crops import Crop, evaluation_crops
+from musicbench.data.crops import Crop
 from musicbench.data.module import crop_codes
 from musicbench.errors import UserError
-from musicbench.evaluation.judges.base import RESAMPLER, judge_facts
+from musicbench.evaluation.judge_facts import judge_facts
+from musicbench.evaluation.judges.base import RESAMPLER
 from musicbench.evaluation.metrics.kld import KLD_FACTS
 from musicbench.evaluation.references.sets import ReferenceSet
-from musicbench.runs.run import Assembly
+from musicbench.files import atomic_path
+from musicbench.runs.jury import Jury
+from musicbench.study.samples import sample_name
 
 
 class Asked(Protocol):
     """What was asked for: a caption for each of N clips."""
 
-    run: Assembly
-    ids: list[str]
-    pieces: list[str]
-    captions: list[str]
-    originals_sha256: str | None
+    @property
+    def ids(self) -> Sequence[str]: ...
 
-    def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
-        """The record's protocol: everything that changes a metric's value."""
+    @property
+    def pieces(self) -> Sequence[str]: ...
+
+    @property
+    def captions(self) -> Sequence[str]: ...
+
+    @property
+    def originals_sha256(self) -> str | None:
+        """Hash of the originals of the clips; None without any."""
+        ...
+
+    def protocol(self) -> dict[str, Any]:
+        """What a record's protocol says of the clips."""
         ...
 
 
+@dataclass(frozen=True)
 class HeldOut:
-    """The held-out crops of a configuration, with tokens and captions."""
+    """The held-out crops of a configuration, with tokens and captions.
 
-    def __init__(self, run: Assembly) -> None:
-        settings = run.config.evaluation
-        self.run = run
-        run.store.verify()  # the run's identity says which codes these are
-        self.crops: list[Crop] = evaluation_crops(run.store, settings.split, settings.seconds, settings.per_piece)
-        self.ids = [crop.id for crop in self.crops]
-        self.captions = [crop.caption for crop in self.crops]
-        self.pieces = [crop.piece for crop in self.crops]
-        self.codes_NKT: Tensor = crop_codes(run.store, self.crops)
-        self.frames = self.codes_NKT.shape[2]
-        if run.clap is not None:
-            run.clap.require_use(run.musicnn.sha256)
-            run.clap.require_unheard(self.pieces)
-            _ = run.clap_encoder  # a missing one, too, is told before anything is trained
-        longest = max(judge.window_seconds for judge in run.listeners)
-        if settings.seconds < longest:
-            raise UserError(
-                f"evaluation.seconds={settings.seconds:g} is shorter than a judge's window of {longest:g} s; raise it"
-            )
-        # What FAD and KLD are measured against, too, must be there before anything is trained.
-        run.originals.reference_sha256(run.judges.fad)
-        self.originals_sha256: str | None = run.originals.crops_sha256
+    Attributes:
+        settings: the configuration's ``evaluation``.
+        codes_NKT: tokens of the crops, int64.
+        frame_rate: frames per second.
+        tokens_sha256, originals_sha256: hashes of the store's codes, and of the crops' originals.
+    """
 
-    def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
-        settings = self.run.config.evaluation
+    settings: DictConfig
+    crops: Sequence[Crop]
+    codes_NKT: Tensor
+    frame_rate: float
+    tokens_sha256: str
+    originals_sha256: str | None
+
+    @cached_property
+    def ids(self) -> list[str]:
+        return [crop.id for crop in self.crops]
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        return [crop.piece for crop in self.crops]
+
+    @cached_property
+    def captions(self) -> list[str]:
+        return [crop.caption for crop in self.crops]
+
+    @property
+    def frames(self) -> int:
+        """Clip length T."""
+        return self.codes_NKT.shape[2]
+
+    def protocol(self) -> dict[str, Any]:
         return {
-            "split": settings.split,
-            "clip_seconds": float(settings.seconds),
-            "per_piece": settings.per_piece,
-            "tokens_sha256": self.run.store.card["codes_sha256"],
-            **judged_by(self),
-            "sampling": sampling,
+            "split": self.settings.split,
+            "clip_seconds": float(self.settings.seconds),
+            "per_piece": self.settings.per_piece,
+            "tokens_sha256": self.tokens_sha256,
         }
 
 
+@dataclass(frozen=True)
 class OwnCaptions:
     """Clips of a folder with captions that came with it.
 
-    Args:
+    Attributes:
         seconds: length of every clip.
-        originals_sha256: hash of their originals' files; None without any.
     """
 
-    def __init__(
-        self, run: Assembly, items: Sequence[Item], seconds: Sequence[float], originals_sha256: str | None
-    ) -> None:
-        self.run, self.seconds, self.originals_sha256 = run, seconds, originals_sha256
-        self.ids = [item.id for item in items]
-        self.pieces = [item.piece for item in items]
-        self.captions = [item.caption or "" for item in items]
+    items: Sequence[Item]
+    seconds: Sequence[float]
+    originals_sha256: str | None
 
-    def protocol(self, sampling: dict[str, Any] | None) -> dict[str, Any]:
+    @cached_property
+    def ids(self) -> list[str]:
+        return [item.id for item in self.items]
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        return [item.piece for item in self.items]
+
+    @cached_property
+    def captions(self) -> list[str]:
+        return [item.caption or "" for item in self.items]
+
+    def protocol(self) -> dict[str, Any]:
         asked = json.dumps(sorted(zip(self.ids, self.pieces, self.captions, self.seconds, strict=True)))
         alike = len(set(self.seconds)) == 1
         return {
@@ -96,24 +124,65 @@ class OwnCaptions:
             "per_piece": None,
             "tokens_sha256": None,
             "captions_sha256": hashlib.sha256(asked.encode()).hexdigest(),
-            **judged_by(self),
-            "sampling": sampling,
         }
 
 
-def judged_by(asked: Asked) -> dict[str, Any]:
+def require_ready(jury: Jury) -> None:
+    """Refuse to go on without what the evaluation of held-out clips needs, before anything is trained.
+
+    Raises:
+        UserError: the store is damaged, a judge is missing or may not judge these clips, or what clips are measured
+            against is not there.
+    """
+    settings, store, files = jury.config.evaluation, jury.parts.store, jury.originals.files
+    crops = files.crops
+    store.verify()  # the run's id says which codes these are
+    crop_codes(store, crops)
+    if jury.clap is not None:
+        jury.clap.require_use(jury.musicnn.sha256)
+        jury.clap.require_unheard(crop.piece for crop in crops)
+        _ = jury.clap_encoder
+    _ = jury.latents
+    longest = max(judge.window_seconds for judge in jury.listeners)
+    if settings.seconds < longest:
+        raise UserError(
+            f"evaluation.seconds={settings.seconds:g} is shorter than a judge's window of {longest:g} s; raise it"
+        )
+    files.reference_sha256(jury.judges.fad)
+    files.crops_sha256(jury.judges.roles.values())
+
+
+def held_out(jury: Jury) -> HeldOut:
+    """The held-out crops that a jury is to judge.
+
+    Raises:
+        UserError: see ``require_ready``.
+    """
+    require_ready(jury)
+    store, files = jury.parts.store, jury.originals.files
+    return HeldOut(
+        jury.config.evaluation,
+        files.crops,
+        crop_codes(store, files.crops),
+        store.frame_rate,
+        store.card["codes_sha256"],
+        files.crops_sha256(jury.judges.roles.values()),
+    )
+
+
+def judged_by(jury: Jury, clips: Asked) -> dict[str, Any]:
     """The part of a protocol that is alike for all clips: who judges them, and against what."""
-    run = asked.run
-    clap = {"clap_mini": run.clap.facts()} if run.clap is not None else {}
+    codec, judges, originals = jury.parts.codec, jury.judges, jury.originals
+    clap = {"clap_mini": jury.clap.facts()} if jury.clap is not None else {}
     return {
-        "clips": len(asked.ids),
-        "pieces": len(set(asked.pieces)),
-        "codec": {"id": run.codec.id, "sha256": run.codec.sha256},
-        "codec_reference": _facts(run.originals.codec_reference),
-        "judges": {role: judge_facts(judge) for role, judge in run.judges.roles.items()},
-        "reference": _facts(run.originals.reference(run.judges.fad)),
+        "clips": len(clips.ids),
+        "pieces": len(set(clips.pieces)),
+        "codec": {"id": codec.id, "sha256": codec.sha256},
+        "codec_reference": _facts(originals.codec_reference(jury.latents)),
+        "judges": {role: judge_facts(judge) for role, judge in judges.roles.items()},
+        "reference": _facts(originals.reference(judges.fad)),
         **clap,
-        "originals_sha256": asked.originals_sha256,
+        "originals_sha256": clips.originals_sha256,
         "audio": {"channels": "averaged", "loudness": "unchanged", "resampler": RESAMPLER},
         "kld": KLD_FACTS,
     }
@@ -124,23 +193,20 @@ def _facts(reference: ReferenceSet) -> dict[str, Any]:
     return {**facts, "note": reference.note} if reference.note else facts
 
 
-def write_prompts(held: HeldOut, path: Path) -> None:
+def write_prompts(clips: HeldOut, path: Path) -> None:
     """The held-out captions as JSON lines, for systems that musicbench cannot run.
 
     ``audio`` is the name that the folder given to ``evaluate audio=FOLDER`` must have for each.
     """
-    from musicbench.files import atomic_path
-    from musicbench.study.samples import sample_name
-
     lines = [
         json.dumps(
             {
                 "audio": f"{sample_name(crop.id)}.wav",
                 "text": crop.caption,
-                "seconds": crop.frames / held.run.store.frame_rate,
+                "seconds": crop.frames / clips.frame_rate,
             }
         )
-        for crop in held.crops
+        for crop in clips.crops
     ]
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

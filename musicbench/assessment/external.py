@@ -3,78 +3,100 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
 from musicbench.assessment.assess import Findings, measure
-from musicbench.assessment.clips import Asked, HeldOut, OwnCaptions
-from musicbench.assessment.record import RECORD, Facts, finished, record
+from musicbench.assessment.clips import Asked, HeldOut, OwnCaptions, held_out
+from musicbench.assessment.record import Facts, record
 from musicbench.assessment.samples import keep_sample
-from musicbench.data.audio_folder import Item, folder_sha256, read_clips
+from musicbench.data.audio_clips import read_clips
+from musicbench.data.audio_folder import Item, folder_sha256
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_set import Heard, hear
-from musicbench.runs.run import Assembly
+from musicbench.runs.folder import RECORD, finished
+from musicbench.runs.jury import Jury
+from musicbench.runs.run import Run
 from musicbench.study.samples import sample_name
-from musicbench.tracking.loggers import send, send_once
 
 LACKING = 0.1
 """Seconds that a held-out clip of another system may lack: codecs and MP3 cut a little."""
 
 
-def assess_folder(run: Assembly) -> Path:
-    """Evaluate ``audio=FOLDER``; the path of its record.
+def assess_held_out(run: Run) -> Path:
+    """Evaluate ``audio=FOLDER`` with the held-out clips of ``evaluate prompts=FILE``; the path of its record.
 
-    Without ``captions``, the files are the held-out clips of ``evaluate prompts=FILE``, every one of them, and the row
-    compares with those of trained runs. With them, clips and captions are the user's own.
+    The row compares with those of trained runs.
 
     Raises:
-        UserError: a held-out clip is missing or unreadable, nothing is readable, or the row has no name.
+        UserError: a held-out clip is missing or unreadable.
     """
-    config = run.config
-    if not config.row:
-        raise UserError("audio=FOLDER becomes a row of its own; name it with row=NAME")
     folder = run.folder
     if finished(folder):
-        send_once(run, folder / RECORD)
         return folder / RECORD
-    report, seconds = run.audio.report, None
-    items = run.audio.items
-    if config.captions is None:
-        held = HeldOut(run)
-        items, seconds = _held_out_items(held, items, report), float(config.evaluation.seconds)
-    kept: list[Item] = []
-    lengths: list[float] = []
-    heard = _hear(run, items, seconds, report, kept, lengths, folder)
+    listing, clips = run.contents.audio, held_out(run.jury)
+    report = listing.report
+    items = _held_out_items(clips, listing.items, report, run.config.audio)
+    heard = _hear(run, items, float(clips.settings.seconds), report, folder)
+    _say(report)
+    if missing := sorted({item.id for item in items} - {item.id for item in heard.items}):
+        raise UserError(f"{missing[0]}: {report.skipped[missing[0]]}; all held-out clips are needed for a row")
+    originals = run.jury.originals.of_crops(run.jury.judges.roles.values(), clips.crops)
+    return _record(run, clips, heard, originals, report, folder)
+
+
+def assess_own_captions(run: Run) -> Path:
+    """Evaluate ``audio=FOLDER captions=FILE``, clips and captions of the user's own; the path of the record.
+
+    Raises:
+        UserError: nothing is readable, or originals are missing.
+    """
+    folder = run.folder
+    if finished(folder):
+        return folder / RECORD
+    listing = run.contents.audio
+    heard = _hear(run, listing.items, None, listing.report, folder)
+    _say(listing.report)
+    originals, content = None, None
+    if run.config.originals is not None:
+        originals, content = _own_originals(run.jury, heard.items)
+    clips = OwnCaptions(heard.items, heard.seconds, content)
+    return _record(run, clips, heard, originals, listing.report, folder)
+
+
+class _HeardFiles(NamedTuple):
+    """The readable files, their lengths in seconds, and what the listeners say of them."""
+
+    items: list[Item]
+    seconds: list[float]
+    judgements: Heard
+
+
+def _say(report: ReadReport) -> None:
     for line in report.lines():
         print(line, file=sys.stderr)
-    if config.captions is None:
-        if missing := sorted({item.id for item in items} - {item.id for item in kept}):
-            raise UserError(f"{missing[0]}: {report.skipped[missing[0]]}; all held-out clips are needed for a row")
-        asked: Asked = held
-        originals: Heard | None = run.originals.of_crops(run.judges.roles.values(), held.crops)
-    else:
-        originals, content = None, None
-        if config.originals is not None:
-            originals, content = _originals(run, kept)
-        asked = OwnCaptions(run, kept, lengths, content)
+
+
+def _record(
+    run: Run, clips: Asked, heard: _HeardFiles, originals: Heard | None, report: ReadReport, folder: Path
+) -> Path:
     found = Findings(files=report.facts())
-    found.add(measure(asked, heard, originals))
-    path = record(asked, found, Facts("external"), run.identity, folder)
-    send(run, path)
-    return path
+    found.add(measure(run.jury, clips, heard.judgements, originals))
+    return record(run, clips, found, Facts("external"), folder)
 
 
-def _held_out_items(held: HeldOut, items: Sequence[Item], report: ReadReport) -> list[Item]:
+def _held_out_items(clips: HeldOut, items: Sequence[Item], report: ReadReport, folder: str) -> list[Item]:
     """The files of the held-out clips, in their order; others are skipped in the report."""
     by_name = {item.id: item for item in items}
-    wanted = [sample_name(crop.id) for crop in held.crops]
+    wanted = [sample_name(name) for name in clips.ids]
     missing = [name for name in wanted if name not in by_name]
     if unread := [name for name in missing if name in report.skipped]:
         raise UserError(f"{unread[0]}: {report.skipped[unread[0]]}; all held-out clips are needed for a row")
     if missing:
         raise UserError(
-            f"{held.run.config.audio} lacks {len(missing)} of {len(wanted)} held-out clips, such as {missing[0]}; "
+            f"{folder} lacks {len(missing)} of {len(wanted)} held-out clips, such as {missing[0]}; "
             "`musicbench evaluate prompts=FILE` lists them, or give captions=FILE for clips of your own"
         )
     for name in by_name.keys() - set(wanted):
@@ -82,45 +104,46 @@ def _held_out_items(held: HeldOut, items: Sequence[Item], report: ReadReport) ->
     return [by_name[name] for name in wanted]
 
 
-def _hear(
-    run: Assembly,
-    items: Sequence[Item],
-    seconds: float | None,
-    report: ReadReport,
-    kept: list[Item],
-    lengths: list[float],
-    folder: Path,
-) -> Heard:
-    """What all listeners say of the readable files, which are put into ``kept``, and their lengths into ``lengths``."""
-    shortest = max(judge.window_seconds for judge in run.listeners)
+def _hear(run: Run, items: Sequence[Item], seconds: float | None, report: ReadReport, folder: Path) -> _HeardFiles:
+    """What all listeners say of the readable files.
+
+    Args:
+        seconds: length of every clip; None: any that the judges can hear.
+    """
+    jury, samples = run.jury, run.config.evaluation.samples
+    kept: list[Item] = []
+    lengths: list[float] = []
+    shortest = max(judge.window_seconds for judge in jury.listeners)
     if seconds is not None:
         shortest = max(shortest, seconds - LACKING)
 
     def clips() -> Iterator[tuple[Tensor, int]]:
         for item, audio_N, rate in read_clips(items, report, seconds=seconds, shortest=shortest):
-            if len(kept) < run.config.evaluation.samples:
-                keep_sample(run, folder, item.id, item.caption or "", audio_N, rate)
+            if len(kept) < samples:
+                keep_sample(folder, run.facts, item.id, item.caption or "", audio_N, rate)
             kept.append(item)
             lengths.append(round(len(audio_N) / rate, 3))
             yield audio_N, rate
 
-    return hear([*run.listeners, run.latents], clips(), run.originals.cache, len(items))
+    heard = hear([*jury.listeners, jury.latents], clips(), jury.cache, len(items))
+    return _HeardFiles(kept, lengths, heard)
 
 
-def _originals(run: Assembly, kept: Sequence[Item]) -> tuple[Heard, str]:
+def _own_originals(jury: Jury, kept: Sequence[Item]) -> tuple[Heard, str]:
     """What the judges say of the originals, files of the same ids in another folder, and the files' hash."""
-    report, folder = ReadReport(), run.config.originals
-    by_id = {item.id: item for item in run.own_originals.items}
+    report, folder = ReadReport(), jury.config.originals
+    by_id = {item.id: item for item in jury.contents.own_originals.items}
     missing = [item.id for item in kept if item.id not in by_id]
     if missing:
-        reason = run.own_originals.report.skipped.get(missing[0])
+        reason = jury.contents.own_originals.report.skipped.get(missing[0])
         raise UserError(
             f"{folder} lacks the originals of {len(missing)} clips, such as {missing[0]}"
             + (f" ({reason})" if reason else "")
         )
-    longest = max(judge.window_seconds for judge in run.judges.roles.values())
+    judges = jury.judges.roles.values()
+    longest = max(judge.window_seconds for judge in judges)
     clips = read_clips([by_id[item.id] for item in kept], report, seconds=None, shortest=longest)
-    heard = hear(run.judges.roles.values(), ((audio_N, rate) for _, audio_N, rate in clips), run.originals.cache)
+    heard = hear(judges, ((audio_N, rate) for _, audio_N, rate in clips), jury.cache)
     if report.skipped:
         raise UserError(f"originals in {folder} cannot be read: {'; '.join(report.lines())}")
-    return heard, folder_sha256([by_id[item.id] for item in kept], run.hashes)
+    return heard, folder_sha256([by_id[item.id] for item in kept], jury.contents.hashes)

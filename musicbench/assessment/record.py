@@ -9,26 +9,14 @@ from typing import Any
 import torch
 
 from musicbench.assessment.assess import Findings
-from musicbench.assessment.clips import Asked
+from musicbench.assessment.clips import Asked, judged_by
+from musicbench.runs.device import device
+from musicbench.runs.folder import RECORD
 from musicbench.runs.identity import NUMERICS, recorded_config, row_label
-from musicbench.runs.run import device
+from musicbench.runs.run import Run
 from musicbench.study.environment import environment
-from musicbench.study.records import read_record, write_record
+from musicbench.study.records import write_record
 from musicbench.study.run_record import SCHEMA
-
-RECORD = "record.json"
-
-
-def finished(folder: Path) -> bool:
-    """Whether a run folder holds its record.
-
-    Raises:
-        UserError: there is one, but it is damaged.
-    """
-    if not (folder / RECORD).is_file():
-        return False
-    read_record(folder / RECORD)
-    return True
 
 
 @dataclass
@@ -42,13 +30,12 @@ class Facts:
     sampling: dict[str, Any] | None = None
 
 
-def record(asked: Asked, found: Findings, facts: Facts, identity: str, folder: Path) -> Path:
-    """Write ``record.json`` into the run folder."""
-    run = asked.run
+def record(run: Run, clips: Asked, found: Findings, facts: Facts, folder: Path) -> Path:
+    """Write ``record.json`` into the run folder; its path."""
     gpu = torch.cuda.get_device_name() if device().type == "cuda" else None
     content = {
         "schema": SCHEMA,
-        "id": identity,
+        "id": run.id,
         "row": row_label(run.plain),
         "kind": facts.kind,
         "config": recorded_config(run.plain),
@@ -59,8 +46,8 @@ def record(asked: Asked, found: Findings, facts: Facts, identity: str, folder: P
         "parameters": facts.parameters,
         "plan": facts.plan,
         "training": facts.training,
-        "protocol": asked.protocol(facts.sampling),
-        "clips": [{"id": name, "piece": piece} for name, piece in zip(asked.ids, asked.pieces, strict=True)],
+        "protocol": {**clips.protocol(), **judged_by(run.jury, clips), "sampling": facts.sampling},
+        "clips": [{"id": name, "piece": piece} for name, piece in zip(clips.ids, clips.pieces, strict=True)],
         "metrics": found.metrics,
         "speed": found.speed,
         **({} if found.files is None else {"files": found.files}),

@@ -5,42 +5,42 @@ from collections.abc import Callable, Iterator, Sequence
 from torch import Tensor
 
 from musicbench.assessment.adapters import CaptionedModel
-from musicbench.codecs.streaming import decode_stream
-from musicbench.commands.generate import STREAM_SECONDS
+from musicbench.assessment.clips import HeldOut
+from musicbench.codecs.chunked import ChunkedCodec
+from musicbench.codecs.streaming import STREAM_SECONDS, decode_stream
 from musicbench.evaluation.systems import Generator
-from musicbench.runs.run import Assembly, device
-from musicbench.speed.clocks import DeviceClock, HostClock
-from musicbench.speed.memory import GpuMemory, ResidentMemory
+from musicbench.runs.device import device
+from musicbench.runs.parts import Parts
+from musicbench.speed.clocks import clock_for
+from musicbench.speed.memory import memory_of
 from musicbench.speed.rtf import Speeds, measure_speed
 from musicbench.speed.timed import Timed
 
 
-def time_system(run: Assembly, system: Generator, captions: Sequence[str], frames: int) -> Speeds:
-    """Speed at the configured batch sizes, for clips of so many frames."""
-    settings = run.config.evaluation
+def time_system(system: Generator, parts: Parts, clips: HeldOut) -> Speeds:
+    """Speed at the configured batch sizes, for clips as long as these."""
     # Baselines read no captions; what models read in evaluation is a table of states, so the encoder is timed itself.
-    encode_text = run.encoder.encode if isinstance(system, CaptionedModel) else None
-    on_gpu = device().type == "cuda"
+    encode_text = parts.encoder.encode if isinstance(system, CaptionedModel) else None
     return measure_speed(
-        Timed(system, run.codec, encode_text, _streaming(run, system)),
-        captions,
-        frames,
-        DeviceClock() if on_gpu else HostClock(),
-        GpuMemory() if on_gpu else ResidentMemory(),
-        tuple(settings.speed_batches),
-        settings.speed_repeats,
+        Timed(system, parts.codec, encode_text, _streaming(system, parts.codec)),
+        clips.captions,
+        clips.frames,
+        clock_for(device()),
+        memory_of(device()),
+        tuple(clips.settings.speed_batches),
+        clips.settings.speed_repeats,
     )
 
 
 def _streaming(
-    run: Assembly, system: Generator
+    system: Generator, codec: ChunkedCodec
 ) -> Callable[[Sequence[str], int, Sequence[int]], Iterator[Tensor]] | None:
     """Sound piece by piece, as ``musicbench generate --stream`` writes it; None for families that do not stream."""
     if not isinstance(system, CaptionedModel) or not system.streams:
         return None
-    every = max(1, round(STREAM_SECONDS * run.store.frame_rate))
+    every = max(1, round(STREAM_SECONDS * codec.frame_rate))
 
     def stream(captions: Sequence[str], frames: int, seeds: Sequence[int]) -> Iterator[Tensor]:
-        return decode_stream(run.codec, system.stream(captions, frames, seeds, None, every))
+        return decode_stream(codec, system.stream(captions, frames, seeds, None, every))
 
     return stream

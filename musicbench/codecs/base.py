@@ -1,4 +1,7 @@
-"""What the rest of musicbench knows of a codec."""
+"""The protocol of a codec: all that the rest of musicbench knows of one.
+
+Shape suffixes: B batch, K levels, T frames, N samples.
+"""
 
 from typing import Protocol
 

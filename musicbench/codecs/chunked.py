@@ -1,4 +1,7 @@
-"""What all codecs share: checks of the input, and clips computed one after the other."""
+"""The part that all codecs share: checks of the input, and clips computed one after the other.
+
+Shape suffixes: B batch, K levels, T frames, N samples, V codebook size, C width of code vectors.
+"""
 
 from typing import Self
 

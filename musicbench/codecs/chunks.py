@@ -2,6 +2,8 @@
 
 A stack of convolutions sees only its receptive field. So each piece is computed with that much context on
 both sides, and what the context's own edges spoiled is dropped: the rest equals the whole computation.
+
+Shape suffixes: B batch, N samples, C channels.
 """
 
 import math

@@ -1,4 +1,8 @@
-"""EnCodec models of transformers as a ``Codec``: facebook/encodec_32khz and its like."""
+"""EnCodec models of transformers as a ``Codec``: facebook/encodec_32khz and its like.
+
+Shape suffixes: B batch, K levels, T frames, N samples, V codebook size, C audio channels (in ``KVC`` width of code
+vectors), D latent width.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,5 @@
 """Find a codec by name, folder or hub id, and load it as what its config.json says that it is."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from musicbench.codecs.chunked import CONFIG, WEIGHTS
 from musicbench.codecs.encodec import EncodecCodec
 from musicbench.codecs.mdct_codec import MODEL_TYPE, MdctCodec
 from musicbench.errors import UserError
+from musicbench.plain_files import read_json
 
 MINI_FOLDER = Path(__file__).parent.parent / "assets" / "codec_mini"
 
@@ -22,7 +22,7 @@ def load_codec(name_or_folder: str = "mini") -> EncodecCodec | MdctCodec:
     """
     folder, id = _located(name_or_folder)
     try:
-        described: Any = json.loads((folder / CONFIG).read_bytes())
+        described: Any = read_json(folder / CONFIG)
         if not isinstance(described, dict):
             raise ValueError("no mapping")
     except ValueError as error:

@@ -1,4 +1,7 @@
-"""The modified discrete cosine transform and its sine counterpart: a lapped, orthonormal frame transform."""
+"""The modified discrete cosine transform and its sine counterpart: a lapped, orthonormal frame transform.
+
+Shape suffixes: B batch, T frames, N samples (of a window in ``BTN``), F frequencies, H samples of a hop.
+"""
 
 import math
 from functools import lru_cache
@@ -36,7 +39,7 @@ def inverse_mdct(coefficients_BTF: torch.Tensor, hop: int) -> torch.Tensor:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # kept for trainings, even if a decoding asks for it first
 def _twiddles(hop: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """What turns an FFT of 2 * hop into the transform: factors before and after it.
+    """The factors before and after an FFT of 2 * hop that turn it into the transform.
 
     The phase (n + n0)(k + 1/2) pi / hop of the definition, n0 = (hop + 1) / 2, is the FFT's nk pi / hop and these.
     """

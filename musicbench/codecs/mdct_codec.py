@@ -1,4 +1,8 @@
-"""The bundled codec at work: an MDCT autoencoder, its codebooks, and the folder they are kept in."""
+"""The bundled codec at work: an MDCT autoencoder, its codebooks, and the folder they are kept in.
+
+Shape suffixes: B batch, K levels, T frames, N samples, V codebook size, C audio channels (in ``KVC`` width of code
+vectors), D latent width.
+"""
 
 import dataclasses
 import json

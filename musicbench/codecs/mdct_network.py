@@ -2,6 +2,9 @@
 
 Audio that is 50 frames a second from the first layer on costs a CPU a fraction of convolutions at the sample
 rate (compare MDCTCodec, arXiv 2411.00464).
+
+Shape suffixes: B batch, T frames, N samples (in ``ND`` and ``NF`` frames), C hidden width, D latent width, F
+frequencies.
 """
 
 import dataclasses

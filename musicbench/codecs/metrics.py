@@ -1,4 +1,7 @@
-"""How near a reconstruction is, and how much of a codebook is used. Pure functions."""
+"""How near a reconstruction is, and how much of a codebook is used. Pure functions.
+
+Shape suffixes: B batch, T frames, N samples, V codebook size, F frequencies, M mel bands.
+"""
 
 from functools import lru_cache
 

@@ -1,4 +1,8 @@
-"""Residual vector quantisation with given codebooks."""
+"""Residual vector quantisation with given codebooks.
+
+Shape suffixes: B batch, K levels, T frames, N points, V codebook size, D latent width, M beams, X values of each
+beam.
+"""
 
 import torch
 

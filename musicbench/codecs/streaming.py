@@ -6,6 +6,9 @@ import torch
 
 from musicbench.codecs.chunked import ChunkedCodec
 
+STREAM_SECONDS = 0.5
+"""Sound between two writes of a stream."""
+
 
 def decode_stream(codec: ChunkedCodec, pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
     """Audio [B, n * hop] of the frames whose sound can no longer change, after each piece of codes [B, K, n].

@@ -12,10 +12,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--table", metavar="NAME_OR_FOLDER", help="the table whose audio the sheets must be about")
     arguments = parser.parse_args(argv)
 
-    from musicbench.commands.table import find_table
     from musicbench.study.answers import read_sheets
     from musicbench.study.listening import audio_hash, find_prompts, systems
     from musicbench.study.preferences import render_answers
+    from musicbench.study.render import find_table
     from musicbench.study.table import load_table
 
     expected = None

@@ -8,7 +8,7 @@ import torch
 from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.judges.base import Judge, WindowedJudge
 from musicbench.runs.compose import compose, instantiated
-from musicbench.runs.run import device
+from musicbench.runs.device import device
 from musicbench.speed.judge_bench import JudgeSpeed, measure_judge, noise
 from musicbench.study.markdown import markdown_grid
 

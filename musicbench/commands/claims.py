@@ -19,9 +19,9 @@ def main(argv: list[str]) -> int:
     if arguments.table and arguments.check:
         raise UserError(f"--check is about all claims, which {REPORT} holds; leave out --table")
 
-    from musicbench.commands.table import find_table
     from musicbench.study.claims import examine_all, read_claims
     from musicbench.study.claims_report import render_claims
+    from musicbench.study.render import find_table
     from musicbench.study.table import load_table
 
     claims = read_claims(CLAIMS)

@@ -17,15 +17,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--sweep", type=Path, help="sweep file to run instead of sweeps/demo.yaml")
     arguments = parser.parse_args(argv)
 
-    from musicbench.commands.sweep import assess_baselines, fill_table, train_all
-    from musicbench.commands.table import PAGE
     from musicbench.launch.sweep_file import expand
     from musicbench.runs.compose import shipped_folder
     from musicbench.runs.overrides import require_harmless
-    from musicbench.runs.run import ASSETS
+    from musicbench.runs.settings import ASSETS
     from musicbench.study.records import read_records
+    from musicbench.study.render import FIGURE, PAGE
     from musicbench.study.samples import RECORDS, clear_table
     from musicbench.study.sentence import trust_sentence
+    from musicbench.sweep.rows import train_all
+    from musicbench.sweep.table import assess_baselines, fill_table
 
     sweep = arguments.sweep or shipped_folder("sweeps") / "demo.yaml"
     runs = [[*overrides, f"output={DEMO}"] for overrides in expand(sweep)]
@@ -44,6 +45,6 @@ def main(argv: list[str]) -> int:
         print(visible(committed.read_text(encoding="utf-8", errors="replace")))
     if (DEMO / PAGE).is_file():
         print(f"To listen to every row, open {(DEMO / PAGE).resolve()} in a browser.")
-    print(f"Quality against speed: {DEMO / 'figure.png'}")
+    print(f"Quality against speed: {DEMO / FIGURE}")
     print(f"\n{one_line(trust_sentence(read_records(DEMO / RECORDS)))}")
     return 1 if failures else 0

@@ -3,28 +3,23 @@
 import contextlib
 import io
 import os
-import shutil
-import sys
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 from musicbench.errors import UserError
-
-Check = Callable[[], str]
-"""Says in a line what works; raises where it does not."""
+from musicbench.runs.compose import compose
 
 
 def main(argv: list[str]) -> int:
     """``musicbench doctor``; overrides such as ``judges.fad.weights=FILE`` say what to look at instead."""
-    from musicbench.runs.compose import compose
-
     # It says what is here, so it downloads nothing. The libraries read this once, when they are imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
     config = compose("doctor", argv, typed=True)
+
+    from musicbench.runs.checks import checks_of
+
     failed = 0
-    for title, checks in _sections(config).items():
+    for title, checks in checks_of(config).items():
         print(f"{title}:")
         for name, check in checks.items():
             works, line = examine(check)
@@ -36,7 +31,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def examine(check: Check) -> tuple[bool, str]:
+def examine(check: Callable[[], str]) -> tuple[bool, str]:
     """Whether a check passes, and its line; whatever goes wrong in it is a line too."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), _quiet():
@@ -45,93 +40,6 @@ def examine(check: Check) -> tuple[bool, str]:
         return False, _one_line(str(error))
     except Exception as error:  # a broken installation fails in any way; saying so is this command's purpose
         return False, _one_line(f"{type(error).__name__}: {error}")[:300]
-
-
-def _sections(config: Any) -> dict[str, dict[str, Check]]:
-    from musicbench.runs.compose import compose, instantiated
-
-    bundled = compose("doctor", ["judges=bundled", "codec=mini", "text=minilm"])
-
-    def loaded(group: str, part: Any) -> Check:
-        def check() -> str:
-            made = instantiated(group, part)
-            return f"{made.id} (sha256 {made.sha256[:12]})"
-
-        return check
-
-    def last(part: Any) -> str:
-        return str(part["_target_"]).rpartition(".")[2]
-
-    judges = {f"{last(bundled.judges.fad)} (bundled)": loaded("judges", bundled.judges.fad)}
-    judges |= {
-        f"{last(config.judges[role])} ({role})": loaded("judges", config.judges[role])
-        for role in ("fad", "kld", "clap")
-        if config.judges[role] is not None
-    }
-    return {
-        "judges": judges,
-        "references of FAD": {"FMA-Pop (evaluation.reference=fma_pop)": _fma_pop(config)},
-        "codecs": {
-            "mini (bundled)": loaded("codec", bundled.codec),
-            str(config.codec.get("name_or_folder", last(config.codec))): loaded("codec", config.codec),
-        },
-        "text encoders": {
-            "minilm (bundled)": loaded("text", bundled.text),
-            str(config.text.get("source", last(config.text))): loaded("text", config.text),
-        },
-        "devices": {"CPU": _cpu, "GPU": _gpu},
-        "launchers": {"torchrun": _torchrun, "wandb": _wandb, "Slurm": _slurm},
-    }
-
-
-def _fma_pop(config: Any) -> Check:
-    """Whether FMA-Pop's statistics are here, and fit the judge of FAD."""
-
-    def check() -> str:
-        from musicbench.evaluation.references.sets import fma_pop
-        from musicbench.runs.compose import instantiated
-
-        found = fma_pop(instantiated("judges", config.judges.fad), None if config.fadtk is None else Path(config.fadtk))
-        return f"{len(found.mean_D)} dimensions (sha256 {found.sha256[:12]})"
-
-    return check
-
-
-def _cpu() -> str:
-    import torch
-
-    return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def _gpu() -> str:
-    import torch
-
-    if not torch.cuda.is_available():
-        built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
-        raise UserError(f"none (this torch is built for {built}); training and evaluation run on the CPU")
-    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return f"{', '.join(names)}; bf16 {'works' if torch.cuda.is_bf16_supported() else 'does not, use 16-mixed'}"
-
-
-def _torchrun() -> str:
-    beside = Path(sys.executable).parent / "torchrun"
-    found = str(beside) if beside.is_file() else shutil.which("torchrun")
-    if found is None:
-        raise UserError("not on the path; it comes with torch: install musicbench into this environment")
-    return found
-
-
-def _wandb() -> str:
-    import wandb
-
-    return f"{wandb.__version__} (logger=wandb; WANDB_MODE=offline needs no account)"
-
-
-def _slurm() -> str:
-    found = shutil.which("sbatch")
-    if found is None:
-        raise UserError("no sbatch here; `musicbench sweep` runs or prints its commands without it")
-    return found
 
 
 @contextlib.contextmanager

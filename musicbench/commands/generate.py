@@ -1,20 +1,12 @@
 """Music for captions, by a trained run."""
 
 import re
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
-from musicbench.generation.prompts import read_prompt, seconds_span
+from musicbench.generation.prompts import seconds_span
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from musicbench.conditions.text import TextEncoder
-
-STREAM_SECONDS = 0.5  # sound between two writes of a stream
 LARGEST_SEED = 1 << 62
 
 
@@ -48,54 +40,9 @@ def main(argv: list[str]) -> int:
     if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
         raise UserError("a caption is not valid UTF-8; type it again")
 
-    from musicbench.assessment.samples import write_sample
-    from musicbench.codecs.streaming import decode_stream
-    from musicbench.data.audio_tags import audio_tags
-    from musicbench.generation.clip_files import clip_files, require_new
-    from musicbench.generation.growing import write_stream
-    from musicbench.models.prompt import PromptError
-    from musicbench.runs.compose import amend, run_configuration
-    from musicbench.runs.overrides import read_overrides
-    from musicbench.runs.run import Assembly, set_threads
-    from musicbench.runs.weights import load_trained, trained_system
+    from musicbench.generation.generate import Wanted, generate_clips
 
-    read_overrides(overrides, typed=True)
-    run = Assembly(amend(run_configuration(arguments.run), overrides))
-    set_threads(run.config)
-    frames = max(1, round(arguments.seconds * run.store.frame_rate))
-    captions = arguments.captions or [""]
-    prompt, prompt_BKT = None, None
-    if arguments.prompt is not None:
-        prompt = read_prompt(arguments.prompt, arguments.redraw, run.codec, frames)
-        prompt_BKT = prompt.codes_KT.expand(len(captions), -1, -1)
-    clips = clip_files(run, arguments.run, captions, arguments.seed, frames, prompt, arguments.output)
-    seeds = [clip.seed for clip in clips]
-    if not arguments.force:
-        suffixes = (".wav",) if arguments.stream else (".flac", ".txt")
-        require_new([clip.stem.with_name(clip.stem.name + suffix) for clip in clips for suffix in suffixes])
-    module = load_trained(run, arguments.run)
-    system = trained_system(run, module, partial(_states, run.encoder))
-    try:
-        if arguments.stream:
-            every = max(1, round(STREAM_SECONDS * run.store.frame_rate))
-            codes = system.stream(captions, frames, seeds, prompt_BKT, every)
-            write_stream(clips, decode_stream(run.codec, codes), run.codec.sample_rate, arguments.force)
-            return 0
-        audio_BN = run.codec.decode(system.generate(captions, frames, seeds, prompt_BKT))
-    except PromptError as error:
-        raise UserError(f"--prompt: {error}") from error
-    for clip, audio_N in zip(clips, audio_BN, strict=True):
-        tags = audio_tags(clip.caption, clip.facts)
-        print(write_sample(clip.stem, clip.caption, audio_N, run.codec.sample_rate, tags))
+    options = {key: value for key, value in vars(arguments).items() if key not in ("run", "captions")}
+    for path in generate_clips(arguments.run, overrides, Wanted(arguments.captions or [""], **options)):
+        print(path)
     return 0
-
-
-def _states(encoder: "TextEncoder", captions: list[str]) -> "tuple[Tensor, Tensor]":
-    """Padded states and mask; an empty caption has no states, which stands for none."""
-    import torch
-
-    from musicbench.conditions.caption_table import pad_states
-
-    told = [caption for caption in captions if caption]
-    found = iter(encoder.encode(told) if told else [])
-    return pad_states([next(found) if caption else torch.zeros(0, encoder.dim) for caption in captions])

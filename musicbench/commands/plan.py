@@ -9,6 +9,7 @@ from musicbench import named_code
 from musicbench.commands.arguments import Parser, add_flags
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
+from musicbench.text_table import text_table
 
 _SHOWN = 24
 _COMPARED = ("frames", "levels", "schedule", "same_step")
@@ -88,12 +89,8 @@ def _comparison(**options: Any) -> str:
     cells = [
         [*map(str, row[:-1]), "-" if row.unseen is None else f"{row.unseen[0]:.2f}, {row.unseen[1]}"] for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    lines = [schedule_facts(**{name: value for name, value in options.items() if name != "same_step"}), ""]
-    for line in (titles, *cells):
-        padded = [f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)]
-        lines.append("  ".join([f"{line[0]:<{widths[0]}}", *padded[1:]]))
-    return "\n".join(lines)
+    facts = schedule_facts(**{name: value for name, value in options.items() if name != "same_step"})
+    return f"{facts}\n\n{text_table(titles, cells)}"
 
 
 def _dump(plan: Any) -> dict[str, Any]:

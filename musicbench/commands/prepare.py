@@ -1,188 +1,31 @@
 """Build a corpus, the mini codec, the token store and the judges; or tokenise your own music."""
 
 import shlex
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from musicbench.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from musicbench.codecs.training.evaluate import Divergence
+from musicbench.runs.compose import compose
 
 STAGES = ("corpus", "codec", "tokens", "reference", "clap")
 
 
 def main(argv: list[str]) -> int:
     """Hydra application; every stage goes on where it was interrupted, and does not repeat long work that is done."""
-    from musicbench.runs.compose import compose
-
     config = compose("prepare", argv, typed=True)
-    stages = list(config.stages)
-    unknown = [stage for stage in stages if stage not in STAGES]
+    unknown = [stage for stage in config.stages if stage not in STAGES]
     if unknown:
         raise UserError(f"unknown stage {unknown[0]!r}; choose from {', '.join(STAGES)}")
+
+    from musicbench.preparation import stages
+
     command = shlex.join(["musicbench", "prepare", *argv])
-    if config.manifest:
-        stages = [stage for stage in stages if stage != "corpus"]
-    if "corpus" in stages:
-        _build_corpus(config.corpus)
-    if "codec" in stages:
-        _train_codec(config, command)
-    if "tokens" in stages:
-        _tokenise(config, command)
-    if "reference" in stages:
-        _judge_originals(config)
-    if "clap" in stages:
-        _train_clap(config, command)
+    if "corpus" in config.stages and not config.manifest:
+        stages.build_corpus(config.corpus)
+    if "codec" in config.stages:
+        stages.make_codec(config, command)
+    if "tokens" in config.stages:
+        stages.make_tokens(config, command)
+    if "reference" in config.stages:
+        stages.judge_originals(config)
+    if "clap" in config.stages:
+        stages.make_clap(config, command)
     return 0
-
-
-def _build_corpus(settings: Any) -> None:
-    if "packages" in settings:
-        from musicbench.data.recordings.build import build_recordings
-
-        build_recordings(Path(settings.folder), settings.packages)
-    else:
-        from musicbench.data.corpus.build import build_corpus
-
-        build_corpus(Path(settings.folder), Path(settings.soundfont), settings.hours, settings.workers, settings.seed)
-
-
-def _train_codec(config: Any, command: str) -> None:
-    from musicbench.codecs.training.card import complete_card
-    from musicbench.codecs.training.loop import train_codec
-    from musicbench.runs.compose import instantiated
-    from musicbench.study.environment import environment
-
-    if _manifest(config):
-        raise UserError(
-            "the codec is trained on the rendered corpus; leave manifest and corpus=recordings to the tokens"
-        )
-    output, corpus = Path(config.codec_output), Path(config.corpus.folder)
-    origin = {"command": command, **environment(threads=1)}
-    folder = train_codec(instantiated("codec_training", config.codec_training), corpus, output, origin)
-    judge, divergence = _listener()
-    complete_card(output, corpus, judge, divergence)
-    print(f"codec: {folder} (use it with codec.name_or_folder={folder})")
-
-
-def _listener() -> tuple[dict[str, Any], "Divergence"]:
-    """The bundled judge, for a card, and how differently it hears an original and its reconstruction."""
-    from musicbench.evaluation.judges import MusiCNN
-    from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
-
-    judge = MusiCNN()
-
-    def divergence(original_1N: "Tensor", made_1N: "Tensor", sample_rate: int) -> float:
-        heard = [judge(audio_1N, sample_rate).logits_BWC[0].numpy() for audio_1N in (original_1N, made_1N)]
-        original_1C, made_1C = (class_probabilities(logits_WC)[None] for logits_WC in heard)
-        return float(kl_divergence(original_1C, made_1C)[0])
-
-    formula = (
-        "KL(original || reconstruction) of the judge's class probabilities, softmax averaged over windows, in nats, "
-        "mean over clips, with 1 .. K levels"
-    )
-    return {"id": judge.id, "sha256": judge.sha256, "kld": formula}, divergence
-
-
-def _recordings(config: Any) -> list[Any]:
-    from musicbench.data.manifest import read_corpus, read_user_manifest
-
-    manifest = _manifest(config)
-    return read_user_manifest(manifest) if manifest else read_corpus(Path(config.corpus.folder))
-
-
-def _manifest(config: Any) -> Path | None:
-    """The user's own, or the one that the corpus stage writes of real recordings."""
-    from musicbench.data.recordings.build import MANIFEST
-
-    if config.manifest:
-        return Path(config.manifest)
-    return Path(config.corpus.folder) / MANIFEST if "packages" in config.corpus else None
-
-
-def _tokenise(config: Any, command: str) -> None:
-    from musicbench.data.store import TokenStore
-    from musicbench.data.tokenise import forget_partial, tokenise, tokenise_recordings
-    from musicbench.runs.compose import instantiated
-
-    store, recordings = Path(config.store), _recordings(config)
-    codec = instantiated("codec", config.codec)
-    if store.exists():
-        made = TokenStore.open(store)
-        made.verify()
-        wanted = {(recording.id, recording.captions) for recording in recordings}
-        if made.card["codec"]["sha256"] != codec.sha256 or {(c.id, c.captions) for c in made.clips} != wanted:
-            raise UserError(f"{store} was made from other recordings or with another codec; choose another store=")
-        forget_partial(store)  # a call that was killed at its end left them
-        print(f"token store: {store} is complete")
-    else:
-        if _manifest(config):
-            tokenise_recordings(recordings, codec, store, {"command": command})
-        else:
-            tokenise(Path(config.corpus.folder), codec, store, {"command": command})
-        print(f"token store: {store} (use it with data.store={store})")
-    if not _manifest(config) and config.codec.get("name_or_folder") == "mini":
-        print(_beside_the_bundled(TokenStore.open(store).card))
-
-
-def _beside_the_bundled(made: Mapping[str, Any]) -> str:
-    """Whether a rebuilt store is the bundled one, and if not, which of its makers differ."""
-    from musicbench.data.store import TokenStore
-    from musicbench.runs.run import ASSETS
-
-    bundled = TokenStore.open(ASSETS / "tokens").card
-    if all(made[name] == bundled[name] for name in ("codes_sha256", "clips_sha256")):
-        return f"  the same as the bundled store (codes {made['codes_sha256'][:12]})"
-    makers = {
-        "codec": lambda card: card["codec"]["sha256"][:12],
-        "renderer": lambda card: card["soundfont"]["renderer"],
-        "soundfont": lambda card: card["soundfont"]["sha256"][:12],
-        "scores": lambda card: card["scores"],
-        "splits": lambda card: card["splits"],
-    }
-    differ = [f"{name} {of(made)}, not {of(bundled)}" for name, of in makers.items() if of(made) != of(bundled)]
-    return f"  not the bundled store: {'; '.join(differ) or 'the same makers, other codes'}"
-
-
-def _judge_originals(config: Any) -> None:
-    from musicbench.evaluation.judges import MusiCNN
-    from musicbench.evaluation.references.stored import build_reference, forget_parts
-    from musicbench.runs.run import REFERENCE_FILE
-
-    path = Path(config.store) / REFERENCE_FILE
-    if path.is_file():
-        forget_parts(path)  # a call that was killed at its end left them
-        print(f"judge reference: {path} is complete")
-        return
-    build_reference(MusiCNN(), _originals(config), path)
-    print(f"judge reference: {path}")
-
-
-def _train_clap(config: Any, command: str) -> None:
-    from musicbench.evaluation.clap_mini.judge import ClapMini
-    from musicbench.preparation.clap import train_and_describe
-    from musicbench.runs.compose import instantiated
-
-    folder = train_and_describe(
-        instantiated("clap_training", config.clap_training), _recordings(config), Path(config.clap_output), command
-    )
-    print(f"clap_mini: {folder} (use it with evaluation.clap_mini={folder})")
-    for name, found in ClapMini(folder).test.items():
-        print(
-            f"  {name.replace('_', ' ')}, {len(found.ranks)} test pieces: "
-            f"R@1 {found.recall(1):.3f} (chance {found.chance(1):.3f}), "
-            f"R@10 {found.recall(10):.3f} (chance {found.chance(10):.3f})"
-        )
-
-
-def _originals(config: Any) -> Iterator[tuple[str, str, Any, int]]:
-    """Original audio of the clips that the reference needs."""
-    from musicbench.data.audio import read_audio
-
-    for recording in _recordings(config):
-        if recording.split in ("train", "test"):
-            yield (recording.id, recording.split, *read_audio(recording.audio))

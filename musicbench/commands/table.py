@@ -4,10 +4,7 @@ from pathlib import Path
 
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
-from musicbench.files import atomic_path
 from musicbench.temporaries import unhidden
-
-PAGE = "listen.html"
 
 
 def main(argv: list[str]) -> int:
@@ -29,97 +26,35 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--log", metavar="ENTITY/PROJECT", help="log the rendered table to W&B")
     arguments = parser.parse_args(argv)
 
-    from musicbench.names import is_own_file
-    from musicbench.study.delimited import csv_lines, render_csv
-    from musicbench.study.latex import render_latex
-    from musicbench.study.listening import fetch_samples, find_prompts, systems
-    from musicbench.study.markdown import render_markdown
-    from musicbench.study.page import PICTURES, draw_pictures, render_page
-    from musicbench.study.samples import SAMPLES
+    from musicbench.study.delimited import csv_lines
+    from musicbench.study.listening import fetch_samples
+    from musicbench.study.render import find_table, render_table
     from musicbench.study.table import load_table
+    from musicbench.tracking.gather import gather
+    from musicbench.tracking.publish import publish_table
 
     folder = find_table(arguments.table)
-    output = arguments.output or folder
     writing = [name for name in ("runs", "wandb", "offline_runs", "log") if getattr(arguments, name)]
     if writing and arguments.check:
         raise UserError(f"--check writes nothing; leave out --{writing[0].replace('_', '-')}")
     if arguments.wandb or arguments.offline_runs:
-        _gather(folder, arguments.wandb, arguments.where, arguments.offline_runs)
-    table = load_table(folder)
+        gather(folder, arguments.wandb, arguments.where, arguments.offline_runs)
     if arguments.runs:
+        load_table(folder)  # a mistake there comes first
         runs = [path.parent for path in unhidden(arguments.runs, "*/record.json")]
         if not fetch_samples(folder, runs):
             raise UserError(
                 f"{arguments.runs} holds no run of this table with audio; name the folder of its run folders"
             )
-    texts = {
-        "table.md": render_markdown(table),
-        "table.csv": render_csv(table),
-        "table.tex": render_latex(table),
-    }
-    rows = systems(table)
-    prompts = find_prompts(folder, rows)
-    if prompts:
-        texts[PAGE] = render_page(table, rows, prompts, folder, output)
+    rendered = render_table(folder, arguments.output)
     if arguments.check:
-        stale = [name for name, text in texts.items() if not _holds(output / name, text)]
-        if stale:
-            names = " and ".join(stale)
-            print(f"{output}: {names} differ from the records; run `musicbench table {arguments.table}`")
-        return 1 if stale else 0
-    for name, text in texts.items():
-        with atomic_path(output / name) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-    if "figure" in table.spec:
-        from musicbench.study.figure import draw_figure
-
-        with atomic_path(output / "figure.png") as temporary:
-            draw_figure(table, temporary)
-    draw_pictures(prompts, folder, output)
-    print(texts["table.md"], end="")
-    if prompts:
-        print(f"\nTo listen, open {output / PAGE} in a browser.")
+        if rendered.stale:
+            names = " and ".join(rendered.stale)
+            print(f"{rendered.output}: {names} differ from the records; run `musicbench table {arguments.table}`")
+        return 1 if rendered.stale else 0
+    rendered.write()
+    print(rendered.shown, end="")
     if arguments.log:
-        from musicbench.tracking.publish import publish_table
-
-        rendered = [output / file for file in texts] + ([output / "figure.png"] if "figure" in table.spec else [])
-        kept = [file for place in (SAMPLES, PICTURES) if prompts for file in unhidden(output / place, "*/*.*")]
-        # What a link brings in from elsewhere is not to be published.
-        rendered += [file for file in kept if is_own_file(file, output)]
-        files = {file.relative_to(output).as_posix(): file for file in rendered}
-        publish_table(arguments.log, folder.resolve().name, table.spec["title"], csv_lines(table), files)
+        title = rendered.table.spec["title"]
+        publish_table(arguments.log, folder.resolve().name, title, csv_lines(rendered.table), rendered.files)
     return 0
-
-
-def _gather(table: Path, project: str | None, where: list[str], runs: Path | None) -> None:
-    """Fetch the table's records from a W&B project, from run folders, or from both."""
-    from musicbench.study.table_spec import read_spec
-    from musicbench.tracking.gather import from_folders, from_project, newest, put_into
-
-    rows = [row["row"] for row in read_spec(table / "table.yaml")["rows"]]
-    for condition in where:
-        if not condition.partition("=")[0].strip() or "=" not in condition:
-            raise UserError(f"--where {condition}: write KEY=VALUE, such as sweep=ID")
-    filters = dict(condition.split("=", 1) for condition in where)
-    found = [] if project is None else from_project(project, rows, filters)
-    found += [] if runs is None else from_folders(runs, rows)
-    if not found:
-        raise UserError(f"no record of this table's rows ({', '.join(rows)}) there; run its sweep first")
-    put_into(table, newest(found))
-
-
-def find_table(name: str) -> Path:
-    """The folder of a table, by its name under ``results/`` or by its path.
-
-    Raises:
-        UserError: neither holds a ``table.yaml``.
-    """
-    for folder in (Path("results") / name, Path(name)):
-        if (folder / "table.yaml").is_file():
-            return folder
-    known = ", ".join(path.parent.name for path in unhidden(Path("results"), "*/table.yaml")) or "none"
-    raise UserError(f"no table {name}: neither results/{name} nor {name} holds a table.yaml (tables here: {known})")
-
-
-def _holds(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode("utf-8")

@@ -1,7 +1,5 @@
 """Caption states, computed once per encoder and set of captions, and kept in a folder."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from musicbench.conditions.text import TextEncoder
-from musicbench.seals import cached_npz, save_npz
+from musicbench.content_cache import ContentCache
 
 
 class CaptionTable:
@@ -53,18 +51,12 @@ def pad_states(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def caption_table(captions: Iterable[str], encoder: TextEncoder, cache: Path | str) -> CaptionTable:
-    """The states of all captions, from the cache folder if they are there, else computed and stored.
-
-    The file's name is the hash of the encoder's weights and the captions, so a stale file is never read.
-    """
+    """The states of all captions, from the cache folder if they are there, else computed and kept."""
     ordered = sorted(set(captions))
-    key = hashlib.sha256(json.dumps([encoder.sha256, *ordered]).encode()).hexdigest()[:16]
-    path = Path(cache) / f"{key}.npz"
-    stored = cached_npz(path, "lengths", "states")
-    if stored is not None:
-        return CaptionTable(ordered, stored["lengths"].tolist(), torch.from_numpy(stored["states"]))
-    states = encoder.encode(ordered)
-    lengths = [len(s) for s in states]
-    packed = torch.cat(states).half()
-    save_npz(path, lengths=np.array(lengths), states=packed.numpy())
-    return CaptionTable(ordered, lengths, packed)
+
+    def encoded() -> dict[str, np.ndarray]:
+        states = encoder.encode(ordered)
+        return {"lengths": np.array([len(s) for s in states]), "states": torch.cat(states).half().numpy()}
+
+    kept = ContentCache(cache, "lengths", "states").get(encoded, encoder.sha256, *ordered)
+    return CaptionTable(ordered, kept["lengths"].tolist(), torch.from_numpy(kept["states"]))

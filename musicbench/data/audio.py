@@ -1,4 +1,7 @@
-"""Audio files: read whole and checked, written whole or not at all."""
+"""Audio files: read whole and checked, written whole or not at all.
+
+Shape suffixes: N samples, C channels.
+"""
 
 import io
 import os
@@ -23,7 +26,7 @@ _OGG_PAGE = 65307  # bytes, at most
 
 
 class AudioFileError(UserError):
-    """An audio file that cannot be used; `reason` says why in a few words: a kind, and after a colon details."""
+    """An audio file that cannot be used; ``reason`` says why in a few words: a kind, and after a colon details."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"cannot use the audio file {path} ({reason}); replace it or take it out")
@@ -32,9 +35,9 @@ class AudioFileError(UserError):
 
 @dataclass(frozen=True)
 class Samples:
-    """What an audio file holds: float32 samples [N, C] with full scale at 1, rate in Hz, libsndfile's sample type.
+    """The content of an audio file: float32 samples [N, C] with full scale at 1, rate in Hz, libsndfile's sample type.
 
-    `cut`: there are more; `length_known`: the file says how many it should hold, so that none can be missing.
+    ``cut``: there are more; ``length_known``: the file says how many it should hold, so that none can be missing.
     """
 
     audio_NC: np.ndarray
@@ -45,7 +48,7 @@ class Samples:
 
 
 def read_samples(path: Path, seconds: float | None = None) -> Samples:
-    """All channels of an audio file at its own rate; only the first `seconds` of them are kept, if given.
+    """All channels of an audio file at its own rate; only the first ``seconds`` of them are kept, if given.
 
     The file is read to its end in any case: damage after the cut is damage.
 
@@ -82,7 +85,7 @@ def read_audio(path: Path) -> tuple[torch.Tensor, int]:
     """Mono float32 samples [N] (channels averaged) and the sample rate in Hz.
 
     Raises:
-        AudioFileError: as `read_samples`, or the file is empty.
+        AudioFileError: as ``read_samples``, or the file is empty.
     """
     samples = read_samples(path)
     if len(samples.audio_NC) == 0:

@@ -1,4 +1,4 @@
-"""What an audio file says of itself: its caption, and as JSON from which run and settings it comes."""
+"""The metadata of an audio file: its caption, and as JSON from which run and settings it comes."""
 
 import json
 from collections.abc import Mapping
@@ -30,5 +30,5 @@ def _json(value: Any) -> str:
 
 
 def _storable(text: str) -> str:
-    """Without what UTF-8 or a text that ends with NUL cannot hold."""
+    """The text without characters that UTF-8 or a text that ends with NUL cannot hold."""
     return text.replace("\0", " ").encode(errors="replace").decode()

@@ -13,7 +13,7 @@ from musicbench.regular_files import why_not_read
 
 @dataclass(frozen=True)
 class Caption:
-    """A line of a caption file; `where` names the line for messages."""
+    """A line of a caption file; ``where`` names the line for messages."""
 
     where: str
     audio: str
@@ -22,7 +22,7 @@ class Caption:
 
 
 def read_captions(path: Path) -> list[Caption]:
-    """The lines of a caption file: `audio`, `text` and optionally `piece`; other entries are not looked at.
+    """The lines of a caption file: ``audio``, ``text`` and optionally ``piece``; other entries are not looked at.
 
     By its suffix it is JSON lines (.jsonl) or CSV with these headings (.csv), both in UTF-8.
 

@@ -122,7 +122,7 @@ def hashed_split(piece: str) -> str:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """(where, value) of each line of a file that is not blank; `where` names the line for messages.
+    """(where, value) of each line of a file that is not blank; ``where`` names the line for messages.
 
     A line with a checksum (of a file that musicbench wrote) is held against it.
 

@@ -1,4 +1,7 @@
-"""Token store and caption table as a LightningDataModule."""
+"""Token store and caption table as a LightningDataModule.
+
+Shape suffixes: B batch, E width of caption states, L tokens of a caption.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,8 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from musicbench.data.crops import Crop, TrainingCrops, evaluation_crops
-from musicbench.data.stages import Sample, Stage, StepBatches
+from musicbench.data.stages import Stage
+from musicbench.data.step_batches import Sample, StepBatches
 from musicbench.data.store import TokenStore
+from musicbench.data.waiting import TimedLoader
 from musicbench.errors import UserError
 
 CaptionStates = Callable[[list[str]], tuple[Tensor, Tensor]]
@@ -82,10 +87,10 @@ class TokenDataModule(pl.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> TimedLoader:
         rank, world = self._place()
         done = self.trainer.global_step * self.trainer.accumulate_grad_batches if self.trainer else 0
-        return DataLoader(
+        return TimedLoader(
             self.training,
             batch_sampler=StepBatches(done, self.stages, rank, world),
             collate_fn=self.collate,

@@ -1,4 +1,4 @@
-"""What became of the files of a folder: read, skipped or warned of, with reasons; nothing is dropped silently."""
+"""The fate of the files of a folder: read, skipped or warned of, with reasons; nothing is dropped silently."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""The token store: a folder of codec codes, captions and a card that says where they come from."""
+"""The token store: a folder of codec codes, captions and a card that says where they come from.
+
+Shape suffixes: K levels, T frames.
+"""
 
 import json
 import shutil
@@ -67,7 +70,7 @@ class TokenStore:
         if sha256_file(folder / "clips.jsonl") != card["clips_sha256"]:
             raise UserError(f"{folder}/clips.jsonl does not match its card; restore it or make the store again")
         try:
-            codes_KT = np.load(folder / "codes.npy", mmap_mode="r")
+            codes_KT = np.lib.format.open_memmap(folder / "codes.npy", mode="r")
         except Exception as error:  # numpy reads its header as Python, which fails in many ways
             raise UserError(f"{folder}/codes.npy is truncated or damaged ({error}); restore it") from error
         clips = _read_clips(folder / "clips.jsonl")

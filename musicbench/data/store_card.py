@@ -1,4 +1,4 @@
-"""What a token store says of itself: ``card.json``, checked whole, and the lines of its clip table."""
+"""The card of a token store: ``card.json``, checked whole, and the lines of its clip table."""
 
 import math
 from pathlib import Path

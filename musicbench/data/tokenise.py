@@ -1,9 +1,8 @@
 """Audio and captions become a token store: the rendered corpus, or a user's own recordings."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,12 @@ import torchaudio
 from tqdm import tqdm
 
 from musicbench.codecs.base import Codec
+from musicbench.content_cache import ContentCache
 from musicbench.data.audio import read_audio
 from musicbench.data.manifest import Recording, read_corpus, read_corpus_card
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
-from musicbench.seals import cached_npz, save_npz
-from musicbench.temporaries import clear_temporaries, unhidden
 
 EXAMPLES = 8  # clips whose captions a store's card shows
 
@@ -63,19 +61,12 @@ def tokenise_recordings(
     """
     if store_folder.exists():
         raise UserError(f"{store_folder} exists already; remove it or choose another folder")
-    partial = _partial(store_folder)
+    kept = _partial(store_folder)
 
     def encoded() -> Iterator[tuple[Clip, np.ndarray]]:
         for recording in tqdm(recordings, desc="encoding", unit="clip"):
-            name = hashlib.sha256(f"{codec.sha256} {_content(recording.audio)}".encode()).hexdigest()[:32]
-            path = partial / f"{name}.npz"
-            kept = cached_npz(path, "codes")
-            if kept is None:
-                codes_KT = encode_file(recording.audio, codec)
-                save_npz(path, codes=codes_KT)
-            else:
-                codes_KT = kept["codes"]
-            yield _clip(recording), codes_KT
+            make = partial(_encoded, recording.audio, codec)
+            yield _clip(recording), kept.get(make, codec.sha256, _content(recording.audio))["codes"]
 
     card = {
         "codec": {
@@ -97,16 +88,15 @@ def tokenise_recordings(
 
 def forget_partial(store_folder: Path) -> None:
     """Remove the codes that were kept while a store was made, which is complete."""
-    partial = _partial(store_folder)
-    clear_temporaries(partial)
-    for path in unhidden(partial, "*.npz"):
-        path.unlink(missing_ok=True)
-    with suppress(OSError):  # it is not there, or holds something else
-        partial.rmdir()
+    _partial(store_folder).forget()
 
 
-def _partial(store_folder: Path) -> Path:
-    return store_folder.with_name(store_folder.name + ".partial")
+def _partial(store_folder: Path) -> ContentCache:
+    return ContentCache(store_folder.with_name(store_folder.name + ".partial"), "codes")
+
+
+def _encoded(audio: Path, codec: Codec) -> dict[str, np.ndarray]:
+    return {"codes": encode_file(audio, codec)}
 
 
 def _content(audio: Path) -> str:

@@ -1,4 +1,7 @@
-"""A WAV file that grows: after every piece it is whole, whatever happens then."""
+"""A WAV file that grows: after every piece it is whole, whatever happens then.
+
+Shape suffixes: N samples.
+"""
 
 import os
 import struct

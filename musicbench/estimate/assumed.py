@@ -1,15 +1,11 @@
-"""Runs that are only planned: their networks without their data, at sizes that are assumed."""
+"""What an estimate assumes of data, captions and measurement."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
 from typing import Any
 
-import torch
-
 from musicbench.errors import UserError, did_you_mean
-from musicbench.runs.compose import compose
-from musicbench.runs.run import Assembly
+from musicbench.runs.network import Sizes
 
 
 def _is(value: float, meaning: str) -> Any:
@@ -31,6 +27,11 @@ class Assumed:
     measured_layers: int = _is(2, "of the network that is measured; width, clip length and pattern are the plan's")
     measured_clips: int = _is(1, "a step, when measured")
     measured_steps: int = _is(3, "timed, after one that is not; the median counts")
+
+    @property
+    def network(self) -> Sizes:
+        """What a network must know of data and captions."""
+        return Sizes(self.levels, self.codebook_size, self.text_dim, self.frame_rate)
 
     def __str__(self) -> str:
         return "\n".join(f"  {f.name}={getattr(self, f.name):g}: {f.metadata['meaning']}" for f in fields(self))
@@ -55,40 +56,3 @@ def assumed(settings: Sequence[str]) -> Assumed:
         if values[name] <= 0:
             raise UserError(f"--assume {setting}: give a {kinds[name].__name__} above 0")
     return Assumed(**values)
-
-
-@dataclass(frozen=True)
-class _Encoder:
-    dim: int
-    sha256: str = ""
-
-
-@dataclass(frozen=True)
-class PlannedRun(Assembly):
-    """A run of assumed sizes; it has no codec, no data and no captions."""
-
-    assumed: Assumed = field(default_factory=Assumed)
-
-    @cached_property
-    def store(self) -> Any:
-        """Only the sizes of a token store."""
-        return self.assumed
-
-    @cached_property
-    def encoder(self) -> Any:
-        """Only the width of a text encoder."""
-        return _Encoder(self.assumed.text_dim)
-
-    def empty_model(self) -> Any:
-        """The LightningModule without memory for its weights."""
-        with torch.device("meta"):
-            return self.model()
-
-
-def planned(overrides: Sequence[str], sizes: Assumed) -> PlannedRun:
-    """The run of some overrides, for one process on the best device here, with weights that need no codec.
-
-    Raises:
-        UserError: an override is mistaken.
-    """
-    return PlannedRun(compose("train", [*overrides, "trainer=auto", "model.from_codebooks=false"]), sizes)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from musicbench.models.footprint import CHECKPOINT, STATE
+from musicbench.text_table import text_table
 
 GB = 1e9
 
@@ -37,18 +38,14 @@ class Row(NamedTuple):
     measured_memory: float | None
 
 
-def table(rows: Sequence[Row]) -> list[str]:
-    titles: tuple[str, ...] = (
-        "row",
-        "parameters (M)",
-        "positions",
-        "pairs (M)",
-        "TFLOP/step",
-        "TFLOP/s",
-        "of peak",
-        "hours",
-    )
-    titles += ("accumulate", "memory (GB)", "disk (GB)", "memory measured/formula")
+TITLES = (
+    "row", "parameters (M)", "positions", "pairs (M)", "TFLOP/step", "TFLOP/s", "of peak", "hours", "accumulate",
+    "memory (GB)", "disk (GB)", "memory measured/formula",
+)  # fmt: skip
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A line of text for each run, and their sum."""
     cells = [
         [
             row.label,
@@ -68,15 +65,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     ]
     disk = sum(row.disk for row in rows)
     cells.append(["total", *[""] * 6, f"{sum(row.hours for row in rows):,.1f}", "", "", f"{disk / GB:.1f}", ""])
-    lines = [titles, *cells]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
-    return [
-        "  ".join(
-            f"{cell:<{width}}" if not column else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
+    return text_table(TITLES, cells)
 
 
 def reasons(device: str, measured: bool, devices: int, device_memory: float, sizes: object) -> list[str]:

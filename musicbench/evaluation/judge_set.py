@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from musicbench.evaluation.judges.base import Judge, TextAudioJudge, judge_key, require_classes
+from musicbench.evaluation.judge_facts import judge_key
+from musicbench.evaluation.judges.base import Judge, TextAudioJudge, require_classes
 from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.judging import Judgement, judge_clips
 

@@ -1,4 +1,7 @@
-"""Held-out bits per frame, with each clip's own caption and with captions of other pieces."""
+"""Held-out bits per frame, with each clip's own caption and with captions of other pieces.
+
+Shape suffixes: K levels, T frames, N clips.
+"""
 
 import math
 import random
@@ -26,7 +29,7 @@ def bits_per_frame(
 
 
 def shuffled_captions(captions: Sequence[str], pieces: Sequence[str], seed: int = 0) -> list[str]:
-    """The same captions dealt anew so that no clip gets one of its own piece; deterministic in `seed`.
+    """The same captions dealt anew so that no clip gets one of its own piece; deterministic in ``seed``.
 
     Raises:
         UserError: one piece holds more than half of the clips, so that no such deal exists.

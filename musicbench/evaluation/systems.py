@@ -1,4 +1,7 @@
-"""What likelihood and speed ask of a system, and two baselines that know nothing of music."""
+"""The protocols of a system that likelihood and speed are measured on, and two baselines that know nothing of music.
+
+Shape suffixes: B batch, K levels, T frames, V codebook size.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -22,7 +25,7 @@ class Generator(Protocol):
     """A system that turns captions into tokens."""
 
     def generate(self, captions: Sequence[str], frames: int, seeds: Sequence[int]) -> Tensor:
-        """Codes int64 [B, K, T]; clip b depends on its caption and `seeds[b]` alone, not on the batch."""
+        """Codes int64 [B, K, T]; clip b depends on its caption and ``seeds[b]`` alone, not on the batch."""
         ...
 
 
@@ -39,12 +42,12 @@ class UnigramModel:
         return cls(smoothed / smoothed.sum(dim=1, keepdim=True))
 
     def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
-        """See `LikelihoodModel`."""
+        """See ``LikelihoodModel``."""
         level_K1 = torch.arange(len(self.probabilities_KV))[:, None]
         return self.probabilities_KV.log()[level_K1, codes_BKT.long()].sum(dim=(1, 2))
 
     def generate(self, captions: Sequence[str], frames: int, seeds: Sequence[int]) -> Tensor:
-        """See `Generator`."""
+        """See ``Generator``."""
         clips = []
         for _, seed in zip(captions, seeds, strict=True):
             generator = torch.Generator().manual_seed(seed)
@@ -60,12 +63,12 @@ class UniformModel:
         self.codebook_size = codebook_size
 
     def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
-        """See `LikelihoodModel`."""
+        """See ``LikelihoodModel``."""
         clips, levels, frames = codes_BKT.shape
         return torch.full((clips,), -levels * frames * math.log(self.codebook_size), dtype=torch.float64)
 
     def generate(self, captions: Sequence[str], frames: int, seeds: Sequence[int]) -> Tensor:
-        """See `Generator`."""
+        """See ``Generator``."""
         shape = (self.levels, frames)
         clips = []
         for _, seed in zip(captions, seeds, strict=True):
@@ -75,7 +78,7 @@ class UniformModel:
 
 
 def token_counts(codes: Iterable[np.ndarray], levels: int, codebook_size: int) -> np.ndarray:
-    """How often each token occurs at each level of some clips [K, T]: int64 [K, V], for `UnigramModel`."""
+    """How often each token occurs at each level of some clips [K, T]: int64 [K, V], for ``UnigramModel``."""
     counts_KV = np.zeros((levels, codebook_size), np.int64)
     for codes_KT in codes:
         counts_KV += np.stack([np.bincount(level_T, minlength=codebook_size) for level_T in codes_KT])

@@ -4,16 +4,15 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import musicbench
+from musicbench import __version__
 from musicbench.errors import UserError
+from musicbench.generation.prompts import Prompt
 from musicbench.runs.identity import recorded_config, row_label
+from musicbench.runs.run import Run
 from musicbench.seals import content_sha256
 from musicbench.temporaries import shortened
-
-if TYPE_CHECKING:
-    from musicbench.generation.prompts import Prompt
 
 LONGEST_PART = 80
 """Bytes of a caption's and of a run's words in a file name, which has 255 at most."""
@@ -29,25 +28,25 @@ class ClipFile(NamedTuple):
 
 
 def clip_files(
-    run: Any, folder: Path, captions: Sequence[str], first_seed: int, frames: int, prompt: "Prompt | None", output: Path
+    run: Run, folder: Path, captions: Sequence[str], first_seed: int, frames: int, prompt: Prompt | None, output: Path
 ) -> list[ClipFile]:
     """A file for each caption: ``<words>-<seed>-<run folder>-<id>``, where the id hashes all that changes the sound.
 
     Args:
-        run: an Assembly of the run's configuration with its overrides; ``folder``: the run's, whose weights count.
+        run: of the run's configuration with its overrides; ``folder``: the run's, whose weights count.
         first_seed: of the first clip; the next takes the next number.
         frames: length of a clip.
     """
-    name, generation = folder.resolve().name, run.generation_identity(folder)
+    name, generation = folder.resolve().name, run.generation_id(folder)
     common = {
         "run": name,
         "row": row_label(run.plain),
-        "training": run.training_identity,
+        "training": run.training_id,
         "generation": generation,
-        "seconds": round(frames / run.store.frame_rate, 3),
+        "seconds": round(frames / run.parts.store.frame_rate, 3),
         "prompt": None if prompt is None else prompt.facts,
         "decode": recorded_config(run.plain)["decode"],  # without the places of one machine
-        "musicbench": musicbench.__version__,
+        "musicbench": __version__,
     }
     begun = None if prompt is None else prompt.sha256
     clips = []

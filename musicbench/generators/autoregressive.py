@@ -38,7 +38,7 @@ class AutoregressiveLM(CaptionedLM):
 
     monitor = "validation/bits_per_frame"
     sampling = Sampling
-    uses_pattern = likelihood = streaming = rescores = True
+    likelihood = streaming = rescores = True
 
     def __init__(
         self,

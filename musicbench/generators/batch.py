@@ -1,4 +1,7 @@
-"""What a data module hands to every generator family."""
+"""What a data module hands to every generator family.
+
+Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+"""
 
 from typing import NamedTuple
 

@@ -1,4 +1,8 @@
-"""What training minimises and validation reports: tokens under a plan, and masked tokens of one level."""
+"""What training minimises and validation reports: tokens under a plan, and masked tokens of one level.
+
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a
+caption.
+"""
 
 import math
 

@@ -1,11 +1,11 @@
-"""What a pool runs: a command, how to know that it is finished, and the locks that keep it single."""
+"""The job that a pool runs: a command, how to know that it is finished, and the locks that keep it single."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 FAILED = "failed.txt"
-"""In a run folder: why its run failed. A command may leave it; else the pool does."""
+"""File in a run folder that says why the run failed. A command may leave it; else the pool does."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,8 @@ def acquire(path: Path, wait: bool = False) -> Lock | None:
         return Lock(None)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # No link is followed: what it leads to would be overwritten.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; free space or choose another folder") from error
     try:
@@ -95,7 +96,7 @@ def held(path: Path, busy: str) -> Iterator[None]:
 
 @contextmanager
 def awaited(path: Path, busy: str) -> Iterator[None]:
-    """As ``held``, but another process is waited for, which ``busy`` tells the user."""
+    """As ``held``, but wait for another process that has the lock; ``busy`` says so to the user."""
     lock = acquire(path)
     if lock is None:
         print(f"{busy} by {holder(path)}; waiting for it", flush=True)

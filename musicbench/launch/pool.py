@@ -92,7 +92,7 @@ class Pool:
         return self.outcome
 
     def _forward(self) -> None:
-        """Tell the children of interruptions."""
+        """Pass interruptions on to the children."""
         for start in self._running:
             if self.interruptions > 1:
                 start.child.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 from musicbench.errors import UserError
 
 LOG = "output.log"
-"""In a run folder: what all starts of its command printed."""
+"""File in a run folder with the output of all starts of its command."""
 
 
 class Process:
@@ -60,7 +60,7 @@ class Process:
         return code
 
     def interrupt(self) -> None:
-        """As Ctrl-C would: to it and all its children."""
+        """Interrupt it and all its children, as Ctrl-C would."""
         self._send(signal.SIGINT)
 
     def kill(self) -> None:

@@ -116,5 +116,5 @@ class Block:
 
 
 def progress(stream: TextIO) -> Lines | Block:
-    """What suits the stream."""
+    """The display that suits the stream."""
     return Block(stream) if stream.isatty() else Lines(stream)

@@ -73,7 +73,7 @@ def _number(value: Any) -> bool:
 
 
 def _mistake(distribution: str, settings: Spec, needed: tuple[str, ...]) -> str | None:
-    """What is wrong with a distribution's settings."""
+    """The mistake in a distribution's settings, if there is one."""
     for key in needed:
         value = settings[key]
         if key in ("values", "probabilities"):
@@ -138,12 +138,12 @@ def _beta(share: float, s: Spec) -> float:
 
 
 def _inside(share: float) -> float:
-    """Where the ends of [0, 1] are infinitely far out."""
+    """Move 0, whose quantile may be infinitely far out, a little inside of [0, 1]."""
     return share or 2.0**-54
 
 
 def _quantised(quantile: Callable[[float, Spec], float]) -> Callable[[float, Spec], float]:
-    """To multiples of ``q``; whole numbers where q is one."""
+    """A quantile rounded to multiples of ``q``; to whole numbers where q is whole."""
 
     def rounded(share: float, s: Spec) -> float:
         value = round(quantile(share, s) / s["q"]) * s["q"]

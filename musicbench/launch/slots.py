@@ -36,3 +36,9 @@ def parse_gpus(text: str) -> list[str]:
     if not all(found) or len(set(found)) < len(found):
         raise UserError(f"--gpus {text} is no list of different GPUs; write for example --gpus 0,1")
     return found
+
+
+def with_threads(overrides: list[str], threads: int | None) -> list[str]:
+    """Overrides with a run's share of the cores, unless they say how many themselves."""
+    given = threads is None or any(override.startswith("trainer.threads=") for override in overrides)
+    return overrides if given else [*overrides, f"trainer.threads={threads}"]

@@ -1,4 +1,4 @@
-"""W&B sweep files, read without W&B: each run's parameters as overrides of `musicbench train`."""
+"""W&B sweep files, read without W&B: each run's parameters as overrides of ``musicbench train``."""
 
 import itertools
 import json

@@ -1,4 +1,7 @@
-"""Captions as cross-attention input, and the null condition of classifier-free guidance."""
+"""Captions as cross-attention input, and the null condition of classifier-free guidance.
+
+Shape suffixes: B batch, D width, E width of caption states, L tokens of a caption.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,7 @@
-"""Hybrid decoding: the first seconds autoregressively, the rest by masked decoding (MAGNeT, section 3.4)."""
+"""Hybrid decoding: the first seconds autoregressively, the rest by masked decoding (MAGNeT, section 3.4).
+
+Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+"""
 
 import math
 from dataclasses import dataclass, field

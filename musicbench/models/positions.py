@@ -1,4 +1,7 @@
-"""How a model knows where a position stands: codes added to its input, or rotations of its queries and keys."""
+"""How a model knows where a position stands: codes added to its input, or rotations of its queries and keys.
+
+Shape suffixes: B batch, D width, F frequencies, H heads, P positions, Q positions of one step.
+"""
 
 from typing import Literal, NamedTuple, get_args
 

@@ -1,4 +1,7 @@
-"""Decoding from a prompt: which prompts a plan can continue, and their positions computed all at once."""
+"""Decoding from a prompt: which prompts a plan can continue, and their positions computed all at once.
+
+Shape suffixes: B batch, K levels, T frames, D width, H heads, Q positions of one step.
+"""
 
 from collections.abc import Sequence
 

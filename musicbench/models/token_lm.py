@@ -1,4 +1,8 @@
-"""What all generator families share: token embeddings, captions, the transformer and one head per level."""
+"""The part that all generator families share: token embeddings, captions, the transformer and one head per level.
+
+Shape suffixes: B batch, K levels, V codebook size, C width of code vectors, D width, E width of caption states, L
+tokens of a caption, Q positions of one step.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,7 @@
-"""MusicGen's transformer (arXiv 2306.05284, section 2.4): pre-norm, self-attention, cross-attention, FFN."""
+"""MusicGen's transformer (arXiv 2306.05284, section 2.4): pre-norm, self-attention, cross-attention, FFN.
+
+Shape suffixes: B batch, D width, H heads, L tokens of a caption, P positions, Q positions that ask.
+"""
 
 from typing import Protocol
 
@@ -27,7 +30,7 @@ class MaskedAttention:
         self.mask_PP = mask_PP
 
     def saved(self, dim: int, heads: int) -> Saved:
-        """What a layer of width ``dim`` keeps of one clip for the backward pass."""
+        """The numbers that a layer of width ``dim`` keeps of one clip for the backward pass."""
         return NOTHING_SAVED
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a prediction can know: which drawn tokens reach it through any number of layers, and which cannot."""
+"""The knowledge of a prediction: which drawn tokens reach it through any number of layers, and which cannot."""
 
 from dataclasses import dataclass
 

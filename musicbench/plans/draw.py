@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
@@ -16,6 +16,8 @@ _LABELLED_CELLS = 200
 _CONTEXT_COLOURS = ListedColormap(["#EEEEEE", "black", "#E69F00", "#56B4E9"])
 
 
+# A matplotlibrc of the current folder, which may be a stranger's, has no say: it can run LaTeX.
+@style.context("default")
 def draw_plan(plan: Plan, path: Path) -> None:
     """Four panels; PNG or SVG by the suffix of ``path``. Large grids have no context."""
     figure = Figure(figsize=(12.0, 7.2), layout="constrained")
@@ -84,7 +86,7 @@ def _draw_cache(axes: Axes, plan: Plan) -> None:
 
 
 def _draw_context(axes: Axes, plan: Plan) -> None:
-    """What the prediction of the middle frame's level 0 knows."""
+    """Draw the tokens that the prediction of the middle frame's level 0 knows."""
     frame = plan.frames // 2
     found = context(plan)
     shape = plan.levels, plan.frames

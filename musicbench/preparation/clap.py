@@ -6,17 +6,28 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from musicbench.evaluation.clap_mini.config import ClapConfig
-    from musicbench.evaluation.clap_mini.features import HeardClip
-    from musicbench.evaluation.clap_mini.network import ClapNetwork
+from musicbench.conditions.caption_table import caption_table
+from musicbench.conditions.text import TransformersEncoder
+from musicbench.data.audio import read_audio
+from musicbench.evaluation.clap_mini.config import ClapConfig
+from musicbench.evaluation.clap_mini.features import HeardClip, hear
+from musicbench.evaluation.clap_mini.judge import piece_hash, write_clap
+from musicbench.evaluation.clap_mini.network import ClapNetwork, pool_states
+from musicbench.evaluation.clap_mini.retrieval import FORMULAS
+from musicbench.evaluation.clap_mini.training import one_of_each_piece, retrieval, similarities, train_clap
+from musicbench.evaluation.judges import MusiCNN
+from musicbench.evaluation.likelihood import shuffled_captions
+from musicbench.study.environment import environment
+from musicbench.study.statistics import paired_interval
 
 
-def train_and_describe(settings: "ClapConfig", recordings: Sequence[Any], output: Path, command: str) -> Path:
+def train_and_describe(settings: ClapConfig, recordings: Sequence[Any], output: Path, command: str) -> Path:
     """Train clap_mini on recordings with captions, measure it on their test pieces, write weights and card.
 
     What the judge hears is kept in ``<output>/heard``; only that takes minutes, and goes on where it stopped.
@@ -27,17 +38,6 @@ def train_and_describe(settings: "ClapConfig", recordings: Sequence[Any], output
     Raises:
         UserError: too few recordings in a split, or one of them cannot be read.
     """
-    import torch
-
-    from musicbench.conditions.caption_table import caption_table
-    from musicbench.conditions.text import TransformersEncoder
-    from musicbench.evaluation.clap_mini.judge import piece_hash, write_clap
-    from musicbench.evaluation.clap_mini.network import pool_states
-    from musicbench.evaluation.clap_mini.retrieval import FORMULAS
-    from musicbench.evaluation.clap_mini.training import one_of_each_piece, retrieval, train_clap
-    from musicbench.evaluation.judges import MusiCNN
-    from musicbench.study.environment import environment
-
     torch.set_num_threads(1)  # so that the result does not depend on the number of cores
     judge, encoder = MusiCNN(), TransformersEncoder("minilm")
     clips = _hear(judge, recordings, settings, output / "heard")
@@ -89,12 +89,7 @@ def captions_sha256(captions: Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(sorted(set(captions))).encode()).hexdigest()
 
 
-def _hear(judge: Any, recordings: Sequence[Any], settings: "ClapConfig", cache: Path) -> "list[HeardClip]":
-    from tqdm import tqdm
-
-    from musicbench.data.audio import read_audio
-    from musicbench.evaluation.clap_mini.features import HeardClip, hear
-
+def _hear(judge: Any, recordings: Sequence[Any], settings: ClapConfig, cache: Path) -> list[HeardClip]:
     clips = []
     for recording in tqdm(recordings, desc="judging recordings", unit="clip"):
         # Held-out clips are heard as evaluation hears them: a short stretch, with a window every second.
@@ -106,14 +101,8 @@ def _hear(judge: Any, recordings: Sequence[Any], settings: "ClapConfig", cache: 
     return clips
 
 
-def _true_and_shuffled(
-    network: "ClapNetwork", clips: "Sequence[HeardClip]", texts: Mapping[str, Any]
-) -> dict[str, Any]:
+def _true_and_shuffled(network: ClapNetwork, clips: Sequence[HeardClip], texts: Mapping[str, Any]) -> dict[str, Any]:
     """Mean score with own and with other pieces' captions, and the interval of the difference by piece."""
-    from musicbench.evaluation.clap_mini.training import similarities
-    from musicbench.evaluation.likelihood import shuffled_captions
-    from musicbench.study.statistics import paired_interval
-
     pieces = [clip.piece for clip in clips]
     captions = [clip.captions[0] for clip in clips]
     own_N, other_N = (

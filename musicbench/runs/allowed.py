@@ -7,7 +7,7 @@ from typing import Any
 from musicbench import named_code
 from musicbench.errors import UserError, did_you_mean
 
-LOGGER = ("entity", "group", "id", "job_type", "log_model", "mode", "name", "notes", "offline", "prefix", "project",
+LOGGER = ("entity", "group", "id", "job_type", "mode", "name", "notes", "offline", "prefix", "project",
           "save_dir", "tags", "version")  # fmt: skip
 """Options of a logger that a file may give: none of them says where an account's key is sent, or what is read."""
 

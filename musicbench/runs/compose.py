@@ -1,13 +1,16 @@
 """Configurations: composed from ``conf`` and overrides, or read back from a run folder, and checked before any use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from functools import cache
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,11 +23,14 @@ from musicbench.plain_files import parse_yaml
 from musicbench.regular_files import require_regular
 from musicbench.runs.allowed import require_allowed, require_own_parameters, require_plain_values
 from musicbench.runs.compose_errors import explained, help_text, one_line, unknown_key
+from musicbench.runs.keys import FREE
+from musicbench.runs.old_paths import renewed
+from musicbench.runs.options import options, options_of
 from musicbench.runs.overrides import read_overrides
-from musicbench.runs.values import FREE, leaves, validate
+from musicbench.runs.values import leaves, validate
 from musicbench.seals import sealed_text, unsealed_text
 
-__all__ = ["amend", "compose", "instantiated", "options_of", "plain", "run_configuration", "shipped", "shipped_folder",
+__all__ = ["amend", "compose", "instantiated", "plain", "run_configuration", "shipped", "shipped_folder",
            "write_configuration"]  # fmt: skip
 
 CONFIG = "config.yaml"
@@ -47,8 +53,10 @@ def compose(name: str, overrides: Sequence[str], typed: bool = False) -> DictCon
         raise SystemExit(0)
     settings = read_overrides(overrides, typed)
     try:
-        with initialize_config_dir(str(folder), version_base="1.3"):
-            config = hydra_compose(name, overrides=list(overrides))
+        chosen = [setting.group and not isinstance(setting.value, dict) for setting in settings]
+        config = deepcopy(_chosen(name, folder, tuple(compress(overrides, chosen))))
+        values = [setting.parsed for setting, choice in zip(settings, chosen, strict=True) if not choice]
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
         OmegaConf.resolve(config)
         given = plain(config)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -57,6 +65,16 @@ def compose(name: str, overrides: Sequence[str], typed: bool = False) -> DictCon
     choices = [setting.text.lstrip("+") for setting in settings if setting.group]
     _require_known(given, shipped(name, *choices), "the overrides", strict=not typed)
     return config
+
+
+@cache
+def _chosen(name: str, folder: Path, choices: tuple[str, ...]) -> DictConfig:
+    """The configuration with options of groups, as Hydra has it before it applies the overrides of values.
+
+    Hydra takes 0.2 s for it, so lines of a sweep with the same choices share one.
+    """
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        return hydra_compose(name, overrides=list(choices))
 
 
 @cache
@@ -89,10 +107,8 @@ def run_configuration(folder: Path) -> DictConfig:
             "trained as"
         ) from error
     named_code.distrust(folder)
-    judges = content.get("judges")
-    if isinstance(judges, dict) and judges.get(named_code.TARGET) == "musicbench.evaluation.judge_set.JudgeSet":
-        del judges[named_code.TARGET]  # older folders name what made the set, which follows from its judges
     require_plain_values(content, str(path))
+    content = renewed(content)
     _require_own(content, str(path))
     return _fixed(content)
 
@@ -138,8 +154,15 @@ def _require_own(given: dict[str, Any], source: str) -> None:
     chosen = {group: given[group] for group in ("family", "decode") if isinstance(given.get(group), dict)}
     if any(named_code.TARGET not in part for part in chosen.values()):
         raise UserError("the run was made by an older version; train it again")
-    choices = [f"{group}={options_of(group, str(part[named_code.TARGET]))[0]}" for group, part in chosen.items()]
+    choices = [f"{group}={_option_of(group, str(part[named_code.TARGET]))}" for group, part in chosen.items()]
     _require_known(given, shipped("train", *choices), source, strict=True)
+
+
+def _option_of(group: str, target: str) -> str:
+    found = options_of(group, target)
+    if not found:
+        raise UserError(f"{group}: no option makes {target}; choose one of {', '.join(options(group))}")
+    return found[0]
 
 
 def _require_known(given: dict[str, Any], usual: dict[str, Any], source: str, strict: bool) -> None:
@@ -153,21 +176,10 @@ def _require_known(given: dict[str, Any], usual: dict[str, Any], source: str, st
     for key in FREE if strict else ():
         group, _, role = key.partition(".")
         part = given.get(group) if not role else given.get(group, {}).get(role)
-        if part is not None:
+        usually = usual.get(group) if not role else usual.get(group, {}).get(role)
+        # What a file of conf says is what its class takes; to ask the class costs its imports.
+        if part is not None and part != usually:
             require_own_parameters(part, key, source)
-
-
-def options_of(group: str, target: str) -> list[str]:
-    """Options of a group of the training configuration that make a ``_target_``.
-
-    Raises:
-        UserError: there is none.
-    """
-    names = sorted(path.stem for path in (shipped_folder("conf") / group).glob("*.yaml"))
-    found = [name for name in names if shipped("train", f"{group}={name}")[group].get(named_code.TARGET) == target]
-    if not found:
-        raise UserError(f"{group}: no option makes {target}; choose one of {', '.join(names)}")
-    return found
 
 
 def instantiated(group: str, part: Any, /, **options: Any) -> Any:
@@ -181,12 +193,24 @@ def instantiated(group: str, part: Any, /, **options: Any) -> Any:
     Raises:
         UserError: what is made says so, the target is not allowed, or a key is unknown.
     """
+    return _make(group, part, lambda target: target, options)
+
+
+def described(group: str, part: Any) -> Any:
+    """What tells a part from others: what its class's ``known`` says of it, or the part itself where it has none.
+
+    Arguments and errors are those of ``instantiated``.
+    """
+    return _make(group, part, lambda target: getattr(target, "known", target), {})
+
+
+def _make(group: str, part: Any, maker: Callable[[Any], Any], options: Mapping[str, Any]) -> Any:
     content = OmegaConf.to_container(part, resolve=False) if OmegaConf.is_config(part) else part
     if not isinstance(content, Mapping) or named_code.TARGET not in content:
         raise UserError(f"{group}: {content!r} is no group with the key {named_code.TARGET}")
     require_allowed(named_code.names(content, f"{group}."), "the configuration")
     target = content[named_code.TARGET]
-    make = named_code.load(group, target)
+    make = maker(named_code.load(group, target))
     kept = {key: value for key, value in content.items() if key not in (named_code.TARGET, "_convert_", *options)}
     made = {str(key): _made(group, value) for key, value in kept.items()}
     try:

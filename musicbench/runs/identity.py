@@ -4,51 +4,34 @@ import hashlib
 import json
 import re
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
+from musicbench.named_code import TARGET
 from musicbench.names import require_name
+from musicbench.runs.keys import KEYS, Changes, key_of
+from musicbench.runs.old_paths import former
+from musicbench.runs.options import options_of
 
 NUMERICS = 2
 """Raised by hand whenever a change of the code changes results of an unchanged configuration."""
 
-TRAINED = "trained"
-"""File of a run folder whose training is finished; holds the training id."""
+_UNNAMED = "autoregressive"
+"""The family that a row's label does not name: its rows are called by their pattern."""
 
-MAGNET = "musicbench.generators.masked.MagnetLM"
-_LABELS = {MAGNET: "magnet", "musicbench.generators.hybrid.HybridModel": "hybrid"}
-# Where a run is written, watched and resumed does not change its numbers; judges and folders count by content.
-_NEUTRAL = ("output", "cache", "logger", "run", "judges", "audio", "captions", "originals", "prompts")
-_TRAINED_ONLY = ("family", "pattern", "schedule", "decode", "model", "training", "optimiser")
-_HASHED_BY_CONTENT = ("codec", "text")
-_NEUTRAL_KEYS = {
-    "training": ("save_every", "max_nonfinite"),
-    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "threads", "timeout", "peak_flops", "profile"),
-    "data": ("workers", "store"),
-    "evaluation": ("samples", "originals", "clap_mini", "reference", "fadtk"),
-}
+_GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser")
+_WEIGHTS: tuple[Changes, ...] = ("everything", "weights")
+_NUMBERS: tuple[Changes, ...] = (*_WEIGHTS, "decoding", "evaluation")
 
 
 def training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
     """Eight hex digits of everything that changes a run's weights; arguments as of ``run_id``."""
-    kept = {key: value for key, value in config.items() if key not in ("decode", "evaluation", "judges")}
-    return run_id(kept, contents)
+    return _hash(_named(_recorded(config, _WEIGHTS, has_pattern(config))), contents)
 
 
-def read_training_id(folder: Path) -> str:
-    """The training id that a finished training left in its run folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    try:
-        found = (folder / TRAINED).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{folder} is no run folder with a finished training") from error
-    if not found:
-        raise UserError(f"{folder} was trained by an older version; delete it and train again")
-    return found
+def former_training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
+    """The training id that weights of this configuration have in run folders of before code was named by option."""
+    return _hash(_recorded(former(config), _WEIGHTS, has_pattern(config)), contents)
 
 
 def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
@@ -58,35 +41,85 @@ def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
         config: resolved, plain.
         contents: hashes of the data, codec, judges and text encoder.
     """
-    kept = recorded_config(config)
-    for key in ("row", "label", *_HASHED_BY_CONTENT):
-        kept.pop(key, None)
-    text = json.dumps([kept, contents, NUMERICS], sort_keys=True)
+    return _hash(_named(_recorded(config, _NUMBERS, has_pattern(config))), contents)
+
+
+def _hash(content: dict[str, Any], contents: dict[str, str]) -> str:
+    text = json.dumps([content, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as a record keeps it: without the places of one machine."""
-    kept = {key: value for key, value in deepcopy(config).items() if key not in _NEUTRAL}
-    for group, keys in _NEUTRAL_KEYS.items():
-        for key in keys:
-            kept.get(group, {}).pop(key, None)
+    """The configuration as a record keeps it: without the places of one machine, and code named by its option.
+
+    Where a class lies does not change numbers, so a family is named by the file of ``conf/family`` that chooses it, and
+    ways of decoding, codecs and encoders are what their other keys say. Code of one's own that no file names stands
+    under ``code``.
+    """
+    return _named(_recorded(config, (*_NUMBERS, "record"), has_pattern(config)))
+
+
+def _recorded(config: dict[str, Any], changes: tuple[Changes, ...], uses_pattern: bool) -> dict[str, Any]:
+    """A copy of those keys that change one of these."""
     if config.get("system") or config.get("audio"):  # is the same beside whatever is trained
-        return {key: value for key, value in kept.items() if key not in _TRAINED_ONLY}
-    if not has_pattern(kept):
+        changes = tuple(change for change in changes if change not in ("weights", "decoding"))
+    kept = _that_change(config, changes)
+    if not uses_pattern:
         kept.pop("pattern", None)
         kept.pop("schedule", None)
-    for group in ("pattern", "training", "optimiser"):
+    for group in _GROUPS_WITH_DEFAULTS:
         if group in kept:  # an option left to its default is as good as one that is not there yet
             kept[group] = _set_options(kept[group])
-    for decode in (kept["decode"], kept["decode"].get("masked", {})) if "decode" in kept else ():
-        decode.pop("rescorer", None)
+    return kept
+
+
+def _that_change(tree: dict[str, Any], changes: tuple[Changes, ...], prefix: str = "") -> dict[str, Any]:
+    """A copy of the keys of a tree that change one of these; groups of which nothing is left go with their keys."""
+    kept: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value and name not in KEYS:
+            group = _that_change(value, changes, f"{name}.")
+            kept |= {key: group} if group else {}
+        elif key_of(name).changes in changes:
+            kept[key] = deepcopy(value)
     return kept
 
 
 def has_pattern(config: dict[str, Any]) -> bool:
     """Whether the configured family decodes by a pattern."""
-    return "pattern" in config and config.get("family", {}).get("_target_") != MAGNET
+    return "pattern" in config and bool(config.get("family", {}).get("uses_pattern"))
+
+
+def family_name(config: dict[str, Any]) -> str:
+    """The configured family's option in ``conf/family``, or the name of a class of one's own."""
+    target = str(config["family"][TARGET])
+    options = options_of("family", target)
+    return options[0] if options else target
+
+
+def _named(kept: dict[str, Any]) -> dict[str, Any]:
+    """The same keys, with code named by its option."""
+    for group, part in kept.items():
+        _name_by_option(group, part)
+    return kept
+
+
+def _name_by_option(group: str, part: Any) -> None:
+    """Replace the names of code in a group, at any depth."""
+    if isinstance(part, list):
+        for item in part:
+            _name_by_option(group, item)
+    if not isinstance(part, dict):
+        return
+    for value in part.values():
+        _name_by_option(group, value)
+    target = part.pop(TARGET, None)
+    options = options_of(group, target) if target is not None else []
+    if group == "family":
+        part["name"] = options[0] if options else target
+    elif target is not None and not options:
+        part["code"] = target
 
 
 def _set_options(group: dict[str, Any]) -> dict[str, Any]:
@@ -104,8 +137,8 @@ def row_label(config: dict[str, Any]) -> str:
         return require_name(str(config["row"]), "row")
     if config.get("system"):
         return str(config["system"])
-    family = _LABELS.get(config["family"]["_target_"])
-    parts = [family] if family else []
+    family = family_name(config)
+    parts = [] if family == _UNNAMED else [family]
     if has_pattern(config):
         options, schedule = _set_options(config["pattern"]), config["schedule"]["schedule"]
         parts.append(options.pop("pattern"))
@@ -129,8 +162,3 @@ def _value(config: dict[str, Any], key: str) -> Any:
 def _in_file_name(value: Any) -> str:
     text = "-".join(map(str, value)) if isinstance(value, list) else str(value).lower()
     return re.sub(r"[^\w.+-]+", "_", text)
-
-
-def run_folder(config: dict[str, Any], identity: str) -> Path:
-    """``<output>/<row>-<id>``."""
-    return Path(config["output"]) / f"{row_label(config)}-{identity}"

@@ -4,55 +4,39 @@ import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from musicbench.assessment.samples import cut, find_original
+from musicbench.content_cache import ContentCache
 from musicbench.data.audio import read_audio
-from musicbench.data.audio_folder import Listing, folder_sha256, read_clips
-from musicbench.data.crops import Crop, evaluation_crops
-from musicbench.errors import UserError
+from musicbench.data.audio_clips import read_clips
+from musicbench.data.crops import Crop
+from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judge_set import Heard, hear
-from musicbench.evaluation.judges.base import Judge, judge_key
+from musicbench.evaluation.judges.base import Judge
+from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.judging import Judgement
 from musicbench.evaluation.metrics.moments import RunningMoments
 from musicbench.evaluation.references.sets import ReferenceSet, fma_pop
 from musicbench.evaluation.references.stored import original_judgements
-from musicbench.seals import cached_npz, save_npz
+from musicbench.runs.original_files import OriginalFiles
 
 
 class Originals:
-    """The originals of a run's token store, by the file that came with it or by their audio.
+    """The originals of a token store, heard by judges.
 
     Args:
-        run: an Assembly.
+        files: which they are.
+        cache: folder of what judges have said.
     """
 
-    def __init__(self, run: Any) -> None:
-        self.run = run
-        self.folder = Path(run.config.evaluation.originals)
-        self.cache = Path(run.config.cache) / "judged"
+    def __init__(self, files: OriginalFiles, cache: Path) -> None:
+        self.files, self.cache = files, cache
+        self.store, self.stored, self.settings = files.store, files.stored, files.settings
         self._references: dict[str, ReferenceSet] = {}
-
-    def reference_sha256(self, judge: Judge) -> str:
-        """Hash of what FAD is measured against, from files alone: nothing is judged.
-
-        Raises:
-            UserError: it is not there.
-        """
-        wanted = self.run.config.evaluation.reference
-        if wanted == "fma_pop":
-            return self.reference(judge).sha256
-        if wanted != "originals":
-            return folder_sha256(self._listing.files, self.run.hashes)
-        if self.run.reference.made_by(judge):
-            return str(self.run.reference.sha256)
-        return self._files_sha256([clip.id for clip in self.run.store.split("train")])
 
     def reference(self, judge: Judge) -> ReferenceSet:
         """The reference of FAD that ``evaluation.reference`` names.
@@ -66,33 +50,20 @@ class Originals:
         return self._references[key]
 
     def _reference(self, judge: Judge) -> ReferenceSet:
-        wanted, stored = self.run.config.evaluation.reference, self.run.reference
+        wanted, stored = self.settings.reference, self.stored
         if wanted == "fma_pop":
-            stats = self.run.config.evaluation.fadtk
+            stats = self.settings.fadtk
             return fma_pop(judge, None if stats is None else Path(stats))
         if wanted != "originals":
             return self._folder_reference(judge)
         if stored.made_by(judge):
             return ReferenceSet("training originals", stored.sha256, stored.windows, stored.mean, stored.cov)
-        clips = (self._audio(clip.id) for clip in self.run.store.split("train"))
-        return _reference_set("training originals", self.reference_sha256(judge), judge, clips, self.cache)
-
-    @cached_property
-    def crops_sha256(self) -> str:
-        """Hash of the originals of the held-out crops: of the stored view of them, or of the recordings' files.
-
-        Raises:
-            UserError: a judge has not heard them, and their audio is not there.
-        """
-        stored, settings = self.run.reference, self.run.config.evaluation
-        if all(stored.made_by(judge) for judge in self.run.judges.roles.values()):
-            return str(stored.sha256)
-        crops = evaluation_crops(self.run.store, settings.split, settings.seconds, settings.per_piece)
-        return self._files_sha256(sorted({crop.clip for crop in crops}))
+        clips = (self._audio(clip.id) for clip in self.store.split("train"))
+        return _reference_set("training originals", self.files.reference_sha256(judge), judge, clips, self.cache)
 
     def of_crops(self, judges: Iterable[Judge], crops: Sequence[Crop]) -> Heard:
         """What each judge says of the originals of held-out crops, by ``judge_key``."""
-        stored, frame_rate = self.run.reference, self.run.store.frame_rate
+        stored, frame_rate = self.stored, self.store.frame_rate
         distinct = {judge_key(judge): judge for judge in judges}
         known = [key for key, judge in distinct.items() if stored.made_by(judge)]
         found: dict[str, list[Judgement]] = {key: original_judgements(stored, crops, frame_rate) for key in known}
@@ -102,52 +73,40 @@ class Originals:
             found |= hear(unheard, clips, self.cache, len(crops))
         return found
 
-    @cached_property
-    def codec_reference(self) -> ReferenceSet:
+    def codec_reference(self, latents: CodecLatents) -> ReferenceSet:
         """Moments of the training clips' latents in the codec, from their stored codes; computed once."""
-        card, codec = self.run.store.card, self.run.codec
-        digest = hashlib.sha256(f"{card['codes_sha256']} {card['clips_sha256']} {codec.sha256}".encode()).hexdigest()
-        path = Path(self.run.config.cache) / "codec_reference" / f"{digest}.npz"
-        saved = cached_npz(path, "mean", "cov", "frames")
-        if saved is not None:
-            return ReferenceSet("training codes", digest, int(saved["frames"]), saved["mean"], saved["cov"])
-        latents = self.run.latents
-        moments = RunningMoments(latents.codebooks_KVC.shape[2])
-        for clip in self.run.store.split("train"):
-            codes_KT = torch.from_numpy(self.run.store.codes(clip).astype(np.int64))
-            moments.add(latents.latents(codes_KT[None])[0].numpy())
-        save_npz(path, mean=moments.mean_D, cov=moments.covariance, frames=np.int64(moments.count))
-        return ReferenceSet("training codes", digest, moments.count, moments.mean_D, moments.covariance)
+        card = self.store.card
+        digest = hashlib.sha256(f"{card['codes_sha256']} {card['clips_sha256']} {latents.sha256}".encode()).hexdigest()
+        kept = ContentCache(self.cache.parent / "codec_reference", "mean", "cov", "frames")
+        found = kept.get(lambda: self._training_latents(latents), digest)
+        return ReferenceSet("training codes", digest, int(found["frames"]), found["mean"], found["cov"])
 
-    def _path(self, clip: str) -> Path:
-        path = find_original(self.folder, clip)
-        if path is None:
-            raise UserError(
-                f"these judges have not heard the originals, and {self.folder} has no audio of {clip}; name the folder "
-                "of the recordings with evaluation.originals (`musicbench prepare` makes runs/corpus/audio)"
-            )
-        return path
+    def _training_latents(self, latents: CodecLatents) -> dict[str, np.ndarray]:
+        self.store.verify()  # what is kept for good must not come from damaged codes
+        moments = RunningMoments(latents.codebooks_KVC.shape[2])
+        for clip in self.store.split("train"):
+            codes_KT = torch.from_numpy(self.store.codes(clip).astype(np.int64))
+            moments.add(latents.latents(codes_KT[None])[0].numpy())
+        return {"mean": moments.mean_D, "cov": moments.covariance, "frames": np.array(moments.count)}
 
     def _audio(self, clip: str) -> tuple[Tensor, int]:
-        return read_audio(self._path(clip))
-
-    def _files_sha256(self, clips: Iterable[str]) -> str:
-        found = self.run.hashes.of([self._path(clip) for clip in clips])
-        return hashlib.sha256("".join(found).encode()).hexdigest()
-
-    @cached_property
-    def _listing(self) -> Listing:
-        return Listing.of(Path(self.run.config.evaluation.reference))
+        return read_audio(self.files.path(clip))
 
     def _folder_reference(self, judge: Judge) -> ReferenceSet:
-        folder = Path(self.run.config.evaluation.reference).resolve()
-        report = deepcopy(self._listing.report)  # one for each pass: several judges may hear the folder
-        clips = read_clips(self._listing.items, report, seconds=None, shortest=judge.window_seconds)
+        folder = Path(self.settings.reference).resolve()
+        report = deepcopy(self.files.listing.report)  # one for each pass: several judges may hear the folder
+        clips = read_clips(self.files.listing.items, report, seconds=None, shortest=judge.window_seconds)
         heard = ((audio_N, rate) for _, audio_N, rate in clips)
-        found = _reference_set(folder.name, self.reference_sha256(judge), judge, heard, self.cache)
+        found = _reference_set(folder.name, self.files.reference_sha256(judge), judge, heard, self.cache)
         for line in report.lines():
             print(f"reference {folder.name}: {line}", file=sys.stderr)
         return found
+
+
+def cut(audio_N: Tensor, rate: int, crop: Crop, frame_rate: float) -> tuple[Tensor, int]:
+    """The crop's stretch of its clip's audio, and the sample rate."""
+    start, stop = (round(f / frame_rate * rate) for f in (crop.start_frame, crop.start_frame + crop.frames))
+    return audio_N[start:stop], rate
 
 
 def _reference_set(

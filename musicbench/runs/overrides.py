@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,12 +23,14 @@ class Setting:
         key: dotted key, or a group's name, without its package.
         value: plain; None for ``~key``.
         assigns: whether it is ``key=value``: nothing is added or removed, and nothing put elsewhere.
+        parsed: as Hydra applies it.
     """
 
     text: str
     key: str
     value: Any
     assigns: bool
+    parsed: Override
 
     @property
     def group(self) -> bool:
@@ -55,7 +58,7 @@ def read_overrides(overrides: Sequence[str], typed: bool = False) -> list[Settin
             that is not allowed.
     """
     try:
-        settings = [_setting(found) for found in OverridesParser.create().parse_overrides(list(overrides))]
+        settings = [_setting(_parsed(text)) for text in overrides]
     except OverrideParseException as error:
         raise _no_override(error.override, error.message.splitlines()[0]) from error
     for setting in settings:
@@ -84,6 +87,13 @@ def allow(setting: Setting) -> None:
             named_code.allow(key.split(".")[0], name)
 
 
+@cache
+def _parsed(text: str) -> Override:
+    """One override by Hydra's grammar; lines of a sweep have most of them in common."""
+    (found,) = OverridesParser.create().parse_overrides([text])
+    return found
+
+
 def _setting(found: Override) -> Setting:
     text = str(found.input_line)
     try:
@@ -93,7 +103,7 @@ def _setting(found: Override) -> Setting:
     except HydraException as error:
         raise _no_override(text, str(error).splitlines()[0]) from error
     bare = found.package is None and not (found.is_add() or found.is_force_add() or found.is_delete())
-    return Setting(text, found.key_or_group, value, bare)
+    return Setting(text, found.key_or_group, value, bare, found)
 
 
 def _no_override(text: str | None, reason: str) -> UserError:

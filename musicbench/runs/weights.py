@@ -1,29 +1,27 @@
-"""Trained runs as systems; runs that differ in decoding alone share one training."""
+"""Weights of trained runs; runs that differ in decoding alone share one training."""
 
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from musicbench.assessment.adapters import CaptionedLikelihoodModel, CaptionedModel, sampling
+from torch import Tensor
+
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
-from musicbench.runs.compose import run_configuration, write_configuration
-from musicbench.runs.identity import TRAINED, read_training_id
-from musicbench.runs.run import Assembly
-from musicbench.temporaries import unhidden
-from musicbench.training.checkpoints import BEST, LAST, read_checkpoint, require_training
+from musicbench.runs.checkpoints import read_checkpoint, require_training
+from musicbench.runs.compose import write_configuration
+from musicbench.runs.folder import BEST, LAST, TRAINED, lenders, read_training_id
+from musicbench.runs.run import Run
 
 
-def adopt(run: Assembly, folder: Path) -> bool:
+def adopt(run: Run, folder: Path) -> bool:
     """Take over the checkpoints of a finished run that was trained alike, from beside ``folder``; whether there is one.
 
     A run whose checkpoints are damaged is told and lends nothing.
     """
-    for other in lenders(folder.parent, run.training_identity):
+    for other in lenders(folder.parent, run.training_id):
         if other == folder:
             continue
         try:
@@ -37,7 +35,7 @@ def adopt(run: Assembly, folder: Path) -> bool:
     return False
 
 
-def take_over(run: Assembly, other: Path, folder: Path) -> None:
+def take_over(run: Run, other: Path, folder: Path) -> None:
     """Make ``folder`` that of a run with the weights of a finished one.
 
     Hard links where the disk has them: a sweep over decoding settings keeps one copy of the weights.
@@ -49,13 +47,13 @@ def take_over(run: Assembly, other: Path, folder: Path) -> None:
             _link(other / name, temporary)
 
 
-def require_trained(run: Assembly, folder: Path) -> None:
+def require_trained(run: Run, folder: Path) -> None:
     """Refuse a folder whose finished training is not that of the run's configuration.
 
     Raises:
         UserError: there is none, or the configuration was edited since.
     """
-    require_training(folder / TRAINED, read_training_id(folder), run.training_identities)
+    require_training(folder / TRAINED, read_training_id(folder), run.training_ids)
 
 
 def require_weights(folder: Path) -> None:
@@ -69,16 +67,6 @@ def require_weights(folder: Path) -> None:
         read_checkpoint(folder / name, {training})
 
 
-def lenders(output: Path, training: str) -> Iterator[Path]:
-    """Run folders in ``output`` with a finished training of this id and its checkpoints."""
-    for marker in unhidden(output, f"*/{TRAINED}"):
-        folder, alike = marker.parent, False
-        with suppress(UserError):  # of an older version, or being deleted: it lends nothing
-            alike = read_training_id(folder) == training
-        if alike and all((folder / name).is_file() for name in (BEST, LAST)):
-            yield folder
-
-
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
@@ -86,52 +74,31 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def load_trained(run: Assembly, folder: Path) -> Any:
+def load_trained(run: Run, folder: Path) -> Any:
     """The module with the averaged weights of the best checkpoint.
 
     Raises:
         UserError: the checkpoint is missing, damaged, of another training or of another model.
     """
     path = folder / BEST
-    checkpoint = read_checkpoint(path, run.training_identities)
+    checkpoint = read_checkpoint(path, run.training_ids)
+    other = f"{path} belongs to another model than the configuration's"
+    weights = checkpoint["state_dict"]
+    if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):
+        raise UserError(other)
+    # Before the model is made: a configuration of a few bytes can ask for more than the memory holds.
+    if sum(weight.untyped_storage().nbytes() for weight in weights.values()) < _least_bytes(run):
+        raise UserError(other)
     module = run.model()
     try:
-        module.load_state_dict(checkpoint["state_dict"])
+        module.load_state_dict(weights)
     except (RuntimeError, KeyError) as error:
-        raise UserError(f"{path} belongs to another model than the configuration's") from error
+        raise UserError(other) from error
     module.best_step = checkpoint["global_step"]
     return module
 
 
-def trained_system(run: Assembly, module: Any, states: Any) -> CaptionedModel:
-    """A trained module as a system, with its configured sampling and rescorer."""
-    rescorer = None
-    if run.rescorer_folder is not None:
-        check_rescorer(run)
-        rescorer = load_trained(Assembly(run_configuration(run.rescorer_folder)), run.rescorer_folder)
-    made = CaptionedLikelihoodModel if module.likelihood else CaptionedModel
-    return made(module, states, sampling(run), rescorer)
-
-
-def check_rescorer(run: Assembly) -> None:
-    """Refuse a rescorer that does not fit the run, before anything is trained.
-
-    Raises:
-        UserError: the folder holds no finished training of an autoregressive model with this codec and text encoder.
-    """
-    folder = run.rescorer_folder
-    if folder is None:
-        return
-    read_training_id(folder)
-    other = Assembly(run_configuration(folder))
-    require_trained(other, folder)
-    if not other.family.rescores:
-        raise UserError(f"rescorer={folder} is no autoregressive run")
-    if other.encoder.sha256 != run.encoder.sha256 or other.store.card["codec"] != run.store.card["codec"]:
-        raise UserError(f"rescorer={folder} was trained with another codec or text encoder")
-    if not other.config.family.get("level_dropout") and other.config.pattern.pattern != "coarse_first":
-        print(
-            f"warning: rescorer={folder} never met a clip without its upper levels; train it with "
-            "family.level_dropout=0.5",
-            file=sys.stderr,
-        )
+def _least_bytes(run: Run) -> int:
+    """Bytes below those of any model of the configured size: a layer alone has several square matrices in fp32."""
+    size = run.config.model
+    return int(size.layers) * int(size.dim) ** 2 * 4

@@ -1,4 +1,4 @@
-"""Clocks that tell how long each part of some work took, on a CPU or on a GPU."""
+"""Clocks that measure how long each part of some work took, on a CPU or on a GPU."""
 
 import time
 from collections.abc import Sequence
@@ -21,27 +21,38 @@ class Clock(Protocol):
 
 
 class HostClock:
-    """For work on the CPU, which is done when its call returns."""
+    """The clock of work on the CPU, which is done when its call returns."""
 
     def mark(self) -> float:
-        """See `Clock`."""
+        """See ``Clock``."""
         return time.perf_counter()
 
     def seconds(self, marks: Sequence[float]) -> list[float]:
-        """See `Clock`."""
+        """See ``Clock``."""
         return [end - start for start, end in pairwise(marks)]
 
 
 class DeviceClock:
-    """For work on the current CUDA stream, which goes on after its call has returned; also holds for the host's."""
+    """The clock of work on the current CUDA stream, which goes on after its call returns, and of the host's."""
 
     def mark(self) -> torch.cuda.Event:
-        """See `Clock`."""
+        """See ``Clock``."""
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
     def seconds(self, marks: Sequence[torch.cuda.Event]) -> list[float]:
-        """See `Clock`; waits once, for the whole stream."""
+        """See ``Clock``; waits once, for the whole stream."""
         torch.cuda.current_stream().synchronize()
         return [start.elapsed_time(end) / 1000 for start, end in pairwise(marks)]
+
+
+def clock_for(device: torch.device) -> Clock:
+    """The clock of work on a device."""
+    return DeviceClock() if device.type == "cuda" else HostClock()
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when a device has done all that it was asked to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,4 +1,7 @@
-"""How fast a judge is here: anew and from its cache, beside a large matrix product."""
+"""How fast a judge is here: anew and from its cache, beside a large matrix product.
+
+Shape suffixes: B batch, D width of embeddings, W windows of a clip.
+"""
 
 import statistics
 import tempfile
@@ -12,17 +15,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
 from musicbench.evaluation.judging import judge_clips
-from musicbench.speed.clocks import Clock, DeviceClock, HostClock
+from musicbench.speed.clocks import Clock, clock_for
 
 
 @dataclass(frozen=True)
 class JudgeSpeed:
-    """What was measured of one judge: medians over the repeats.
+    """The speed of one judge: medians over the repeats.
 
     Attributes:
         id: the judge's.
-        windows, flop: of a clip; see `flop_of_a_window`.
-        anew, cached: clips a second with `judge_clips`, and with `judge_clips` where its cache knows all clips.
+        windows, flop: of a clip; see ``flop_of_a_window``.
+        anew, cached: clips a second with ``judge_clips``, and with ``judge_clips`` where its cache knows all clips.
         matmul_flop: what a float32 product of two large matrices does in a second on the judge's device.
     """
 
@@ -35,12 +38,12 @@ class JudgeSpeed:
 
     @property
     def flop_rate(self) -> float:
-        """What the judge's network does in a second, over all of the time that judging anew takes."""
+        """The operations of the judge's network in a second, over all of the time that judging anew takes."""
         return self.flop * self.anew
 
     @property
     def share(self) -> float:
-        """`flop_rate` / `matmul_flop`: how much of what the machine can do the judge does."""
+        """``flop_rate`` / ``matmul_flop``: how much of what the machine can do the judge does."""
         return self.flop_rate / self.matmul_flop
 
 
@@ -58,7 +61,7 @@ def measure_judge(
         UserError: the clips are shorter than a window.
     """
     device = judge.device
-    clock = DeviceClock() if device.type == "cuda" else HostClock()
+    clock = clock_for(device)
     left, right = torch.randn(2, matrix, matrix, device=device)
     windows = judge(clips[0][None], sample_rate).embeddings_BWD.shape[1]
 

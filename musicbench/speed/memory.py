@@ -18,7 +18,7 @@ class PeakMemory(Protocol):
         ...
 
     def peak(self) -> dict[str, int]:
-        """Bytes, under a name that says of what; empty where the system cannot tell."""
+        """Bytes, under the name of what they are of; empty where the system does not report them."""
         ...
 
 
@@ -26,19 +26,19 @@ class GpuMemory:
     """Tensors on the current GPU: all that live there, weights included, without the allocator's reserve."""
 
     def restart(self) -> None:
-        """See `PeakMemory`."""
+        """See ``PeakMemory``."""
         torch.cuda.reset_peak_memory_stats()
 
     def peak(self) -> dict[str, int]:
-        """See `PeakMemory`: ``gpu_peak_bytes``."""
+        """See ``PeakMemory``: ``gpu_peak_bytes``."""
         return {"gpu_peak_bytes": torch.cuda.max_memory_allocated()}
 
 
 class ResidentMemory:
-    """What the process's resident memory grew by, from this object's making to the peak.
+    """The growth of the process's resident memory from this object's making to the peak.
 
     A lower bound of what the work needs: pages that the process kept from earlier work are used again unseen. Only
-    Linux lets a process reset its peak; elsewhere nothing is said, for an older and higher peak would be told.
+    Linux lets a process reset its peak; elsewhere nothing is reported, because it would be an older and higher peak.
     """
 
     def __init__(self, process: Path = PROCESS) -> None:
@@ -47,7 +47,7 @@ class ResidentMemory:
         self.fresh = False
 
     def restart(self) -> None:
-        """See `PeakMemory`."""
+        """See ``PeakMemory``."""
         try:
             (self.process / "clear_refs").write_text(_RESET_PEAK, encoding="ascii")
             self.fresh = True
@@ -55,7 +55,7 @@ class ResidentMemory:
             self.fresh = False
 
     def peak(self) -> dict[str, int]:
-        """See `PeakMemory`: ``resident_growth_bytes``, at least 0."""
+        """See ``PeakMemory``: ``resident_growth_bytes``, at least 0."""
         highest = self._bytes("VmHWM")
         if not self.fresh or self.before is None or highest is None:
             return {}
@@ -68,3 +68,8 @@ class ResidentMemory:
             return None
         found = re.search(rf"^{field}:\s*(\d+) kB", status, re.MULTILINE)
         return None if found is None else 1024 * int(found[1])
+
+
+def memory_of(device: torch.device) -> PeakMemory:
+    """The memory that work on a device takes."""
+    return GpuMemory() if device.type == "cuda" else ResidentMemory()

@@ -1,8 +1,8 @@
-"""What a device can do at most: the speed of one large matrix product."""
-
-import time
+"""The most that a device can do: the speed of one large matrix product."""
 
 import torch
+
+from musicbench.speed.clocks import Clock, clock_for
 
 _SIZE = {"cpu": 1024, "cuda": 8192}
 _ROUNDS, _SECONDS = 3, 0.3
@@ -21,10 +21,11 @@ def measured_peak(device: torch.device, precision: str) -> float:
     dtype = working_dtype(precision)
     # Values that differ: products of zeros take less power, and so less time, on GPUs.
     values = torch.arange(size * size, device=device).remainder(251).sub(125).div(125).to(dtype).view(size, size)
-    _seconds(values)  # the first one also makes ready
+    clock = clock_for(device)
+    _seconds(values, clock)  # the first one also makes ready
     found: list[float] = []
     while len(found) < _ROUNDS or sum(found) < _SECONDS:
-        found.append(_seconds(values))
+        found.append(_seconds(values, clock))
     return 2 * size**3 / min(found)
 
 
@@ -35,12 +36,7 @@ def working_dtype(precision: str) -> torch.dtype:
     return torch.float16 if precision.startswith("16") else torch.float32
 
 
-def _seconds(values: torch.Tensor) -> float:
-    on_gpu = values.device.type == "cuda"
-    if on_gpu:
-        torch.cuda.synchronize(values.device)
-    since = time.perf_counter()
+def _seconds(values: torch.Tensor, clock: Clock) -> float:
+    start = clock.mark()
     values @ values
-    if on_gpu:
-        torch.cuda.synchronize(values.device)
-    return time.perf_counter() - since
+    return sum(clock.seconds([start, clock.mark()]))

@@ -32,9 +32,9 @@ def measure_speed(
     """Time the parts of a system for each batch size; captions repeat to fill a batch.
 
     The real-time factor is wall seconds / (batch x clip seconds): seconds of computing per second of audio out, below
-    1 when faster than real time. `rtf` counts token generation only, `codec_rtf` decoding only. Times are medians over
-    `repeats` rounds, after a warm-up round of each batch size. A batch size that fails, for want of memory say, costs
-    no other one.
+    1 when faster than real time. ``rtf`` counts token generation only, ``codec_rtf`` decoding only. Times are medians
+    over ``repeats`` rounds, after a warm-up round of each batch size. A batch size that
+    fails, for want of memory say, does not stop the others.
 
     Returns:
         For each batch size the fields of ``study.run_record.Speed``.

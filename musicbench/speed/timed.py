@@ -1,4 +1,7 @@
-"""One round of a system at work, with the seconds of each part."""
+"""One round of a system at work, with the seconds of each part.
+
+Shape suffixes: B batch, K levels, T frames, N samples.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

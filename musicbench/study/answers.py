@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,22 +13,22 @@ from musicbench.regular_files import require_regular
 
 COLUMNS = (
     "title", "table", "session", "seed", "answers", "trial", "prompt", "system_a", "system_b", "heard", "answer",
-    "seconds", "matched", "comment", "time",
+    "seconds", "matched", "comment", "time", "crc32",
 )  # fmt: skip
 """Columns of a sheet, a line an answer.
 
 ``table`` is the hash of the table's audio, ``session`` a random name of the sitting, ``answers`` how many lines the
 sheet has. ``heard`` is the sides in the order of their first playing (AB or BA), ``seconds`` how long both were
 played, and ``matched`` whether they were equally loud (yes or no): a clip may be silent or much too
-faint, and some browsers leave loudness alone.
+faint, and some browsers leave loudness alone. ``crc32`` is the ``cells_crc32`` of the line's other cells.
 """
 ANSWERS = ("A", "B", "none", "failed")
-"""Preferred A or B, no preference, or a clip that did not play (which does not count)."""
+"""The possible answers: A or B is preferred, neither is, or a clip did not play (which does not count)."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said to one trial: ``answer`` is one of ``ANSWERS``."""
+    """The listener's answer to one trial: ``answer`` is one of ``ANSWERS``."""
 
     trial: int
     prompt: str
@@ -92,11 +93,16 @@ def read_sheets(paths: Sequence[Path], table: str | None = None) -> list[Sheet]:
     return sheets
 
 
+def cells_crc32(cells: Iterable[str]) -> str:
+    """Checksum of a line's cells, which ``crc32`` in ``ab_sheet.js`` writes: eight hex digits."""
+    return f"{zlib.crc32(chr(10).join(cells).encode()):08x}"
+
+
 def _lines(path: Path) -> list[dict[str, str]]:
     """The sheet's lines by column."""
     try:
         require_regular(path)
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read answer sheet {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -114,6 +120,11 @@ def _lines(path: Path) -> list[dict[str, str]]:
             raise UserError(
                 f"{path}: answer {number} has {len(line)} fields instead of {len(COLUMNS)}; "
                 "download the sheet again from the page"
+            )
+        if line[-1] != cells_crc32(line[:-1]):
+            raise UserError(
+                f"{path}: answer {number} does not match its checksum, so the sheet is damaged or was edited; "
+                "download it again from the page"
             )
     return [dict(zip(COLUMNS, line, strict=True)) for line in lines]
 

@@ -15,7 +15,7 @@ State = Literal["value", "absent", "failed", "missing"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell; ``low`` and ``high`` are None where no interval applies and infinite where it cannot be told.
+    """One cell; ``low`` and ``high`` are None where no interval applies and infinite where it is unknown.
 
     ``seeds`` records went into it, fewer than the row has if some lack the number; ``left_out`` clips have no
     value. A difference keeps its ``difference`` and has ``p_value``, two-sided, after Holm's correction.
@@ -33,7 +33,7 @@ class Cell:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is told from zero at 5 %, corrected for all differences of the table."""
+        """Whether the difference is significantly different from zero: at 5 %, after Holm's correction."""
         return self.p_value is not None and self.p_value < SIGNIFICANT
 
 
@@ -47,5 +47,5 @@ class Row:
 
     @property
     def kind(self) -> Kind | None:
-        """Kind of the row's runs; None while there is none."""
+        """The kind of the row's runs; None while the row has no run."""
         return self.records[0]["kind"] if self.records else None

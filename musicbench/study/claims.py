@@ -19,11 +19,11 @@ Verdict = Literal["reproduced", "contradicted", "undecided", "not tested"]
 INEQUALITY = re.compile(r"(?P<left>\S+)\s+(?P<operator>\S+)\s+(?:(?P<factor>\S+)\s*\*\s*)?(?P<right>\S+)")
 
 LONGEST = 1000
-"""Characters of an inequality; finding its parts in an endless one takes for ever."""
+"""The most characters that an inequality may have; finding the parts of an endless one would take for ever."""
 
 
 class Paper(TypedDict):
-    """Where the claim stands; ``place`` is its table or section."""
+    """The paper that makes the claim; ``place`` is the table or section there."""
 
     title: str
     arxiv: str
@@ -33,9 +33,9 @@ class Paper(TypedDict):
 class Claim(TypedDict):
     """One entry of ``claims.yaml``.
 
-    ``certainty`` says how sure the published figure is: read in the paper itself, in its authors' release, or told by
-    others. ``inequality`` is ``<row>.<column key> < [<factor> *] <row>.<column key>``, or with ``>``. ``reading`` says
-    what of the inequality is our own choice.
+    ``certainty`` says how sure the published figure is: read in the paper itself, in its authors' release, or reported
+    by others. ``inequality`` is ``<row>.<column key> < [<factor> *] <row>.<column key>``, or with ``>``. ``reading``
+    says what of the inequality is our own choice.
     """
 
     id: str
@@ -86,7 +86,7 @@ def read_claims(path: Path) -> list[Claim]:
 
 
 def examine(claim: Claim, table: Table) -> Finding:
-    """What the records say of a claim, by the 95 % interval of the difference or ratio.
+    """The verdict of the records on a claim, by the 95 % interval of the difference or ratio.
 
     Times are compared as ratios, by their timed repeats; everything else by differences on the same clips.
 

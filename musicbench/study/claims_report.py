@@ -1,4 +1,4 @@
-"""Renders claims and what was found as Markdown."""
+"""Renders claims and their verdicts as Markdown."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ INTRODUCTION = (
     "left - factor * right on the same clips, to be read against 0, with pieces resampled. It covers the luck of "
     "training where both rows have several seeds; with one seed a verdict is about these very trainings. A ratio of "
     "times is left / right, to be read against the factor, with Welch's t interval of the logarithms of the timed "
-    "repeats, which tell the noise within one timing and not between sessions. Each claim is tested alone, without "
+    "repeats, which show the noise within one timing and not between sessions. Each claim is tested alone, without "
     "correction for their number. Our corpus, codec and judges are small and our own: a verdict is about the order of "
     "decoding plans in this setting, and neither confirms nor refutes a published number. Our clap_mini stands in for "
     "CLAP, and is not CLAP."

@@ -1,4 +1,4 @@
-"""Whether records may stand in one table: refusals when numbers do not compare, notes when they barely do."""
+"""Decides whether records may stand in one table: refuses numbers that do not compare, notes those that barely do."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -65,7 +65,7 @@ def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _computed_notes(records: Sequence[RunRecord]) -> list[str]:
-    """Whether trainings were shared out among processes and devices in different ways, as far as it is known."""
+    """A footnote if trainings ran on different numbers or kinds of devices, as far as the records know."""
     rows: dict[str, list[str]] = {}
     for record in records:
         if record["training"] and record["training"].get("computed"):
@@ -73,8 +73,8 @@ def _computed_notes(records: Sequence[RunRecord]) -> list[str]:
             rows.setdefault(way, []).append(_name(record))
     if len(rows) < 2:
         return []
-    told = "; ".join(f"{way} ({', '.join(names)})" for way, names in rows.items())
-    return [f"Training was computed in different ways, on which the last digits depend: {told}."]
+    listed = "; ".join(f"{way} ({', '.join(names)})" for way, names in rows.items())
+    return [f"Training was computed in different ways, on which the last digits depend: {listed}."]
 
 
 def _said(computed: Computed) -> str:

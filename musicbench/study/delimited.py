@@ -33,7 +33,7 @@ def render_csv(table: Table) -> str:
 
 
 def csv_lines(table: Table) -> list[list[str]]:
-    """Header and lines of the table's CSV as they are meant: the first cells are ``TEXTS``, the others numbers."""
+    """Header and lines of the table's CSV, unescaped: the first cells are ``TEXTS``, the others numbers."""
     names = [name for column in table.columns for name in _names(column)]
     found = [[*TEXTS, "seeds", *names]]
     for row in table.rows:

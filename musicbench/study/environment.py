@@ -1,4 +1,4 @@
-"""Where a run was made: source commit, package versions, machine."""
+"""The circumstances of a run: source commit, package versions, machine."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ PACKAGES = (
 
 
 class Environment(TypedDict):
-    """The three fields of a run record that tell where it was made."""
+    """The three fields of a run record that say where it was made."""
 
     git: Git
     versions: dict[str, str]
@@ -31,7 +31,7 @@ class Environment(TypedDict):
 
 
 def environment(threads: int, gpu: str | None = None) -> Environment:
-    """Fields that tell where a record was made; ``threads`` are torch's, ``gpu`` its name or None on CPU.
+    """Fields that say where a record was made; ``threads`` are torch's, ``gpu`` its name or None on CPU.
 
     Packages that are not installed are left out. Git fields are null outside a checkout or without git.
     """
@@ -66,8 +66,10 @@ def git_state(source: Path) -> Git:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    # Without its locks: on a full disk git would leave one behind, and the checkout could not be used any more.
+    command = ["git", "--no-optional-locks", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
@@ -27,6 +28,8 @@ LITERAL: dict[str, Any] = {"parse_math": False}
 PLACES = ((7, 5), (7, -12), (-7, 5), (-7, -12), (7, 16), (7, -23), (-7, 16), (-7, -23))
 
 
+# A matplotlibrc of the current folder, which may be a stranger's, has no say: it can run LaTeX.
+@style.context("default")
 def draw_figure(table: Table, path: Path) -> None:
     """Write the figure as PNG; rows without the x quantity (baselines, references) become dashed lines."""
     layout = table.spec["figure"]
@@ -49,7 +52,7 @@ def draw_figure(table: Table, path: Path) -> None:
 
 
 def trained_families(table: Table) -> list[str]:
-    """Families of the trained rows, whose order chooses their markers and colours; "" is that of rows without one."""
+    """Families of the trained rows; their order chooses markers and colours, and "" is for rows without one."""
     return list(dict.fromkeys(row.spec.get("family", "") for row in table.rows if row.kind == "trained"))
 
 
@@ -138,7 +141,7 @@ def _place_labels(panel: Any) -> None:
 
 
 def label_boxes(text: Any) -> NDArray[np.float64]:
-    """Where a label that stands at the first of ``PLACES`` would be at each: [P, 4], x0, y0, x1, y1 in pixels.
+    """Boxes of a label (now at the first of ``PLACES``) at each place: [P, 4], x0, y0, x1, y1 in pixels.
 
     A text is laid out once and moved, because laying it out takes longer than all else.
     """

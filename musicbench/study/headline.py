@@ -11,7 +11,7 @@ _COUNTS = ("parameters", "plan", "training", "speed")
 
 
 def headline(record: RunRecord) -> dict[str, Any]:
-    """Nested by the dots of the names: ``{"metrics": {"fad": ..., "fad_low": ..., "fad_high": ...}, ...}``.
+    """Nest the numbers by the dots of their names: ``{"metrics": {"fad": ..., "fad_low": ..., "fad_high": ...}, ...}``.
 
     Metrics and differences of metrics have the ends of their 95 % interval where there are values per clip or
     replicates to compute it from; numbers that are null, and ends that are not finite, are left out.
@@ -36,7 +36,7 @@ def headline(record: RunRecord) -> dict[str, Any]:
 
 
 def _numbers(value: Any) -> Any:
-    """The numbers of a tree; None for what is none."""
+    """The numbers of a tree; None for a leaf that is no number."""
     if isinstance(value, dict):
         return dict(_kept(value))
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None

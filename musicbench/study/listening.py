@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import soundfile
 
 from musicbench.files import atomic_path, sha256_file
-from musicbench.names import is_own_file
+from musicbench.names import is_own_file, visible
 from musicbench.study.loudness import loudness
 from musicbench.study.records import read_record, read_records
 from musicbench.study.run_record import RunRecord
@@ -33,7 +34,7 @@ ORDER = ("reference", "external", "trained", "baseline")
 
 @dataclass(frozen=True)
 class Clip:
-    """What one system made of one prompt: ``name`` is the audio's place below ``samples/``, without suffix.
+    """The audio of one system for one prompt: ``name`` is the audio's place below ``samples/``, without suffix.
 
     ``seconds`` is None and ``problem`` says why when there is nothing to play. ``loudness`` is in LUFS, None when the
     clip is silent.
@@ -55,10 +56,13 @@ class Prompt:
 
 
 def fetch_samples(table: Path, folders: Iterable[Path]) -> int:
-    """Copy audio and captions of a table's runs into ``<table>/samples/<row>-seed<seed>``; how many runs had some.
+    """Copy audio and captions of a table's runs into ``<table>/samples/<row>-seed<seed>``.
 
     A run belongs to the table by its record's id. Of each row the lowest seed is heard, on the first ``PROMPTS``
     evaluated pieces that have audio. Links that lead out of a run folder are not followed.
+
+    Returns:
+        The number of runs that had audio.
 
     Raises:
         UserError: a record is broken, a file cannot be written, or a link leads out of the table's folder.
@@ -80,7 +84,7 @@ def fetch_samples(table: Path, folders: Iterable[Path]) -> int:
 
 
 def systems(table: Table) -> tuple[Row, ...]:
-    """The rows in the order of listening: references, then what was trained, then baselines."""
+    """The rows in the order of listening: references, then trained systems, then baselines."""
     # A row without a record is one that is still to be trained.
     return tuple(sorted(table.rows, key=lambda row: ORDER.index(row.kind or "trained")))
 
@@ -103,7 +107,7 @@ def find_prompts(folder: Path, rows: Sequence[Row]) -> tuple[Prompt, ...]:
 
 
 def audio_hash(folder: Path, rows: Sequence[Row], prompts: Sequence[Prompt]) -> str:
-    """What identifies the audio of a table, 16 hex digits: answers to one audio do not count for another."""
+    """A hash of a table's audio, 16 hex digits: answers about one table's audio do not count for another's."""
     heard = [
         f"{row.spec['row']} {prompt.name} {sha256_file(folder / SAMPLES / f'{clip.name}.flac')}"
         for prompt in prompts
@@ -131,6 +135,8 @@ def _clip(table: Path, row: Row, name: str) -> Clip:
     except ValueError as error:
         return Clip(place, problem=str(error))
     if not len(audio_NC):
+        told = f"warning: {path} is damaged and is left out; fetch it from the run folder again"
+        print(visible(told), file=sys.stderr)
         return Clip(place, problem="the audio file is damaged")
     return Clip(place, len(audio_NC) / rate, loudness(audio_NC, rate))
 
@@ -144,7 +150,7 @@ def _first_seeds(records: Iterable[RunRecord]) -> list[RunRecord]:
 
 
 def _chosen(record: RunRecord, run: Path) -> list[Path]:
-    """Audio and captions of the first crop of each of the first pieces, as far as they lie in the run's folder."""
+    """The audio and captions of the first crop of each of the first pieces, as far as they lie in the run's folder."""
     pieces: dict[str, Path] = {}
     for clip in record["clips"]:
         audio = run / SAMPLES / f"{sample_name(clip['id'])}.flac"

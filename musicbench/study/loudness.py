@@ -1,4 +1,4 @@
-"""How loud a clip is, after ITU-R BS.1770-4, so that clips can be compared without the louder one winning."""
+"""The loudness of a clip after ITU-R BS.1770-4, so that clips can be compared without the louder one winning."""
 
 import math
 

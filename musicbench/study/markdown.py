@@ -3,6 +3,7 @@
 from musicbench.escapes import markdown_line, markdown_text
 from musicbench.study.table import Table
 from musicbench.study.wording import CellText, caption, descriptions, parts, reading_notes
+from musicbench.text_table import aligned
 
 
 def render_markdown(table: Table) -> str:
@@ -27,7 +28,7 @@ def render_markdown(table: Table) -> str:
 
 
 def format_cell(text: CellText) -> str:
-    """A cell's text: value, interval, bold when best, a star on a difference told from zero."""
+    """A cell's text: value, interval, bold when best, a star on a significant difference."""
     shown = markdown_text(text.value)
     value = f"**{shown}**" if text.best else shown
     return value + (f" {text.interval}" if text.interval else "") + (r"\*" if text.starred else "")
@@ -35,15 +36,8 @@ def format_cell(text: CellText) -> str:
 
 def markdown_grid(header: list[str], lines: list[list[str]]) -> str:
     """A Markdown table of texts that are Markdown already, its first column to the left and the others to the right."""
-    cells = [[text.replace("|", "\\|") for text in line] for line in (header, *lines)]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(header))]
-
-    def row(line: list[str]) -> str:
-        padded = [
-            text.ljust(width) if index == 0 else text.rjust(width)
-            for index, (text, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        return f"| {' | '.join(padded)} |"
-
-    rule = "|".join("-" * (width + 2) if index == 0 else "-" * (width + 1) + ":" for index, width in enumerate(widths))
-    return "\n".join([row(cells[0]), f"|{rule}|", *(row(line) for line in cells[1:])])
+    cells = aligned([[text.replace("|", "\\|") for text in line] for line in (header, *lines)])
+    first, *others = (len(cell) for cell in cells[0])
+    rule = "|".join(["-" * (first + 2), *("-" * (width + 1) + ":" for width in others)])
+    rows = [f"| {' | '.join(line)} |" for line in cells]
+    return "\n".join([rows[0], f"|{rule}|", *rows[1:]])

@@ -1,4 +1,4 @@
-"""Footnotes on a table's cells: what was left out, how many seeds there are, and what could have been found."""
+"""Footnotes on a table's cells: clips left out, numbers of seeds, and differences that it could have shown."""
 
 import math
 
@@ -53,12 +53,12 @@ def seed_notes(rows: tuple[Row, ...]) -> list[str]:
         return []
     pieces_only = "intervals and stars cover the choice of test pieces, not the luck of training"
     if set(seeds.values()) == {1}:
-        return [f"Each trained row is one training seed; {pieces_only}, which one seed cannot tell."]
-    told = ", ".join(f"{label} {count}" for label, count in seeds.items())
+        return [f"Each trained row is one training seed; {pieces_only}, which one seed cannot show."]
+    counts = ", ".join(f"{label} {count}" for label, count in seeds.items())
     both = "intervals and stars cover the choice of test pieces and the luck of training"
     if 1 not in seeds.values():
-        return [f"Training seeds: {told}; {both}."]
+        return [f"Training seeds: {counts}; {both}."]
     return [
-        f"Training seeds: {told}; {both} where a row has several (a difference: where both rows have). One seed cannot "
-        "tell the luck of training."
+        f"Training seeds: {counts}; {both} where a row has several (a difference: where both rows have). One seed "
+        "cannot show the luck of training."
     ]

@@ -15,7 +15,7 @@ from musicbench.study.statistics import LEVEL, holm
 
 @dataclass(frozen=True)
 class Preference:
-    """Between two systems, over all sheets: answers for each, and those without preference.
+    """Preferences between two systems, over all sheets: answers for each, and those without preference.
 
     ``share`` is that of ``first`` among the answers that prefer one (nan without any), with its exact (Clopper and
     Pearson) 95 % interval; ``p_value`` is the exact two-sided binomial one for a share of one half, corrected by Holm
@@ -68,7 +68,7 @@ def render_answers(sheets: Sequence[Sheet]) -> str:
     notes = [
         "Shares leave out answers without preference; intervals and p-values are exact binomial ones, p-values "
         f"two-sided and corrected by Holm for {len(found)} pairs. They take answers as independent: several "
-        "answers of one listener, or about one prompt, tell of this listener and this prompt.",
+        "answers of one listener, or about one prompt, describe this listener and this prompt alone.",
         f"Side A was preferred {answers.count('A')} times and side B {answers.count('B')} times (share of A within "
         f"[{low:.0%}, {high:.0%}], p = {p_side:.3g}).",
     ]

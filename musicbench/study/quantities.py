@@ -1,4 +1,4 @@
-"""From the records of a row (one for each training seed) to the quantities that a table's columns name."""
+"""Computes the quantities that a table's columns name from the records of a row (one for each training seed)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

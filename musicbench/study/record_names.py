@@ -1,4 +1,4 @@
-"""What of a record becomes a path or is looked up by name, checked where a record is read or written."""
+"""Checks the fields of a record that become paths or are looked up by name, whenever a record is read or written."""
 
 import re
 
@@ -9,11 +9,11 @@ from musicbench.study.run_record import RunRecord
 _ID = re.compile(r"[0-9a-f]{8}")
 _SEEDS = range(2**32)
 _TOLD = ("1", "10")
-"""The k of R@k that tables tell."""
+"""The k of R@k that tables show."""
 
 
 def require_names(record: RunRecord, source: str) -> None:
-    """Refuse a record whose row, id or seed could lead a path astray, or that lacks figures which tables tell.
+    """Refuse a record whose row, id or seed could lead a path astray, or that lacks figures that tables show.
 
     Raises:
         UserError: names the field and ``source`` (a file).

@@ -19,7 +19,7 @@ from musicbench.study.run_record import SCHEMA, RunRecord
 from musicbench.temporaries import unhidden
 
 LARGEST = 1 << 28
-"""Bytes of a record; those of thousands of clips have some millions."""
+"""The most bytes that a record may have; records of thousands of clips have some millions."""
 
 
 def write_record(path: Path | str, record: RunRecord) -> None:
@@ -124,7 +124,7 @@ def _validate_metric(metric: dict[str, Any], clips: int, source: str, field: str
 
 
 def _plain(value: Any, field: str, notes: list[str]) -> Any:
-    """The value in JSON's own types; each null put for a number that is not finite is told in ``notes``."""
+    """The value in JSON's own types; ``notes`` names each null that stands for a number that is not finite."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):

@@ -5,18 +5,18 @@ from typing import Literal, NotRequired, TypedDict
 SCHEMA = 3
 
 Kind = Literal["trained", "baseline", "reference", "external"]
-"""External: audio of a system that musicbench has not trained."""
+"""The kinds of runs; ``external`` is audio of a system that musicbench has not trained."""
 
 
 class Git(TypedDict):
-    """Source of the run; null without git. Dirty: musicbench/ or conf/ differed from the commit."""
+    """The source's commit, null without git; ``dirty``: musicbench/ or conf/ differed from that commit."""
 
     commit: str | None
     dirty: bool | None
 
 
 class Machine(TypedDict):
-    """Where the run was timed; ``gpu`` is null on CPU."""
+    """The machine on which the run was timed; ``gpu`` is null on a CPU."""
 
     cpu: str
     cores: int
@@ -45,7 +45,7 @@ class Computed(TypedDict):
 
 
 class Training(TypedDict):
-    """What training used (frames and positions seen, seconds) and where it ended (bits per frame).
+    """The cost of training (frames and positions seen, seconds) and its end (bits per frame).
 
     ``computed``: by whom; several in turn if it was interrupted and went on in another way. The run's id does not
     depend on it, the last digits of its numbers do. Absent where it is not known.
@@ -91,7 +91,7 @@ class Judges(TypedDict):
 
 
 class Reference(TypedDict):
-    """The FAD reference set: how many judge windows (null: not told), and the content they came from.
+    """The FAD reference set: how many judge windows (null: unknown), and the content they came from.
 
     ``note``: how it was made in another way than this judge would.
     """
@@ -103,7 +103,7 @@ class Reference(TypedDict):
 
 
 class Audio(TypedDict):
-    """What happens to audio before a judge hears it."""
+    """How audio is prepared before a judge hears it."""
 
     channels: str
     loudness: str
@@ -182,7 +182,7 @@ class Metric(TypedDict):
 
 
 class SpeedTimes(TypedDict):
-    """Seconds of the parts of one timed round of a batch, or spreads of these; the parts are those of `Speed`."""
+    """Seconds of the parts of one timed round of a batch, or spreads of these; the parts are those of ``Speed``."""
 
     generate_seconds: float
     codec_seconds: float
@@ -202,9 +202,9 @@ class Speed(TypedDict):
     this is the whole time, text, tokens and codec, and the length is that of the clip.
     ``spread``: interquartile ranges over the repeats, absent with a single one.
     ``gpu_peak_bytes``: most memory that tensors on the GPU held, weights included, without the allocator's reserve.
-    ``resident_growth_bytes`` (on CPU, where the system tells it): most resident memory of the process, less what it was
-    before the first batch size, so without weights; a lower bound, for memory that the process had kept from earlier
-    work is used again.
+    ``resident_growth_bytes`` (on CPU, where the system reports it): most resident memory of the process, less what it
+    was before the first batch size, so without weights; a lower bound, for memory that the process had kept from
+    earlier work is used again.
     """
 
     batch: int
@@ -223,7 +223,7 @@ class Speed(TypedDict):
 
 
 class Files(TypedDict):
-    """What became of the files of a folder of audio: counts by reason, and some of their names."""
+    """The fate of the files of a folder of audio: counts by reason, and some of their names."""
 
     files: int
     read: int

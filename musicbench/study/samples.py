@@ -1,11 +1,13 @@
-"""Where records and audio lie in run folders and beside tables, under names of ours, and what of it can be read."""
+"""Places and names of records and audio in run folders and beside tables, and checks before they are read."""
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import soundfile
 
+from musicbench.errors import UserError
 from musicbench.names import LONGEST, is_own_file, one_line, require_inside, visible
 from musicbench.study.run_record import RunRecord
 from musicbench.temporaries import unhidden
@@ -13,10 +15,10 @@ from musicbench.temporaries import unhidden
 SAMPLES = "samples"
 RECORDS = "records"
 SUFFIXES = (".flac", ".txt")
-"""Of the files that an evaluation keeps: audio, and its caption beside it."""
+"""Suffixes of the files that an evaluation keeps: audio, and its caption beside it."""
 
 LONGEST_SECONDS, MOST_SAMPLES = 600, 60_000_000
-RATES = range(4000, 400_001)
+RATES = range(1000, 400_001)
 CAPTION_BYTES = 1 << 16
 
 
@@ -32,12 +34,12 @@ def sample_name(clip: str) -> str:
 
 
 def run_name(record: RunRecord) -> str:
-    """What the files of one row and seed are called in a table's folder."""
+    """The name of one row's and seed's files in a table's folder."""
     return f"{record['row']}-seed{record['seed']}"
 
 
 def record_path(table: Path, record: RunRecord) -> Path:
-    """Where a table keeps a record.
+    """The file in which a table keeps a record.
 
     Raises:
         UserError: a link leads out of the table's folder.
@@ -46,7 +48,7 @@ def record_path(table: Path, record: RunRecord) -> Path:
 
 
 def samples_folder(table: Path, record: RunRecord) -> Path:
-    """Where a table keeps the audio of a record's run.
+    """The folder in which a table keeps the audio of a record's run.
 
     Raises:
         UserError: a link leads out of the table's folder.
@@ -79,12 +81,31 @@ def kept_audio(folder: Path) -> list[Path]:
 
 
 def read_caption(audio: Path, folder: Path) -> str:
-    """The caption beside an audio file, in one line; empty if ``folder`` holds none. A long file is not read whole."""
+    """The caption beside an audio file, in one line; empty if ``folder`` holds none. A long file is not read whole.
+
+    Raises:
+        UserError: the audio's own metadata say another one.
+    """
     text = audio.with_name(f"{audio.stem}.txt")
     if not is_own_file(text, folder):
         return ""
     with text.open("rb") as stream:
-        return one_line(stream.read(CAPTION_BYTES).decode("utf-8", errors="replace"))
+        content = stream.read(CAPTION_BYTES)
+    caption = one_line(content.decode("utf-8", errors="replace"))
+    told = _title(audio)
+    if told and len(content) < CAPTION_BYTES and told != caption:
+        raise UserError(
+            f"{text} and the metadata of {audio.name} say different captions, so one of them is damaged or was edited; "
+            "take both from the run folder again, or evaluate again"
+        )
+    return caption
+
+
+def _title(audio: Path) -> str:
+    """The caption in an audio file's metadata, in one line; empty if there is none, or the file is damaged."""
+    with suppress(soundfile.LibsndfileError, OSError), soundfile.SoundFile(audio) as file:
+        return one_line(file.title)
+    return ""
 
 
 def require_playable(path: Path) -> None:

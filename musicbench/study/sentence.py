@@ -10,7 +10,7 @@ from musicbench.study.quantities import estimate, quantity
 from musicbench.study.run_record import RunRecord
 
 # Below these an order of rows is not worth repeating: intervals of fewer pieces are themselves uncertain, and
-# the spread over training seeds cannot be told from fewer than three.
+# fewer than three training seeds do not show their spread.
 ENOUGH_PIECES = 40
 ENOUGH_SEEDS = 3
 
@@ -58,7 +58,7 @@ def _widest(trained: Sequence[RunRecord]) -> tuple[float, str, str] | None:
         records = [record for record in trained if record["row"] == row]
         pieces_N = [clip["piece"] for clip in records[0]["clips"]]
         names = {name for record in records for name in record["metrics"]}
-        # A cosine has no zero from which a share of it could be told.
+        # A cosine has no natural zero, so a share of it means nothing.
         for name in sorted(name for name in names if not name.startswith("clap")):
             key = f"metrics.{name}"
             own = quantity(records, key)

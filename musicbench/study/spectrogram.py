@@ -60,5 +60,5 @@ def draw_spectrograms(pictures: Mapping[Path, Path]) -> None:
 
 
 def height_of(frequency: float) -> float:
-    """Where a frequency in Hz lies in a picture: 0 at the bottom, 1 at the top."""
+    """The height of a frequency in Hz in a picture: 0 at the bottom, 1 at the top."""
     return float(np.log(frequency / LOWEST) / np.log(HIGHEST / LOWEST))

@@ -98,7 +98,7 @@ def replicate_interval(
     biased by as much again. The percentile interval of the replicates is therefore too high and may miss the
     value itself. The basic interval (2 value - quantile) removes both biases, so it too may miss the value,
     and it turns the skew of FAD the wrong way round. We shift the percentile interval by the bootstrap's own
-    bias, mean(replicates) - value: it then tells how FAD *of this many pieces* scatters. The remaining bias
+    bias, mean(replicates) - value: it then shows how FAD *of this many pieces* scatters. The remaining bias
     is common to the rows of a table, which share N, and cancels in differences. ``minimum`` clips the ends
     (0 for a distance).
 

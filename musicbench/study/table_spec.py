@@ -11,6 +11,8 @@ from musicbench.study.quantities import DERIVED
 from musicbench.study.run_record import RunRecord
 
 _LONG_TEXTS = ("note", "protocol", "description", "source")
+_LONGEST, _LONGEST_LINE = 10_000, 300
+"""Characters of such a text, and of any other."""
 
 
 class RowSpec(TypedDict):
@@ -123,7 +125,10 @@ def _require_texts(node: Any, source: str, field: str = "") -> None:
             _require_texts(item, source, field)
     elif isinstance(node, str):
         require_visible(node, f"{source}: {field}")
-        if "\n" in node.strip() and field.rsplit(".")[-1] not in _LONG_TEXTS:
+        is_long = field.rsplit(".")[-1] in _LONG_TEXTS
+        if len(node) > (_LONGEST if is_long else _LONGEST_LINE):  # else it is laid out and drawn for minutes
+            raise UserError(f"{source}: {field} {node[:40]!r} has {len(node)} characters; shorten it")
+        if "\n" in node.strip() and not is_long:
             raise UserError(f"{source}: {field} {node[:40]!r} has several lines; write it in one")
 
 

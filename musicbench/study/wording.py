@@ -1,4 +1,4 @@
-"""The texts of a table, without markup: what every rendering says alike."""
+"""The texts of a table, without markup, which all renderings share."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ MINUS = "−"
 
 
 def caption(records: Sequence[RunRecord]) -> str:
-    """What the numbers were measured on; all records of a table share the protocol."""
+    """The protocol in one paragraph; all records of a table share the protocol."""
     if not records:
         return "There is no record yet."
     protocol = records[0]["protocol"]
@@ -32,7 +32,7 @@ def caption(records: Sequence[RunRecord]) -> str:
 
 
 def _judges(protocol: Protocol) -> str:
-    """Each judge once, with what it judges if there are several."""
+    """Each judge once, with its roles if there are several judges."""
     roles: dict[str, list[str]] = {}
     for role, judge in cast(Mapping[str, Judge], protocol["judges"]).items():
         text = (
@@ -66,7 +66,7 @@ class CellText(NamedTuple):
 
 
 def cell_text(cell: Cell, column: ColumnSpec) -> CellText:
-    """A cell's value, its interval, and whether it is a difference told from zero."""
+    """A cell's value, its interval, and whether it is a difference significantly different from zero."""
     if cell.state != "value":
         return CellText(WORDS[cell.state])
     difference = column.get("difference", False)
@@ -118,7 +118,7 @@ def _published(table: Table) -> Part:
 
 
 def descriptions(table: Table) -> list[str]:
-    """What the rows are, where table.yaml says it."""
+    """Descriptions of the rows that have one in table.yaml."""
     return [f"{row.spec['label']}: {row.spec['description']}" for row in table.rows if "description" in row.spec]
 
 
@@ -135,9 +135,9 @@ def reading_notes(table: Table) -> list[str]:
     if any(column.get("difference") for column in table.columns):
         count = sum(cell.difference is not None for row in table.rows for cell in row.cells)
         notes.append(
-            f"Differences are to {label} on the same clips; * marks one told from zero at 5 %, two-sided (t test with "
-            f"the standard error of the paired bootstrap), after Holm's correction for all {count} differences of "
-            "this table. Their intervals are one at a time."
+            f"Differences are to {label} on the same clips; * marks a difference that is significantly different from "
+            f"zero at 5 % (two-sided t test with the standard error of the paired bootstrap), after Holm's correction "
+            f"for all {count} differences of this table. Each interval is for its difference alone, not corrected."
         )
     states = {cell.state for row in table.rows for cell in row.cells}
     if "missing" in states:
@@ -154,7 +154,7 @@ def reading_notes(table: Table) -> list[str]:
 
 
 def _clap_note(records: Sequence[RunRecord]) -> str:
-    """What clap_mini is, and how well it retrieves; the records of a table share the protocol."""
+    """A note on clap_mini and on how well it retrieves; the records of a table share the protocol."""
     note = (
         "FAD, KLD and clap_mini share one network: clap_mini, a small text-audio judge trained by musicbench, hears "
         "through the embeddings that FAD compares. It is not CLAP; its cosines compare rows of one table only"

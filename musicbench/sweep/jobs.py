@@ -5,11 +5,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from musicbench.errors import UserError
 from musicbench.launch.job import Job
 from musicbench.launch.locks import training_lock
+from musicbench.runs.compose import compose
+from musicbench.runs.contents import Contents
+from musicbench.runs.folder import finished, lenders
+from musicbench.runs.ids import NamedRun
+from musicbench.study.records import read_records
+from musicbench.study.samples import RECORDS
 
 _PROGRAM = (sys.executable, "-m", "musicbench.cli")
 
@@ -41,13 +46,13 @@ def resolve(lines: Sequence[list[str]], committed: set[str]) -> Resolved:
         lines: overrides of `musicbench train`.
         committed: ids of runs whose records are in a table already.
     """
-    from musicbench.runs.compose import compose
-    from musicbench.runs.run import Assembly
-
     found, folders = Resolved(), set[Path]()
+    known: dict[str, Contents] = {}
     for overrides in lines:
         try:
-            run = Assembly(compose("train", overrides))
+            config = compose("train", overrides)
+            contents = known.setdefault(Contents.key(config), Contents(config))
+            run = NamedRun(config, contents)
             job = _job(run, overrides, committed)
         except UserError as error:
             found.mistaken.append(f"{spelled(overrides)}: {error}")
@@ -65,17 +70,11 @@ def committed_ids(table: Path | None) -> set[str]:
     Raises:
         UserError: one of them is damaged.
     """
-    from musicbench.study.records import read_records
-    from musicbench.study.samples import RECORDS
-
     return {record["id"] for record in read_records(table / RECORDS)} if table is not None else set()
 
 
-def _job(run: Any, overrides: Sequence[str], committed: set[str]) -> Job:
-    from musicbench.assessment.record import finished
-    from musicbench.runs.weights import lenders
-
-    folder, identity, training = run.folder, run.identity, run.training_identity
+def _job(run: NamedRun, overrides: Sequence[str], committed: set[str]) -> Job:
+    folder, identity, training = run.folder, run.id, run.training_id
     return Job(
         folder,
         (*_PROGRAM, "train", *overrides),

@@ -18,6 +18,7 @@ from musicbench.study.samples import RECORDS, record_path
 from musicbench.study.table import build_table
 from musicbench.study.table_spec import read_spec
 from musicbench.temporaries import unhidden
+from musicbench.tracking.wandb_settings import require_own_settings
 
 _RECORD = "record.json"
 RECORD_TYPE = "record"
@@ -41,6 +42,29 @@ class Found:
         return self.record["row"], self.record["seed"]
 
 
+def gather(table: Path, project: str | None, where: Sequence[str], runs: Path | None) -> None:
+    """Fetch a table's records from a W&B project, from run folders, or from both.
+
+    Args:
+        project: ``entity/project``.
+        where: ``KEY=VALUE`` of W&B's runs.
+        runs: folder of run folders.
+
+    Raises:
+        UserError: a condition is mistaken, or there is no record of the table's rows.
+    """
+    rows = [row["row"] for row in read_spec(table / "table.yaml")["rows"]]
+    for condition in where:
+        if not condition.partition("=")[0].strip() or "=" not in condition:
+            raise UserError(f"--where {condition}: write KEY=VALUE, such as sweep=ID")
+    filters = dict(condition.split("=", 1) for condition in where)
+    found = [] if project is None else from_project(project, rows, filters)
+    found += [] if runs is None else from_folders(runs, rows)
+    if not found:
+        raise UserError(f"no record of this table's rows ({', '.join(rows)}) there; run its sweep first")
+    put_into(table, newest(found))
+
+
 def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[Found]:
     """Records of some rows that the runs of a W&B project logged; what is left out is told in a line.
 
@@ -52,6 +76,7 @@ def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[
         UserError: nobody is logged in, there is no such project, or W&B cannot be reached.
     """
     split_project(path)
+    require_own_settings()
     found: list[Found] = []
     others: set[str] = set()
     for artifact in _asked(path, lambda: list(_artifacts(path, where))):

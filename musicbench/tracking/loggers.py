@@ -8,15 +8,16 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from musicbench.errors import UserError
-from musicbench.runs.compose import instantiated, options_of
-from musicbench.runs.identity import has_pattern, row_label
-from musicbench.runs.run import Assembly
+from musicbench.runs.compose import instantiated
+from musicbench.runs.folder import finished
+from musicbench.runs.identity import family_name, has_pattern, row_label
+from musicbench.runs.run import Run
 from musicbench.tracking.wandb_run import KEPT, Tracker, in_sweep
 
 _TRACKER = f"{Tracker.__module__}.{Tracker.__qualname__}"
 
 
-def make_loggers(run: Assembly, folder: Path) -> list[Logger]:
+def make_loggers(run: Run, folder: Path) -> list[Logger]:
     """The configured logger; with one of another kind the CSV log is kept too, and comes first.
 
     Raises:
@@ -51,36 +52,48 @@ def tracking(loggers: list[Logger]) -> Iterator[Callable[[Path], None]]:
             tracked.finish(failed)
 
 
-def send(run: Assembly, path: Path) -> None:
+def send(run: Run, path: Path) -> None:
     """Send the record in a run folder to W&B, if the run is configured to be there."""
     with tracking(make_loggers(run, path.parent)) as publish:
         publish(path)
 
 
-def send_once(run: Assembly, path: Path) -> None:
+def send_once(run: Run, path: Path) -> None:
     """The same for a run that was finished before, unless W&B has it; an agent's sweep has not."""
     if in_sweep() or not (path.parent / KEPT).is_file():
         send(run, path)
+
+
+def assess_and_send(run: Run, assess: Callable[[Run], Path]) -> Path:
+    """Evaluate a run, and send its record to W&B; a run that was finished before is sent once.
+
+    Args:
+        assess: returns the path of the run's record.
+    """
+    before = finished(run.folder)
+    path = assess(run)
+    (send_once if before else send)(run, path)
+    return path
 
 
 def _nowhere(record: Path) -> None:
     """There is no W&B run to send it to."""
 
 
-def _facts(run: Assembly) -> dict[str, Any]:
+def _facts(run: Run) -> dict[str, Any]:
     """What W&B is told of a run when it starts; what the configuration says comes first."""
     own = run.plain["logger"]
     row = row_label(run.plain)
     tags = list(own["tags"])
     if not run.plain.get("system") and not run.plain.get("audio"):
-        tags.append(options_of("family", run.plain["family"]["_target_"])[0])
+        tags.append(family_name(run.plain))
         if has_pattern(run.plain):
             tags.append(run.plain["pattern"]["pattern"][:64])  # W&B takes no longer ones
     config = {key: value for key, value in run.plain.items() if key != "logger"}
     facts = {
-        "id": run.identity,
-        "name": f"{row}-{run.identity}",
+        "id": run.id,
+        "name": f"{row}-{run.id}",
         "group": row,
-        "config": config | {"id": run.identity, "row": row},
+        "config": config | {"id": run.id, "row": row},
     }
     return {key: value for key, value in facts.items() if own.get(key) is None} | {"tags": tags}

@@ -6,6 +6,7 @@ from pathlib import Path
 from musicbench.errors import UserError
 from musicbench.study.delimited import TEXTS
 from musicbench.tracking.gather import artifact_name, first_line, split_project
+from musicbench.tracking.wandb_settings import require_own_settings
 
 TABLE_TYPE = "table"
 """Type of the W&B artifacts that hold a rendered table."""
@@ -28,6 +29,7 @@ def publish_table(path: str, name: str, title: str, lines: Sequence[Sequence[str
     import wandb
 
     entity, project = split_project(path)
+    require_own_settings()
     try:
         with wandb.init(entity=entity, project=project, name=name, notes=title, job_type=TABLE_TYPE) as run:
             names, *rows = lines

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
@@ -22,18 +22,22 @@ from musicbench.study.headline import headline
 from musicbench.study.records import read_record
 from musicbench.study.samples import SAMPLES, kept_audio, read_caption
 from musicbench.tracking.gather import RECORD_TYPE, artifact_name, first_line
+from musicbench.tracking.wandb_settings import require_own_settings
 
 WITHOUT = "or go on without it: WANDB_MODE=offline, or logger=csv"
 PATIENCE = 600
 """Seconds that the end of a run waits for its upload; what is left then can be sent with ``wandb sync``."""
+
+STEP = "trainer/global_step"
+"""The curve along which W&B draws all others: Lightning's name, so that projects with other runs stay comparable."""
 
 KEPT = Path("wandb") / "run.json"
 """Which W&B run a run folder belongs to."""
 _MOST_KEPT = 1 << 16
 
 
-class Tracker(WandbLogger):
-    """Lightning's W&B logger, of the first process only; its failures end the logging, never the run.
+class Tracker(Logger):
+    """Owns a W&B run, in the first process only; its failures end the logging, never the run.
 
     The W&B run has the id that is given, so that a resumed run goes on in it, unless the environment names one
     (``WANDB_RUN_ID``, as the agent of a W&B sweep does); the run folder remembers which it was. W&B's files are below
@@ -43,22 +47,36 @@ class Tracker(WandbLogger):
         save_dir: run folder.
         project: None: ``WANDB_PROJECT``, or musicbench.
         offline: only write files, to be sent with ``wandb sync``; else what W&B's settings and ``WANDB_MODE`` say.
-        options: of ``WandbLogger`` and ``wandb.init``.
+        options: of ``wandb.init``.
     """
 
     def __init__(self, save_dir: str, project: str | None = None, offline: bool = False, **options: Any) -> None:
-        project = project or os.environ.get("WANDB_PROJECT", "musicbench")
-        super().__init__(save_dir=os.environ.get("WANDB_DIR", save_dir), project=project, **options)
+        super().__init__()
         self.folder = Path(save_dir)
         self.lost = False
-        del self._wandb_init["anonymous"]  # W&B warns of it
-        self._wandb_init["settings"] = {"finish_timeout": PATIENCE} | (options.get("settings") or {})
+        self.run: Any = None
+        place = {
+            "project": project or os.environ.get("WANDB_PROJECT", "musicbench"),
+            "dir": os.environ.get("WANDB_DIR", save_dir),
+        }
+        settings = {"finish_timeout": PATIENCE} | (options.get("settings") or {})
+        self.options: dict[str, Any] = {"resume": "allow"} | options | place | {"settings": settings}
         if offline:
-            self._wandb_init["mode"] = "offline"
+            self.options["mode"] = "offline"
         if not assigned():
-            self._wandb_init |= self._remembered()
+            self.options |= self._remembered()
         for name in assigned():
-            self._wandb_init.pop(name, None)
+            self.options.pop(name, None)
+
+    @property
+    def name(self) -> str | None:
+        """W&B's project."""
+        return None if self.run is None else self.run.project
+
+    @property
+    def version(self) -> str | None:
+        """Id of the W&B run."""
+        return None if self.run is None else self.run.id
 
     @rank_zero_only
     def start(self) -> None:
@@ -69,26 +87,31 @@ class Tracker(WandbLogger):
         """
         import wandb
 
-        if self._experiment is not None:
+        if self.run is not None:
             return
+        require_own_settings()
         try:
-            mode = self._wandb_init.get("mode") or wandb.setup().settings.mode
+            mode = self.options.get("mode") or wandb.setup().settings.mode
             if mode in ("online", "shared"):
                 require_login()
             self.folder.mkdir(parents=True, exist_ok=True)
-            run = self.experiment
+            run = wandb.init(**self.options)
+            run.define_metric(STEP)
+            run.define_metric("*", step_metric=STEP, step_sync=True)
         except UserError:
             raise
         except Exception as error:  # whatever it is, it must not be a traceback
             raise UserError(f"Weights & Biases does not start ({first_line(error)}); try again, {WITHOUT}") from error
+        self.run = run
         if not run.disabled:
             with atomic_path(self.folder / KEPT) as temporary:
                 place = {"id": run.id, "project": run.project, "entity": run.entity or None}
                 temporary.write_text(json.dumps(sealed(place)) + "\n", encoding="utf-8")
 
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        log = super().log_metrics
-        self._guarded(lambda: log(metrics, step))
+        """Add a point to each of these curves."""
+        self._guarded(lambda: self._log(metrics, step))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: W&B has the whole configuration since the start."""
@@ -100,9 +123,9 @@ class Tracker(WandbLogger):
 
     def finish(self, exit_code: int) -> None:
         """Send what is left and close the W&B run; 0: it succeeded."""
-        if self._experiment is None:
+        if self.run is None:
             return
-        run, self._experiment = self._experiment, None
+        run, self.run = self.run, None
         if not self.lost:
             self._guarded(lambda: run.finish(exit_code=exit_code))
             return
@@ -114,11 +137,15 @@ class Tracker(WandbLogger):
                 end()
         wandb.run = None  # else the next one would be taken for it
 
+    def _log(self, metrics: Mapping[str, float], step: int | None) -> None:
+        self.start()
+        self.run.log({**metrics} if step is None else {**metrics, STEP: step})
+
     def _publish(self, path: Path) -> None:
         import wandb
 
         self.start()
-        run, record = self.experiment, read_record(path)
+        run, record = self.run, read_record(path)
         run.summary.update(headline(record))
         sounds = [(str(sound), read_caption(sound, path.parent)) for sound in kept_audio(path.parent)]
         if sounds:

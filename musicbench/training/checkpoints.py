@@ -1,6 +1,5 @@
-"""The checkpoints of a run: the best one on validation, and the last one, to go on from."""
+"""Lightning writes the checkpoints of a run: the best one on validation, and the last one, to go on from."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -8,45 +7,8 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from musicbench import torch_files
-from musicbench.errors import UserError
-
-BEST, LAST = "best.ckpt", "last.ckpt"
-
-
-_TRAINING = "musicbench_training"
-"""Key of a checkpoint under which it holds the training id that its weights are of."""
-
-
-def read_checkpoint(path: Path, trainings: Collection[str]) -> dict[str, Any]:
-    """A checkpoint that ``AtomicCheckpoints`` wrote.
-
-    Args:
-        trainings: the training ids that it may be of.
-
-    Raises:
-        UserError: the file is missing, damaged, no checkpoint of a run, or of another training.
-    """
-    content = torch_files.load(path, "state_dict", "global_step", "callbacks")
-    require_training(path, content.get(_TRAINING, ""), trainings)
-    return content
-
-
-def require_training(path: Path, found: str, trainings: Collection[str]) -> None:
-    """Refuse a file of a run folder that belongs to another training than the configuration.
-
-    Args:
-        found: the training id in the file; empty in files of older versions.
-
-    Raises:
-        UserError: it is none of ``trainings``.
-    """
-    if not found:
-        raise UserError(f"{path} was written by an older version; delete it and train again")
-    if found not in trainings:
-        raise UserError(
-            f"{path} is of another training ({found}) than the configuration ({' or '.join(sorted(trainings))}); "
-            "take back what was overridden, edited or replaced, or delete it and train again"
-        )
+from musicbench.runs.checkpoints import TRAINING, read_checkpoint
+from musicbench.runs.folder import BEST
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -61,7 +23,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         self.training = training
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        torch_files.save({**checkpoint, _TRAINING: self.training}, path)
+        torch_files.save({**checkpoint, TRAINING: self.training}, path)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return read_checkpoint(Path(path), {self.training})

@@ -3,8 +3,9 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,16 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
-from musicbench.generators.batch import Batch
 from musicbench.runs.compose import write_configuration
-from musicbench.runs.run import Assembly
+from musicbench.runs.folder import LAST
 from musicbench.temporaries import clear_temporaries
-from musicbench.tracking.loggers import make_loggers, tracker
+from musicbench.tracking.loggers import tracker
 from musicbench.training import processes
-from musicbench.training.checkpoints import LAST, AtomicCheckpoints, BestCheckpoint
+from musicbench.training.checkpoints import AtomicCheckpoints, BestCheckpoint
 from musicbench.training.computation import Computation
 from musicbench.training.guard import NonFiniteGuard
-from musicbench.training.throughput import LOG_EVERY, DataWait, Throughput
+from musicbench.training.throughput import LOG_EVERY, Throughput
 from musicbench.training.trace import TRACE, StepTrace
 
 
@@ -86,60 +85,73 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(self.path)
 
 
-def fit(run: Assembly, folder: Path, loggers: list[Logger] | None = None) -> None:
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How to train.
+
+    Attributes:
+        configuration: the run's, resolved and plain; the folder keeps it.
+        precision: Lightning's.
+        training_id: what the checkpoints are of.
+    """
+
+    configuration: dict[str, Any]
+    precision: str
+    training_id: str
+
+
+def fit(
+    module: pl.LightningModule,
+    data: Callable[[int], pl.LightningDataModule],
+    settings: TrainerSettings,
+    folder: Path,
+    loggers: list[Logger],
+) -> None:
     """Train until the configured step; afterwards ``folder`` holds the best and the last checkpoint.
 
     Args:
-        loggers: None: those of the configuration.
+        data: makes batches of so many crops a process.
 
     Raises:
         UserError: the settings do not fit together, W&B cannot be used, or training diverged.
     """
-    config = run.config
-    loggers = make_loggers(run, folder) if loggers is None else loggers
-    if config.training.validate_every > config.training.steps:
+    training, timeout = settings.configuration["training"], settings.configuration["trainer"]["timeout"]
+    if training["validate_every"] > training["steps"]:
         raise UserError(
-            f"training.validate_every={config.training.validate_every} must be at most "
-            f"training.steps={config.training.steps}: the best checkpoint is chosen on validation"
+            f"training.validate_every={training['validate_every']} must be at most "
+            f"training.steps={training['steps']}: the best checkpoint is chosen on validation"
         )
     quiet()
     try:
-        trainer = _trainer(run, folder, loggers)
+        trainer = _trainer(module, settings, folder, loggers)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"the trainer's settings do not fit this machine: {error}") from error
     processes.check_number(trainer.num_devices * trainer.num_nodes)
-    if run.precision.startswith("16") and trainer.precision.startswith("bf16"):
-        raise UserError(f"trainer.precision={run.precision} needs a GPU; use bf16-mixed or 32-true on this machine")
-    share, over = divmod(config.training.batch_size, trainer.world_size * config.training.accumulate)
+    if settings.precision.startswith("16") and trainer.precision.startswith("bf16"):
+        raise UserError(
+            f"trainer.precision={settings.precision} needs a GPU; use bf16-mixed or 32-true on this machine"
+        )
+    share, over = divmod(training["batch_size"], trainer.world_size * training["accumulate"])
     if over or not share:
         raise UserError(
-            f"training.batch_size={config.training.batch_size} must be a multiple of processes x accumulate = "
-            f"{trainer.world_size} x {config.training.accumulate}"
+            f"training.batch_size={training['batch_size']} must be a multiple of processes x accumulate = "
+            f"{trainer.world_size} x {training['accumulate']}"
         )
-    data = TokenDataModule(
-        run.store,
-        run.captions.batch,
-        Batch,
-        run.stages(share, config.training.accumulate),
-        validation_per_piece=config.data.validation_per_piece,
-        seed=config.seed,
-        workers=config.data.workers,
-    )
-    model = run.model()
+    batches = data(share)
     if (tracked := tracker(loggers)) is not None:
         tracked.start()
     if trainer.is_global_zero:
         clear_temporaries(folder)
-        write_configuration(run.plain, folder)
-    processes.tell_of_lost_children(config.trainer.timeout)
+        write_configuration(settings.configuration, folder)
+    processes.tell_of_lost_children(timeout)
     last = folder / LAST
     try:
         with training_numerics():
-            trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+            trainer.fit(module, batches, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     except torch.OutOfMemoryError as error:
         raise UserError("the device's memory is full; raise training.accumulate or choose a smaller model") from error
     except RuntimeError as error:
-        told = processes.lost(error, config.trainer.timeout)
+        told = processes.lost(error, timeout)
         if told is None:
             raise
         raise told from error
@@ -147,10 +159,11 @@ def fit(run: Assembly, folder: Path, loggers: list[Logger] | None = None) -> Non
         raise KeyboardInterrupt from error
 
 
-def averaging(training: Any) -> EMAWeightAveraging:
+def averaging(training: Mapping[str, Any]) -> EMAWeightAveraging:
     """The moving average of the weights under a configuration's ``training``."""
     # Index tables are buffers too, and an average of integers is no integer.
-    return EMAWeightAveraging(decay=training.ema_decay, use_buffers=False, update_every_n_steps=training.ema_every or 1)
+    every = training["ema_every"] or 1
+    return EMAWeightAveraging(decay=training["ema_decay"], use_buffers=False, update_every_n_steps=every)
 
 
 @contextmanager
@@ -168,37 +181,35 @@ def training_numerics() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def _trainer(run: Assembly, folder: Path, loggers: list[Logger]) -> pl.Trainer:
-    config = run.config
-    training = config.training
-    wait = DataWait()
+def _trainer(module: Any, settings: TrainerSettings, folder: Path, loggers: list[Logger]) -> pl.Trainer:
+    config, precision = settings.configuration, settings.precision
+    training, where = config["training"], config["trainer"]
     callbacks: list[Callback] = [
         averaging(training),
-        BestCheckpoint(folder, run.family.monitor),
-        NonFiniteGuard(training.max_nonfinite),
+        BestCheckpoint(folder, module.monitor),
+        NonFiniteGuard(training["max_nonfinite"]),
         WallClock(),
         Computation(),
-        LastCheckpoint(folder / LAST, training.save_every, training.validate_every),
+        LastCheckpoint(folder / LAST, training["save_every"], training["validate_every"]),
         # Behind all that belongs to a step.
-        Throughput(wait, run.precision, config.trainer.peak_flops),
-        *([StepTrace(folder / TRACE)] if config.trainer.profile else []),
+        Throughput(precision, where["peak_flops"]),
+        *([StepTrace(folder / TRACE)] if where["profile"] else []),
         TQDMProgressBar(refresh_rate=1),
     ]
     return pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=config.trainer.devices,
-        num_nodes=config.trainer.num_nodes,
-        strategy=processes.strategy(config.trainer.strategy, config.trainer.timeout),
-        precision=run.precision,  # type: ignore[arg-type]
+        accelerator=where["accelerator"],
+        devices=where["devices"],
+        num_nodes=where["num_nodes"],
+        strategy=processes.strategy(where["strategy"], where["timeout"]),
+        precision=precision,  # type: ignore[arg-type]
         logger=loggers,
         callbacks=callbacks,
-        profiler=wait,
-        plugins=[AtomicCheckpoints(run.training_identity), *processes.cluster()],
-        max_steps=training.steps,
+        plugins=[AtomicCheckpoints(settings.training_id), *processes.cluster()],
+        max_steps=training["steps"],
         max_epochs=-1,
-        accumulate_grad_batches=training.accumulate,
-        gradient_clip_val=config.optimiser.clip_norm or None,
-        val_check_interval=training.validate_every * training.accumulate,
+        accumulate_grad_batches=training["accumulate"],
+        gradient_clip_val=config["optimiser"]["clip_norm"] or None,
+        val_check_interval=training["validate_every"] * training["accumulate"],
         check_val_every_n_epoch=None,
         log_every_n_steps=LOG_EVERY,
         use_distributed_sampler=False,

@@ -1,37 +1,18 @@
 """How fast training goes: what the log says of each process's share of the work."""
 
-import time
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.pytorch.profilers import Profiler
 
+from musicbench.data.waiting import TimedLoader
 from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import CaptionedLM
 from musicbench.models.cost import training_flops
+from musicbench.speed.clocks import HostClock, wait_for
 from musicbench.speed.peak import measured_peak
 
 LOG_EVERY = 10
 """Optimiser steps from one line of the log to the next."""
-
-
-class DataWait(Profiler):
-    """Seconds that the training loop waited for its next batch; Lightning tells profilers of every such wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds = 0.0
-        self._since: float | None = None
-
-    def start(self, action_name: str) -> None:
-        if action_name.endswith("train_dataloader_next"):
-            self._since = time.perf_counter()
-
-    def stop(self, action_name: str) -> None:
-        if action_name.endswith("train_dataloader_next") and self._since is not None:
-            self.seconds += time.perf_counter() - self._since
-            self._since = None
 
 
 class Throughput(pl.Callback):
@@ -43,32 +24,34 @@ class Throughput(pl.Callback):
     spent waiting for the data loader.
 
     Args:
-        wait: counts the waiting; the trainer's profiler.
         precision: Lightning's name of the run's precision.
         peak_flops: operations a second of one device; None: measured when training starts, and logged under
             ``speed/measured_peak_flops``.
     """
 
-    def __init__(self, wait: DataWait, precision: str, peak_flops: float | None) -> None:
-        self.wait, self.precision, self.peak_flops = wait, precision, peak_flops
+    def __init__(self, precision: str, peak_flops: float | None) -> None:
+        self.precision, self.peak_flops = precision, peak_flops
         self.name = "speed/measured_peak_flops" if peak_flops is None else "speed/peak_flops"
-        self._since, self._step = 0.0, 0
-        self._restart()
+        # The host's: waiting for data and working on batches are then parts of one time.
+        self._clock = HostClock()
+        self._began, self._step = 0.0, 0
 
     def _restart(self) -> None:
         self.seconds = self.frames = self.positions = self.flops = 0.0
-        self.wait.seconds = 0.0
+        self._loader.waited = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.peak_flops is None:
             self.peak_flops = measured_peak(pl_module.device, self.precision)
+        assert isinstance(trainer.train_dataloader, TimedLoader)
+        self._loader = trainer.train_dataloader
         self._step = trainer.global_step
         self._restart()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        self._since = time.perf_counter()
+        self._began = self._clock.mark()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -77,9 +60,9 @@ class Throughput(pl.Callback):
         # While batches accumulate the step stands still.
         due = trainer.global_step != self._step and trainer.global_step % LOG_EVERY == 0
         self._step = trainer.global_step
-        if due and pl_module.device.type == "cuda":
-            torch.cuda.synchronize(pl_module.device)  # what was asked of the device counts when it is done
-        self.seconds += time.perf_counter() - self._since
+        if due:
+            wait_for(pl_module.device)  # what was asked of the device counts when it is done
+        self.seconds += sum(self._clock.seconds([self._began, self._clock.mark()]))
         (clips, _, frames), text_tokens = batch.codes_BKT.shape, batch.states_BLE.shape[1]
         self.frames += clips * frames
         self.positions += clips * pl_module.positions(frames)
@@ -90,11 +73,11 @@ class Throughput(pl.Callback):
 
     def _speed(self, processes: int) -> dict[str, float]:
         assert self.peak_flops is not None
-        elapsed = self.seconds + self.wait.seconds
+        elapsed = self.seconds + self._loader.waited
         return {
             "speed/frames_per_second": self.frames * processes / elapsed,
             "speed/positions_per_second": self.positions * processes / elapsed,
             "speed/mfu": self.flops / (elapsed * self.peak_flops),
-            "speed/data_wait_share": self.wait.seconds / elapsed,
+            "speed/data_wait_share": self._loader.waited / elapsed,
             self.name: self.peak_flops,
         }

@@ -1,18 +1,17 @@
-"""A few real training steps of a planned run on this device, timed."""
+"""A few real training steps on this device, timed."""
 
 import statistics
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from musicbench.estimate.assumed import PlannedRun
 from musicbench.generators.batch import Batch
-from musicbench.models.cost import training_flops
-from musicbench.speed.memory import GpuMemory, ResidentMemory
+from musicbench.runs.network import Sizes
+from musicbench.speed.clocks import Clock, clock_for
+from musicbench.speed.memory import memory_of
 from musicbench.training.fit import averaging, quiet, training_numerics
 from musicbench.training.guard import NonFiniteGuard
 
@@ -29,81 +28,94 @@ class Measured(NamedTuple):
     peak_bytes: int | None
 
 
-def measure(run: PlannedRun) -> Measured:
-    """Train on random tokens through the family's own step, optimiser and callbacks, as long as assumed."""
-    sizes, config = run.assumed, run.config
+def measure(
+    module: Any, config: Mapping[str, Any], precision: str, batches: IterableDataset[Batch], steps: int, flops: float
+) -> Measured:
+    """Train through the family's own step, optimiser and callbacks.
+
+    Args:
+        module: a generator family's LightningModule.
+        config: the run's configuration, plain.
+        precision: Lightning's.
+        steps: to be timed, after one that is not; the median counts.
+        flops: useful operations of the passes of a step.
+    """
     quiet()
-    module = run.model()
-    clock = _StepClock()
+    clock = _StepMarks()
     trainer = pl.Trainer(
-        accelerator=config.trainer.accelerator,
+        accelerator=config["trainer"]["accelerator"],
         devices=1,
-        precision=run.precision,  # type: ignore[arg-type]
-        callbacks=[averaging(config.training), clock, NonFiniteGuard(config.training.max_nonfinite)],
-        max_steps=1 + sizes.measured_steps,
-        gradient_clip_val=config.optimiser.clip_norm or None,
+        precision=precision,  # type: ignore[arg-type]
+        callbacks=[averaging(config["training"]), clock, NonFiniteGuard(config["training"]["max_nonfinite"])],
+        max_steps=1 + steps,
+        gradient_clip_val=config["optimiser"]["clip_norm"] or None,
         limit_val_batches=0,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    memory = GpuMemory() if torch.cuda.is_available() else ResidentMemory()
+    memory = memory_of(trainer.strategy.root_device)
     memory.restart()
     with training_numerics():
-        trainer.fit(module, DataLoader(_RandomBatches(run), batch_size=None))
-    flops = sizes.measured_clips * training_flops(module.lm.shape, module.passes(run.frames), sizes.caption_tokens)
-    passes, updates = (statistics.median(seconds[1:]) for seconds in (clock.passes, clock.updates))
+        trainer.fit(module, DataLoader(batches, batch_size=None))
+    passes, updates = (statistics.median(seconds[1:]) for seconds in clock.passes_and_updates())
     parameters = sum(p.numel() for p in module.parameters())
     return Measured(flops / passes, updates / parameters, next(iter(memory.peak().values()), None))
 
 
-class _RandomBatches(IterableDataset[Batch]):
-    """Endless random tokens with random caption states."""
+class RandomBatches(IterableDataset[Batch]):
+    """Endless random tokens with random caption states.
 
-    def __init__(self, run: PlannedRun) -> None:
-        self.sizes, self.frames = run.assumed, run.frames
+    Args:
+        sizes: of tokens and states.
+        clips: a batch. frames: of a clip. tokens: of a caption.
+    """
+
+    def __init__(self, sizes: Sizes, clips: int, frames: int, tokens: int) -> None:
+        self.sizes, self.clips, self.frames, self.tokens = sizes, clips, frames, tokens
 
     def __iter__(self) -> Iterator[Batch]:
-        sizes, number = self.sizes, 0
+        sizes, clips, number = self.sizes, self.clips, 0
         random = torch.Generator().manual_seed(0)
-        clips, tokens = sizes.measured_clips, sizes.caption_tokens
         while True:
             yield Batch(
                 torch.randint(sizes.codebook_size, (clips, sizes.levels, self.frames), generator=random),
-                torch.randn(clips, tokens, sizes.text_dim, generator=random),
-                torch.ones(clips, tokens, dtype=torch.bool),
+                torch.randn(clips, self.tokens, sizes.text_dim, generator=random),
+                torch.ones(clips, self.tokens, dtype=torch.bool),
                 torch.arange(number, number + clips),
             )
             number += clips
 
 
-class _StepClock(pl.Callback):
-    """Seconds of every step: its passes, and what follows once for all weights. To stand behind the averaging."""
+class _StepMarks(pl.Callback):
+    """Marks of every step: around its passes, and behind what follows once for all weights.
+
+    To stand behind the averaging.
+    """
 
     def __init__(self) -> None:
-        self.passes: list[float] = []
-        self.updates: list[float] = []
-        self._since = 0.0
+        self._marks: list[Any] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._clock: Clock = clock_for(pl_module.device)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._lap(pl_module)
+        self._marks.append(self._clock.mark())
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        self.passes.append(self._lap(pl_module))
+        self._marks.append(self._clock.mark())
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.updates.append(self._lap(pl_module))
+        self._marks.append(self._clock.mark())
 
-    def _lap(self, module: pl.LightningModule) -> float:
-        if module.device.type == "cuda":
-            torch.cuda.synchronize(module.device)
-        now = time.perf_counter()
-        lap, self._since = now - self._since, now
-        return lap
+    def passes_and_updates(self) -> tuple[list[float], list[float]]:
+        """Seconds of every step's passes, and of its update; what lies between steps is left out."""
+        seconds = self._clock.seconds(self._marks)
+        return seconds[0::3], seconds[1::3]

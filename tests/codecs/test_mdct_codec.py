@@ -144,6 +144,13 @@ def test_a_saved_codec_comes_back(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.codebooks_KVC, network.books_KVD, atol=1e-3, rtol=1e-3)
 
 
+def test_a_configuration_without_end_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="nested too deeply"):
+        load_codec(str(tmp_path))
+
+
 def test_damaged_folders_are_one_clear_line(tmp_path: Path) -> None:
     export_codec(small_network(), tmp_path, {})
     config, weights = tmp_path / "config.json", tmp_path / "model.safetensors"

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from musicbench.training.checkpoints import BEST, LAST
+from musicbench.runs.folder import BEST, LAST
 
 
 def validation_curves(folder: Path) -> dict[str, dict[int, float]]:

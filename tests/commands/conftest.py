@@ -123,14 +123,15 @@ def make_clap(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_run(tiny_overrides: list[str]) -> Callable[..., object]:
-    """``make_run("pattern=flat")`` -> Assembly of the tiny configuration with the stub encoder."""
+    """``make_run("pattern=flat")`` -> Run of the tiny configuration with the stub encoder."""
     from musicbench.runs.compose import compose
-    from musicbench.runs.run import Assembly
+    from musicbench.runs.run import Run
 
-    def make(*overrides: str) -> Assembly:
-        run = Assembly(compose("train", [*tiny_overrides, *overrides]))
+    def make(*overrides: str) -> Run:
+        run = Run(compose("train", [*tiny_overrides, *overrides]))
         # Its codec is none that there is, so that there is no content to make an id from.
-        run.__dict__.update(encoder=StubEncoder(), training_identity="0dd5")
+        run.parts.__dict__.update(encoder=StubEncoder())
+        run.__dict__.update(training_id="0dd5")
         return run
 
     return make
@@ -142,12 +143,22 @@ def overrides(tiny_overrides: list[str], make_clap: Callable[..., Path], monkeyp
     from musicbench.data.store import TokenStore
     from musicbench.evaluation.judge_set import JudgeSet
     from musicbench.evaluation.references.stored import build_reference
-    from musicbench.runs.run import REFERENCE_FILE, Assembly
+    from musicbench.runs.contents import REFERENCE_FILE, Contents
+    from musicbench.runs.jury import Jury
+    from musicbench.runs.parts import Parts
 
     codec, judge = StubCodec(), StubJudge()
     judges = JudgeSet(judge, judge)
-    for name, part in (("codec", codec), ("judges", judges), ("musicnn", judge), ("encoder", StubEncoder())):
-        monkeypatch.setattr(Assembly, name, property(lambda _, part=part: part))
+    known = {"fad": judge, "kld": judge}
+    stubs = [(Contents, "codec", codec), (Contents, "encoder", StubEncoder.sha256), (Contents, "judges", known)]
+    stubs += [
+        (Parts, "codec", codec),
+        (Parts, "encoder", StubEncoder()),
+        (Jury, "judges", judges),
+        (Jury, "musicnn", judge),
+    ]
+    for kind, name, part in stubs:
+        monkeypatch.setattr(kind, name, property(lambda _, part=part: part))
     folder = Path(tiny_overrides[0].partition("=")[2])
     store = TokenStore.open(folder)
     originals = [

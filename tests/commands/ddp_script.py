@@ -12,17 +12,19 @@ if __name__ == "__main__":
     tests, folder, nan_steps, *overrides = sys.argv[1:]
     sys.path.insert(0, tests)
     from conftest import StubEncoder
+    from fitting import fit
     from probe import install
 
     from musicbench.errors import UserError
     from musicbench.runs.compose import compose
-    from musicbench.runs.run import Assembly, set_threads
-    from musicbench.training.fit import fit
+    from musicbench.runs.device import set_threads
+    from musicbench.runs.run import Run
 
     install(Path(folder) / "gradients", json.loads(nan_steps))
-    run = Assembly(compose("train", overrides))
+    run = Run(compose("train", overrides))
     # There are no judges and no codec to make the ids from.
-    run.__dict__.update(encoder=StubEncoder(), identity="0dd5", training_identity="0dd5")
+    run.parts.__dict__.update(encoder=StubEncoder())
+    run.__dict__.update(id="0dd5", training_id="0dd5")
     set_threads(run.config)
     try:
         fit(run, Path(folder))

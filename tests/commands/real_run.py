@@ -37,7 +37,7 @@ def make_store(folder: Path) -> list[str]:
     from musicbench.data.store import Clip, write_store
     from musicbench.evaluation.judges import MusiCNN
     from musicbench.evaluation.references.stored import build_reference
-    from musicbench.runs.run import REFERENCE_FILE
+    from musicbench.runs.contents import REFERENCE_FILE
 
     codec = load_codec()
     splits = ["train"] * 3 + ["validation"] * 3 + ["test"] * 2

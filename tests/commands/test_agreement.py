@@ -10,10 +10,10 @@ import torch
 from musicbench import torch_files
 from musicbench.commands import evaluate, train
 from musicbench.runs.compose import compose
-from musicbench.runs.identity import TRAINED
-from musicbench.runs.run import PRECISIONS, Assembly
+from musicbench.runs.folder import BEST, LAST, TRAINED
+from musicbench.runs.run import Run
+from musicbench.runs.settings import PRECISIONS
 from musicbench.study.records import read_record
-from musicbench.training.checkpoints import BEST, LAST
 from tests.commands.counter import Counter
 from tests.damage import edit_config, flip
 
@@ -142,8 +142,9 @@ def test_a_moved_store(trained_run, overrides):
 
 
 def test_automatic_precision_may_be_another_one_elsewhere(overrides):
-    automatic = Assembly(compose("train", [*overrides, "trainer.precision=auto"]))
-    fixed = [Assembly(compose("train", [*overrides, f"trainer.precision={name}"])) for name in PRECISIONS]
-    assert automatic.training_identities == {run.training_identity for run in fixed}
-    assert automatic.training_identity in automatic.training_identities
-    assert [run.training_identities for run in fixed] == [{run.training_identity} for run in fixed]
+    automatic = Run(compose("train", [*overrides, "trainer.precision=auto"]))
+    fixed = [Run(compose("train", [*overrides, f"trainer.precision={name}"])) for name in PRECISIONS]
+    assert automatic.training_ids == frozenset().union(*(run.training_ids for run in fixed))
+    assert {run.training_id for run in fixed} < automatic.training_ids
+    assert automatic.training_id in automatic.training_ids
+    assert [len(run.training_ids) for run in fixed] == [2, 2, 2]  # with that of older folders

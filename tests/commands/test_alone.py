@@ -10,8 +10,8 @@ from musicbench.commands import train
 from musicbench.errors import UserError
 from musicbench.launch.locks import acquire, run_lock, training_lock
 from musicbench.runs.compose import compose
-from musicbench.runs.identity import TRAINED
-from musicbench.runs.run import Assembly
+from musicbench.runs.folder import TRAINED
+from musicbench.runs.run import Run
 from tests.commands.counter import Counter
 
 HOLD = (
@@ -39,7 +39,7 @@ def elsewhere():
 
 
 def test_a_run_that_is_trained_elsewhere(overrides, tmp_path, monkeypatch, elsewhere):
-    folder = Assembly(compose("train", overrides)).folder
+    folder = Run(compose("train", overrides)).folder
     counter = Counter(monkeypatch)
     process = elsewhere(run_lock(folder))
     with pytest.raises(UserError) as error:
@@ -54,7 +54,7 @@ def test_a_run_that_is_trained_elsewhere(overrides, tmp_path, monkeypatch, elsew
 def test_another_process_of_a_run_on_several_devices_holds_nothing(overrides, monkeypatch, elsewhere):
     from lightning.pytorch.utilities import rank_zero_only
 
-    process = elsewhere(run_lock(Assembly(compose("train", overrides)).folder))
+    process = elsewhere(run_lock(Run(compose("train", overrides)).folder))
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert train.main(overrides) == 0
     assert process.poll() is None
@@ -80,8 +80,8 @@ def test_the_same_weights_are_waited_for(overrides, tmp_path, monkeypatch, capsy
 
 
 def test_processes_that_could_not_wait_together_do_not(overrides, tmp_path, monkeypatch, elsewhere):
-    run = Assembly(compose("train", overrides))
-    elsewhere(training_lock(tmp_path, run.training_identity))
+    run = Run(compose("train", overrides))
+    elsewhere(training_lock(tmp_path, run.training_id))
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="the same weights are being trained by process"):
         train.main(overrides)

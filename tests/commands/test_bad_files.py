@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from musicbench.commands.train import FAILED, TRAINED
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
+from musicbench.launch.job import FAILED
 from musicbench.runs.compose import compose, instantiated
+from musicbench.runs.folder import BEST, LAST, TRAINED
 from musicbench.seals import sealed_text
-from musicbench.training.checkpoints import BEST, LAST
 from tests import damage
 
 Damage = Callable[[Path], Any]

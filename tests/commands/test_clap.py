@@ -15,9 +15,10 @@ from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.judge import ClapMini
 from musicbench.evaluation.clap_mini.retrieval import both_directions
 from musicbench.evaluation.judges import JudgeOutput, MusiCNN
-from musicbench.evaluation.references.stored import Reference
+from musicbench.evaluation.references.reference import Reference
 from musicbench.preparation.clap import captions_sha256
-from musicbench.runs.run import ASSETS, REFERENCE_FILE
+from musicbench.runs.contents import REFERENCE_FILE
+from musicbench.runs.settings import ASSETS
 from tests.full_disk import contents, disk_of
 
 RATE = 100
@@ -52,8 +53,9 @@ class StubEncoder:
 @pytest.fixture
 def manifest(tmp_path, monkeypatch):
     """Noise whose loudness the captions tell."""
-    monkeypatch.setattr("musicbench.evaluation.judges.MusiCNN", StubJudge)
-    monkeypatch.setattr("musicbench.conditions.text.TransformersEncoder", StubEncoder)
+    for room in ("clap", "stages"):
+        monkeypatch.setattr(f"musicbench.preparation.{room}.MusiCNN", StubJudge)
+    monkeypatch.setattr("musicbench.preparation.clap.TransformersEncoder", StubEncoder)
     monkeypatch.setattr(StubJudge, "calls", 0)
     random = np.random.default_rng(0)
     lines = []

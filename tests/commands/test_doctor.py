@@ -7,6 +7,7 @@ import pytest
 from musicbench import cli
 from musicbench.commands import doctor
 from musicbench.errors import UserError
+from musicbench.runs import checks
 
 
 @pytest.fixture
@@ -57,10 +58,10 @@ def test_whatever_goes_wrong_is_one_line():
 
 def test_launchers_that_are_missing(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
-    works, line = doctor.examine(doctor._slurm)
+    works, line = doctor.examine(checks._slurm)
     assert not works and "sbatch" in line
     monkeypatch.setitem(sys.modules, "wandb", None)
-    assert not doctor.examine(doctor._wandb)[0]
+    assert not doctor.examine(checks._wandb)[0]
 
 
 def test_an_unknown_choice_is_a_user_error(refused):

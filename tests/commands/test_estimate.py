@@ -7,7 +7,8 @@ import pytest
 
 from musicbench import cli
 from musicbench.commands import sweep
-from musicbench.estimate.assumed import Assumed, assumed, planned
+from musicbench.estimate.assumed import Assumed, assumed
+from musicbench.estimate.row import empty_model, planned
 from musicbench.models.cost import training_flops
 from musicbench.models.footprint import activation_bytes, state_bytes
 
@@ -36,8 +37,7 @@ def test_hours_memory_and_disk_follow_from_the_plan(file, capsys):
     text = capsys.readouterr().out
     rows = table(text)
     for pattern in ("delay", "stack_delay"):
-        run = planned([f"pattern={pattern}", *SMALL], Assumed())
-        module = run.empty_model()
+        module = empty_model(planned([f"pattern={pattern}", *SMALL]), Assumed())
         (work,), (saved,) = module.passes(50), module.saved(50)
         parameters = sum(p.numel() for p in module.parameters())
         flops = 12 * training_flops(module.lm.shape, [work], 32)
@@ -68,7 +68,7 @@ def test_steps_of_a_length_warmup_are_reckoned_as_they_are(file, capsys):
     """500 steps of 24 clips of half a second, 500 of 12 clips of a second."""
     at = ["--at", *SMALL, "training.length_warmup=[{steps:500,seconds:0.5}]"]
     assert sweep.main([str(file), "--estimate", "--device-flops", "1e9", "--mfu", "0.1", *at]) == 0
-    module = planned(["pattern=delay", *SMALL], Assumed()).empty_model()
+    module = empty_model(planned(["pattern=delay", *SMALL]), Assumed())
     short, long = (training_flops(module.lm.shape, module.passes(frames), 32) for frames in (25, 50))
     expected = (500 * 24 * short + 500 * 12 * long) / 1e8 / 3600
     assert float(table(capsys.readouterr().out)["delay"]["hours"]) == pytest.approx(expected, abs=0.06)

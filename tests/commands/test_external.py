@@ -56,15 +56,16 @@ def test_another_system_is_a_row_beside_ours(overrides, held_out, tmp_path):
 
 def test_the_codec_system_from_files_scores_as_from_codes(overrides, tmp_path):
     """The same sound, once from the store and once as float files of another system."""
-    from musicbench.assessment.clips import HeldOut
+    from musicbench.assessment.clips import held_out
     from musicbench.runs.compose import compose
-    from musicbench.runs.run import Assembly
+    from musicbench.runs.run import Run
     from musicbench.study.listening import sample_name
 
-    held = HeldOut(Assembly(compose("train", overrides)))
+    run = Run(compose("train", overrides))
+    held = held_out(run.jury)
     (tmp_path / "files").mkdir()
     for crop, codes_KT in zip(held.crops, held.codes_NKT, strict=True):
-        audio_N = held.run.codec.decode(codes_KT[None])[0].numpy()
+        audio_N = run.parts.codec.decode(codes_KT[None])[0].numpy()
         soundfile.write(tmp_path / "files" / f"{sample_name(crop.id)}.wav", audio_N, RATE, subtype="FLOAT")
     evaluate.main([*overrides, f"audio={tmp_path / 'files'}", "row=files"])
     evaluate.main([*overrides, "system=codec"])
@@ -116,6 +117,16 @@ def own(tmp_path):
     captions = tmp_path / "captions.jsonl"
     captions.write_text("\n".join(json.dumps(line) for line in lines))
     return folder, captions, originals
+
+
+def test_own_captions_beside_damaged_codes(overrides, own, tmp_path):
+    """The codec distance compares with the store's codes; what is kept of them must be right."""
+    folder, captions, _ = own
+    store = Path(overrides[0].partition("=")[2])
+    flip(store / "codes.npy", 8 * 400)
+    with pytest.raises(UserError, match=r"codes\.npy does not match its card"):
+        evaluate.main([*overrides, f"audio={folder}", f"captions={captions}", "row=alone"])
+    assert not list(tmp_path.glob("cache/codec_reference/*"))
 
 
 def test_own_captions_with_and_without_originals(overrides, own, tmp_path):
@@ -215,7 +226,7 @@ def test_judging_anew_generates_nothing_anew(overrides, tmp_path, monkeypatch):
     evaluate.main(given)
     assert len(calls) == drawn
     before = read_record(path)["metrics"]
-    for kept in (tmp_path / "cache" / "generated").glob("*/*.npz"):
+    for kept in (tmp_path / "cache" / "generated").glob("*.npz"):
         flip(kept, 8 * 200)  # within the codes
     path.unlink()
     evaluate.main(given)
@@ -239,7 +250,8 @@ def test_files_are_listed_and_hashed_once(overrides, own, tmp_path, monkeypatch)
 def test_a_bad_folder_is_told_before_anything_is_loaded(overrides, own, tmp_path, monkeypatch):
     folder, captions, _ = own
     loaded = []
-    monkeypatch.setattr("musicbench.runs.run.instantiated", lambda *given, **_: loaded.append(given))
+    for room in ("parts", "jury"):
+        monkeypatch.setattr(f"musicbench.runs.{room}.instantiated", lambda *given, **_: loaded.append(given))
     captions.write_text("")
     for given, message in ((folder, "is empty"), (tmp_path / "none", "is not a folder")):
         with pytest.raises(UserError, match=message):

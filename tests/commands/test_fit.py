@@ -10,11 +10,13 @@ import yaml
 
 from musicbench.errors import UserError
 from musicbench.generators.autoregressive import AutoregressiveLM
+from musicbench.runs.folder import BEST, LAST
 from musicbench.seals import unsealed_text
-from musicbench.training.checkpoints import BEST, LAST, AtomicCheckpoints
+from musicbench.training.checkpoints import AtomicCheckpoints
 from musicbench.training.computation import Computation
-from musicbench.training.fit import WallClock, fit
+from musicbench.training.fit import WallClock
 from tests.commands.compare import assert_equal_runs, validation_curves
+from tests.commands.fitting import fit
 
 Weights = dict[str, torch.Tensor]
 
@@ -79,14 +81,15 @@ def test_best_checkpoint_has_the_lowest_validation_bits(make_run, tmp_path):
     best = load(tmp_path / "run" / BEST)
     assert best["global_step"] == min(curve, key=curve.get) < 40
     # The checkpoint's weights, evaluated from outside, give the value that chose it.
+    from musicbench.assessment.adapters import trained_system
     from musicbench.data.crops import evaluation_crops
     from musicbench.data.module import crop_codes
     from musicbench.evaluation.likelihood import bits_per_frame
-    from musicbench.runs.weights import load_trained, trained_system
+    from musicbench.runs.weights import load_trained
 
-    system = trained_system(run, load_trained(run, tmp_path / "run"), run.captions.batch)
-    crops = evaluation_crops(run.store, "validation", 2.0, 1)
-    bits_N = bits_per_frame(system, crop_codes(run.store, crops), [crop.caption for crop in crops])
+    system = trained_system(run, load_trained(run, tmp_path / "run"), run.parts.captions.batch)
+    crops = evaluation_crops(run.parts.store, "validation", 2.0, 1)
+    bits_N = bits_per_frame(system, crop_codes(run.parts.store, crops), [crop.caption for crop in crops])
     assert bits_N.mean() == pytest.approx(min(curve.values()), rel=1e-5)
 
 
@@ -259,7 +262,7 @@ class LoadingCodec:
 def test_a_model_starts_from_the_codec(make_run):
     def model(choice: str, draws: int = 0):
         run = make_run(f"model.from_codebooks={choice}")
-        run.__dict__["codec"] = LoadingCodec()
+        run.parts.__dict__["codec"] = LoadingCodec()
         torch.rand(1 + draws)
         return run.model()
 
@@ -281,7 +284,7 @@ def test_the_same_weights_with_and_without_a_loaded_codec(make_run):
     weights = []
     for choice in ("true", "false"):
         run = make_run(f"model.from_codebooks={choice}")
-        run.__dict__["codec"] = LoadingCodec()
+        run.parts.__dict__["codec"] = LoadingCodec()
         weights.append(run.model().state_dict())
     same = [name for name in weights[0] if torch.equal(weights[0][name], weights[1][name])]
     assert set(weights[0]) - set(same) == {"lm.embedding.weight", "lm.heads_KVD"}
@@ -318,10 +321,10 @@ def test_the_run_folder_is_complete_and_its_configuration_plain(make_run, tmp_pa
 def test_captions_are_encoded_once(make_run, tmp_path):
     first = make_run("training.steps=2")
     fit(first, tmp_path / "one")
-    assert len(first.encoder.captions) == len(set(first.encoder.captions)) > 0
+    assert len(first.parts.encoder.captions) == len(set(first.parts.encoder.captions)) > 0
     second = make_run("training.steps=2")
     fit(second, tmp_path / "two")
-    assert second.encoder.captions == []
+    assert second.parts.encoder.captions == []
 
 
 def test_divergence_stops_the_run_in_one_line(make_run, tmp_path, monkeypatch):
@@ -343,7 +346,7 @@ def test_divergence_stops_the_run_in_one_line(make_run, tmp_path, monkeypatch):
         (["model.heads=3"], "multiple of heads"),
         (["model.position=abc"], "unknown position code 'abc'"),
         (["model.dim=18"], "multiple of 4"),
-        (["+pattern.delays=[0]", "pattern=flat"], "no option 'delays'"),
+        (["+pattern.delays=[0]", "pattern=flat"], "unknown key pattern.delays"),
         (["pattern.delays=[0,-1]"], "non-negative"),
         (["data.seconds=30"], "no training clip has 300 frames"),
         (["data.seconds=0.01"], "must be above 0"),

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from musicbench.training.checkpoints import BEST, LAST
-from musicbench.training.fit import fit
+from musicbench.runs.folder import BEST, LAST
 from tests.commands.compare import validation_curves
+from tests.commands.fitting import fit
 from tests.commands.probe import gradients, install
 from tests.commands.real_run import environment
 

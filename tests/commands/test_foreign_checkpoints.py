@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from musicbench.commands.train import TRAINED
-from musicbench.training.checkpoints import BEST, LAST
+from musicbench.runs.folder import BEST, LAST, TRAINED
 
 HYBRID = ("family=magnet", "decode=magnet_10s", "decode.iterations=[3,2]", "decode.rescore=0.5")
 MARK = "executed"

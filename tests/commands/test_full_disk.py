@@ -19,10 +19,11 @@ from musicbench.data.manifest import read_user_manifest
 from musicbench.data.store import TokenStore
 from musicbench.data.tokenise import tokenise_recordings
 from musicbench.errors import UserError
+from musicbench.runs.folder import BEST, LAST
 from musicbench.study.records import read_record, write_record
 from musicbench.temporaries import temporary_path
-from musicbench.training.checkpoints import BEST, LAST, AtomicCheckpoints
-from musicbench.training.fit import fit
+from musicbench.training.checkpoints import AtomicCheckpoints
+from tests.commands.fitting import fit
 from tests.full_disk import contents, disk_of
 
 
@@ -51,11 +52,11 @@ def test_interruption_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     def interrupt(path: Path, content: bytes) -> None:
         raise KeyboardInterrupt
 
-    AtomicCheckpoints().save_checkpoint({"global_step": 1}, tmp_path / LAST)
+    AtomicCheckpoints("0dd5").save_checkpoint({"global_step": 1}, tmp_path / LAST)
     before = contents(tmp_path)
     monkeypatch.setattr(Path, "write_bytes", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        AtomicCheckpoints().save_checkpoint({"global_step": 2}, tmp_path / LAST)
+        AtomicCheckpoints("0dd5").save_checkpoint({"global_step": 2}, tmp_path / LAST)
     assert contents(tmp_path) == before
 
 

@@ -10,6 +10,7 @@ import soundfile
 
 from musicbench import cli
 from musicbench.data.store import TokenStore
+from musicbench.seals import sealed_lines
 from musicbench.temporaries import unhidden
 from tests.full_disk import contents, disk_of
 
@@ -17,7 +18,7 @@ from tests.full_disk import contents, disk_of
 @pytest.fixture
 def manifest(tmp_path: Path, stub_codec, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three recordings with captions, and a codec that costs nothing."""
-    monkeypatch.setattr("musicbench.runs.compose.instantiated", lambda config: stub_codec)
+    monkeypatch.setattr("musicbench.preparation.stages.instantiated", lambda *_: stub_codec)
     folder = tmp_path / "music"
     folder.mkdir()
     lines = []
@@ -61,14 +62,14 @@ def test_judges(refused, manifest, stub_judge_of_a_second, tmp_path, size):
 def stub_judge_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.commands.conftest import StubJudge
 
-    monkeypatch.setattr("musicbench.evaluation.judges.MusiCNN", StubJudge)
+    monkeypatch.setattr("musicbench.preparation.stages.MusiCNN", StubJudge)
 
 
 def test_what_was_kept_for_a_finished_file_goes_at_the_next_start(manifest, stub_judge_of_a_second, tmp_path):
     """A call that was killed between its end and its clearing up."""
     assert cli.main(prepare(manifest, "tokens,reference")) == 0
     parts = next((tmp_path / "tokens").glob("*.npz")).with_suffix(".parts")
-    kept = [tmp_path / "tokens.partial" / "a.npy", parts / "b.npz"]
+    kept = [tmp_path / "tokens.partial" / "a.npz", parts / "b.npz"]
     for path in kept:
         path.parent.mkdir()
         path.write_bytes(b"kept")
@@ -84,16 +85,16 @@ def test_the_codec(refused, tmp_path, monkeypatch, size):
     from tests.codecs.training.test_codec_loop import TINY
 
     tiny = dataclasses.replace(TINY, steps=2, validate_every=1, checkpoint_every=1)
-    monkeypatch.setattr("musicbench.runs.compose.instantiated", lambda config: tiny)
-    monkeypatch.setattr("musicbench.codecs.training.card.complete_card", lambda *_: None)
+    monkeypatch.setattr("musicbench.preparation.stages.instantiated", lambda *_: tiny)
+    monkeypatch.setattr("musicbench.preparation.stages.complete_card", lambda *_: None)
     corpus = tmp_path / "corpus"
     (corpus / "audio").mkdir(parents=True)
     lines = []
     for number in range(4):
         sound_N = 0.3 * np.sin(np.arange(8000) * 0.1 * (number + 1))
         soundfile.write(corpus / "audio" / f"c{number}.flac", sound_N, 4000)
-        lines.append(json.dumps({"id": f"c{number}", "split": ["train", "validation"][number >= 2]}) + "\n")
-    (corpus / "clips.jsonl").write_text("".join(lines))
+        lines.append({"id": f"c{number}", "split": ["train", "validation"][number >= 2]})
+    (corpus / "clips.jsonl").write_text(sealed_lines(lines))
     command = ["prepare", "stages=[codec]", f"corpus.folder={corpus}", f"codec_output={tmp_path / 'codec'}"]
     with disk_of(size):
         assert "cannot write" in refused(*command)

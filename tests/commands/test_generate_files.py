@@ -19,7 +19,7 @@ from musicbench import cli
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
 from musicbench.generation.clip_files import clip_files, require_new
-from musicbench.runs.identity import read_training_id
+from musicbench.runs.folder import read_training_id
 from musicbench.study.records import read_record
 from musicbench.temporaries import unhidden
 
@@ -81,7 +81,7 @@ def test_whatever_changes_the_sound_changes_the_name(trained_run, output, prompt
 def test_other_weights_have_another_name(make_run, stub_codec, output, tmp_path):
     """Also in a folder of the same name: a training that went on."""
     run = make_run()
-    run.__dict__["codec"] = stub_codec
+    run.contents.__dict__.update(codec=stub_codec, encoder="5" * 64)
     names = set()
     for weights in (b"some", b"others"):
         (tmp_path / "run").mkdir(exist_ok=True)
@@ -102,7 +102,7 @@ def test_the_same_again_is_refused_before_anything_is_made(refused, trained_run,
     names = make(output, trained_run, "tune", *stream)
     before = {name: (output / name).read_bytes() for name in names}
     again = ("generate", "other", "tune", "--run", trained_run, "--output", output, "--seconds", "3", *stream)
-    monkeypatch.setattr("musicbench.runs.weights.load_trained", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("musicbench.generation.generate.load_trained", lambda *_: pytest.fail("the model was loaded"))
     line = refused("generate", "tune", *again[3:])
     assert "exists already" in line and "--force" in line and str(output) in line
     monkeypatch.undo()

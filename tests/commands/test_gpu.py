@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from musicbench.assessment.adapters import sampling
+from musicbench.runs.folder import LAST
 from musicbench.runs.weights import load_trained
-from musicbench.training.checkpoints import LAST
-from musicbench.training.fit import fit
+from tests.commands.fitting import fit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -70,8 +70,8 @@ def test_greedy_codes_are_those_of_the_cpu(make_run, tmp_path, family):
     run = make_run(*FAMILIES[family], *GREEDY[family], "training.steps=40", "training.validate_every=40")
     fit(run, tmp_path / "run")
     module = load_trained(run, tmp_path / "run").eval()
-    captions = [clip.captions[0] for clip in run.store.clips]
-    states_BLE, mask_BL = run.captions.batch(captions)
+    captions = [clip.captions[0] for clip in run.parts.store.clips]
+    states_BLE, mask_BL = run.parts.captions.batch(captions)
     found = []
     for device in ("cpu", "cuda"):
         module.to(device)

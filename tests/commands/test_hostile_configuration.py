@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from musicbench import cli, named_code
+from musicbench.seals import sealed_text
 from tests.commands.real_run import environment
 
 Edit = Callable[[dict[str, Any], Path], Any]
@@ -89,7 +90,7 @@ def hostile(trained_run: Path) -> Callable[[Edit], Path]:
         path = trained_run / "config.yaml"
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         edit(config, trained_run)
-        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        path.write_text(sealed_text(yaml.safe_dump(config)), encoding="utf-8")  # a stranger's has a checksum too
         return trained_run
 
     return make
@@ -189,7 +190,7 @@ def bomb(width: int = 10, depth: int = 9) -> str:
     ids=["bomb", "deep", "twice", "tag", "NUL", "odd key"],
 )
 def test_yaml_that_is_more_than_values(refused, hostile, trained_run, tmp_path, content):
-    (trained_run / "config.yaml").write_text(content, encoding="utf-8")
+    (trained_run / "config.yaml").write_text(sealed_text(content), encoding="utf-8")
     assert "config.yaml" in refused("generate", "--run", trained_run)
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(f"method: grid\nparameters:\n  pattern: {{values: [delay]}}\n{content}\n", encoding="utf-8")

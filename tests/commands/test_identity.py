@@ -9,8 +9,9 @@ import pytest
 from musicbench.errors import UserError
 from musicbench.runs import identity
 from musicbench.runs.compose import compose, plain
-from musicbench.runs.identity import recorded_config, row_label, run_folder, run_id, training_id
-from musicbench.runs.run import Assembly
+from musicbench.runs.folder import run_folder
+from musicbench.runs.identity import recorded_config, row_label, run_id, training_id
+from musicbench.runs.run import Run
 
 CONTENTS = {"tokens": "a", "clips": "b", "codec": "c", "judge": "d", "reference": "e", "text": "f", "clap_mini": "g"}
 
@@ -105,7 +106,7 @@ def test_a_baseline_is_the_same_beside_whatever_is_trained():
 
     assert len({baseline(), baseline("family=magnet", "decode=magnet_10s"), baseline("model.dim=64")}) == 1
     rescored = compose("evaluate", ["system=unigram", "decode=magnet_10s", "decode.rescorer=/nowhere"])
-    assert Assembly(rescored).rescorer_folder is None
+    assert Run(rescored).rescorer_folder is None
     assert len({baseline(), baseline("evaluation.seconds=5"), baseline("seed=1")}) == 3
 
 

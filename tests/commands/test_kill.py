@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
+from musicbench.runs.folder import BEST, LAST
 from musicbench.study.records import read_record
-from musicbench.training.checkpoints import BEST, LAST
 from tests.commands.compare import assert_equal_runs, validation_curves
 from tests.commands.real_run import TRAIN, environment, make_store
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from musicbench.runs.folder import LAST
 from musicbench.study.records import read_record
-from musicbench.training.checkpoints import LAST
 from tests.commands.real_run import TRAIN, environment, make_store
 
 TORCHRUN = (str(Path(sys.executable).parent / "torchrun"), "--nproc_per_node", "2")

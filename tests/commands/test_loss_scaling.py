@@ -6,9 +6,10 @@ import torch
 from lightning.pytorch.plugins import MixedPrecision
 
 from musicbench.errors import UserError
+from musicbench.runs.folder import LAST
 from musicbench.training import fit as fit_module
-from musicbench.training.checkpoints import LAST
-from musicbench.training.fit import WallClock, fit
+from musicbench.training.fit import WallClock
+from tests.commands.fitting import fit
 
 STEPS = 12
 

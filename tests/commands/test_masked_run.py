@@ -8,8 +8,8 @@ import soundfile
 
 from musicbench.commands import evaluate, generate, train
 from musicbench.errors import UserError
+from musicbench.runs.folder import BEST
 from musicbench.study.records import read_record
-from musicbench.training.checkpoints import BEST
 from tests.commands.counter import Counter
 
 MAGNET = ("family=magnet", "decode=magnet_10s", "decode.iterations=[3,2]")

@@ -110,6 +110,12 @@ def test_names_are_allowed_in_their_group_only():
     assert not named_code.is_allowed("text", "mine.Codec")
 
 
+def test_code_of_ours_is_not_looked_for_in_the_current_folder(own_folder, monkeypatch):
+    """Nor is what it looks for in vain, such as a package that is not installed."""
+    monkeypatch.setattr(named_code, "_own_places", lambda: pytest.fail("modules may come from the current folder"))
+    assert callable(named_code.load("codec", "musicbench.codecs.load_codec"))
+
+
 def test_an_older_folder_that_names_the_set_of_judges(trained_run):
     content = plain(run_configuration(trained_run))
     content["judges"]["_target_"] = "musicbench.evaluation.judge_set.JudgeSet"

@@ -84,6 +84,13 @@ def test_a_table_or_a_run_that_is_made_of_pipes_is_one_line(refused, in_time, pi
     assert "config.yaml is missing or damaged" in in_time(lambda: refused("generate", "tune", "--run", run))
 
 
+def test_a_marker_that_is_a_pipe_is_one_line(refused, in_time, overrides, trained_run):
+    (trained_run / "trained").unlink()
+    os.mkfifo(trained_run / "trained")
+    masked = ["family=magnet", "decode=magnet_10s", "decode.iterations=[3,2]", f"decode.rescorer={trained_run}"]
+    assert "no run folder with a finished training" in in_time(lambda: refused("train", *overrides, *masked))
+
+
 def test_a_prompt_that_is_a_pipe_is_one_line(refused, in_time, trained_run, pipe):
     line = in_time(lambda: refused("generate", "tune", "--run", trained_run, "--prompt", pipe, "--seconds", "4"))
     assert "a pipe, not a file" in line

@@ -2,9 +2,9 @@
 
 import copy
 
-from musicbench.commands.prepare import _beside_the_bundled
 from musicbench.data.store import TokenStore
-from musicbench.runs.run import ASSETS
+from musicbench.preparation.stages import _beside_the_bundled
+from musicbench.runs.settings import ASSETS
 
 
 def test_the_bundled_store_is_itself():

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from musicbench.runs.checkpoints import read_checkpoint
 from musicbench.runs.compose import compose
-from musicbench.runs.run import Assembly
-from musicbench.training.checkpoints import BEST, LAST, read_checkpoint
-from musicbench.training.fit import fit
+from musicbench.runs.folder import BEST, LAST
+from musicbench.runs.run import Run
+from tests.commands.fitting import fit
 
 MUSICGEN = {
     "data.seconds": 30,
@@ -75,12 +76,13 @@ TEXT_DIM = 768
 
 @pytest.fixture
 def recipe(make_token_store, stub_encoder, tmp_path):
-    """``recipe(name, *overrides)`` -> Assembly of a recipe over a tiny store of 4 levels x 2048 codes."""
+    """``recipe(name, *overrides)`` -> Run of a recipe over a tiny store of 4 levels x 2048 codes."""
 
-    def make(name: str, *overrides: str) -> Assembly:
+    def make(name: str, *overrides: str) -> Run:
         places = [f"data.store={make_token_store(levels=4, size=2048)}", f"cache={tmp_path / 'cache'}"]
-        run = Assembly(compose("train", [f"experiment={name}", *places, *overrides]))
-        run.__dict__.update(encoder=stub_encoder, training_identity="0dd5")
+        run = Run(compose("train", [f"experiment={name}", *places, *overrides]))
+        run.parts.__dict__.update(encoder=stub_encoder)
+        run.__dict__.update(training_id="0dd5")
         return run
 
     return make
@@ -113,7 +115,7 @@ def test_number_of_parameters(recipe, name):
     """Ours has one row more than audiocraft, the learned null caption; MAGNeT one more still, the mode's embedding."""
     dim, layers, heads = SIZES.get(name, SMALL)
     run = recipe(name)
-    run.encoder.dim = TEXT_DIM
+    run.parts.encoder.dim = TEXT_DIM
     with torch.device("meta"):
         module = run.model()
     shape = module.lm.shape

@@ -18,9 +18,10 @@ from musicbench.data.crops import evaluation_crops
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.runs.compose import compose
-from musicbench.runs.run import Assembly
+from musicbench.runs.folder import BEST, LAST, TRAINED
+from musicbench.runs.run import Run
+from musicbench.runs.settings import SYSTEMS
 from musicbench.study.records import read_record
-from musicbench.training.checkpoints import BEST, LAST
 from musicbench.training.fit import WallClock
 from tests.commands.counter import Counter
 
@@ -74,12 +75,12 @@ def test_bits_in_the_record_are_those_of_the_best_checkpoint(overrides, tmp_path
 
     train.main([*overrides, "pattern=stack"])
     record = read_record(only_record(tmp_path))
-    run = Assembly(compose("train", [*overrides, "pattern=stack"]))
+    run = Run(compose("train", [*overrides, "pattern=stack"]))
     module = load_trained(run, only_record(tmp_path).parent).eval()
-    crops = evaluation_crops(run.store, "test", 4.0, 2)
+    crops = evaluation_crops(run.parts.store, "test", 4.0, 2)
     assert [clip["id"] for clip in record["clips"]] == [crop.id for crop in crops]
     for crop, bits in zip(crops, record["metrics"]["bits_per_frame"]["per_clip"], strict=True):
-        codes_BKT = torch.from_numpy(run.store.codes(crop.source, crop.start_frame, 40).astype("int64"))[None]
+        codes_BKT = torch.from_numpy(run.parts.store.codes(crop.source, crop.start_frame, 40).astype("int64"))[None]
         nats = 0.0
 
         def choose(logits_BnV, step, codes_BKT=codes_BKT):
@@ -88,7 +89,7 @@ def test_bits_in_the_record_are_those_of_the_best_checkpoint(overrides, tmp_path
             nats -= float(logits_BnV.double().log_softmax(-1).gather(-1, true_Bn[..., None]).sum())
             return true_Bn
 
-        decode(module.lm, module.tables.plan(40), *run.captions.batch([crop.caption]), choose)
+        decode(module.lm, module.tables.plan(40), *run.parts.captions.batch([crop.caption]), choose)
         assert bits == pytest.approx(nats / math.log(2) / 40, rel=1e-4)
     parameters = sum(p.numel() for p in module.parameters())
     assert record["parameters"] == parameters
@@ -146,9 +147,9 @@ def test_another_codec_than_the_stores(overrides, stub_codec, monkeypatch):
     monkeypatch.undo()  # the real property checks the hash
     other = stub_codec
     other.sha256 = "e" * 64
-    monkeypatch.setattr("musicbench.runs.run.instantiated", lambda group, part: other)
+    monkeypatch.setattr("musicbench.runs.parts.instantiated", lambda group, part: other)
     with pytest.raises(UserError, match=r"made with codec random \(000000000000\), not stub \(eeeeeeeeeeee\)"):
-        _ = Assembly(compose("train", overrides)).codec
+        _ = Run(compose("train", overrides)).parts.codec
 
 
 def test_originals_are_kept_where_they_are_at_hand(overrides, tmp_path):
@@ -168,7 +169,7 @@ def test_originals_are_kept_where_they_are_at_hand(overrides, tmp_path):
     assert second.clip != first.clip
 
 
-@pytest.mark.parametrize("name", evaluate.SYSTEMS)
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_baselines(overrides, tmp_path, name):
     assert evaluate.main([*overrides, f"system={name}"]) == 0
     path = only_record(tmp_path)
@@ -198,8 +199,8 @@ def test_evaluate_a_finished_run_once_more(overrides, tmp_path):
 
 
 def test_other_weights_are_drawn_from_anew(trained_run):
-    from musicbench.runs.identity import read_training_id
-    from musicbench.training.checkpoints import BEST, read_checkpoint
+    from musicbench.runs.checkpoints import read_checkpoint
+    from musicbench.runs.folder import BEST, read_training_id
 
     before = read_record(trained_run / "record.json")
     checkpoint = read_checkpoint(trained_run / BEST, {read_training_id(trained_run)})
@@ -223,15 +224,15 @@ def test_evaluate_of_a_run_takes_no_other_overrides(overrides, tmp_path, overrid
 def test_evaluate_refuses_a_training_that_has_not_ended(overrides, tmp_path):
     train.main(overrides)
     folder = only_record(tmp_path).parent
-    marker = (folder / train.TRAINED).read_text()
-    (folder / train.TRAINED).unlink()
+    marker = (folder / TRAINED).read_text()
+    (folder / TRAINED).unlink()
     (folder / "record.json").unlink()
     with pytest.raises(UserError, match="is no finished training"):
         evaluate.main([f"run={folder}"])
-    (folder / train.TRAINED).touch()
+    (folder / TRAINED).touch()
     with pytest.raises(UserError, match="older version"):
         evaluate.main([f"run={folder}"])
-    (folder / train.TRAINED).write_text(marker)
+    (folder / TRAINED).write_text(marker)
     assert evaluate.main([f"run={folder}", "trainer.threads=1"]) == 0
     assert (folder / "record.json").is_file()
 
@@ -346,6 +347,15 @@ class TestGenerate:
         with pytest.raises(UserError, match="belongs to another model"):
             generate.main(["tune", "--run", str(trained_run)])
 
+    @pytest.mark.parametrize("weights", [3, {}, {"a": 3}, {"a": torch.zeros(1).expand(10**6)}])
+    def test_weights_that_are_too_small_for_the_configured_model(self, trained_run, monkeypatch, weights):
+        """Else a configuration of a few bytes could fill the memory."""
+        monkeypatch.setattr(Run, "model", lambda _: pytest.fail("it was made"))
+        content = torch.load(trained_run / BEST, weights_only=True)
+        torch_files.save({**content, "state_dict": weights}, trained_run / BEST)
+        with pytest.raises(UserError, match="belongs to another model"):
+            generate.main(["tune", "--run", str(trained_run)])
+
 
 def test_last_checkpoint_is_kept_for_the_facts(overrides, tmp_path):
     """Runs shorter than save_every have their wall time too."""
@@ -354,5 +364,5 @@ def test_last_checkpoint_is_kept_for_the_facts(overrides, tmp_path):
 
 
 def test_the_text_encoder_is_on_the_device_of_evaluation(tiny_overrides, monkeypatch):
-    monkeypatch.setattr("musicbench.runs.run.device", lambda: torch.device("meta"))
-    assert Assembly(compose("train", tiny_overrides)).encoder.model.device.type == "meta"
+    monkeypatch.setattr("musicbench.runs.parts.device", lambda: torch.device("meta"))
+    assert Run(compose("train", tiny_overrides)).parts.encoder.model.device.type == "meta"

@@ -110,10 +110,10 @@ def test_a_run_that_cannot_be_composed_is_a_failed_run(file, tmp_path, started, 
 
 
 def test_the_reason_of_a_failure_is_kept_with_the_run(file, tmp_path, monkeypatch, capsys):
-    def diverge(run, folder, loggers):
+    def diverge(*_):
         raise UserError("training diverged")
 
-    monkeypatch.setattr("musicbench.training.fit.fit", diverge)
+    monkeypatch.setattr("musicbench.training.session.fit", diverge)
     monkeypatch.setattr("musicbench.launch.pool.Process", Here)
     assert sweep.main([str(file), "--output", str(tmp_path / "out")]) == 1
     assert "exit code 2, training diverged (log: " in capsys.readouterr().err.splitlines()[-1]

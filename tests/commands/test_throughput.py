@@ -2,16 +2,20 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from musicbench.data.module import TokenDataModule
+from musicbench.generators.autoregressive import AutoregressiveLM
 from musicbench.models.cost import training_flops
+from musicbench.runs.checkpoints import read_checkpoint
+from musicbench.runs.folder import LAST
 from musicbench.speed.peak import measured_peak, working_dtype
-from musicbench.training.checkpoints import LAST, read_checkpoint
-from musicbench.training.fit import fit
 from musicbench.training.trace import TRACE
+from tests.commands.fitting import fit
 
 
 def logged(folder: Path, start: int = 0) -> list[dict[str, float]]:
@@ -42,6 +46,26 @@ def test_speeds_fit_together(make_run, tmp_path, family, accumulate):
         # Captions are 1 to 4 tokens long, padded to the longest of a batch.
         least, most = (training_flops(module.lm.shape, module.passes(20), tokens) / 20 for tokens in (1, 4))
         assert least * (1 - 1e-5) <= flops <= most * (1 + 1e-5)
+
+
+def test_a_slow_loader_shows(make_run, tmp_path, monkeypatch):
+    """On a clock that loading a batch puts forward by three seconds, and a training step by one."""
+    passed = [0.0]
+
+    def takes(seconds, method):
+        def slow(*arguments, **options):
+            passed[0] += seconds
+            return method(*arguments, **options)
+
+        return slow
+
+    monkeypatch.setattr(time, "perf_counter", lambda: passed[0])
+    monkeypatch.setattr(TokenDataModule, "collate", takes(3, TokenDataModule.collate))
+    monkeypatch.setattr(AutoregressiveLM, "training_step", takes(1, AutoregressiveLM.training_step))
+    fit(make_run(*STEPS), tmp_path / "run")
+    lines = logged(tmp_path / "run")
+    assert [line["speed/data_wait_share"] for line in lines] == [0.75, 0.75]
+    assert [line["speed/frames_per_second"] for line in lines] == [4 * 20 / 4] * 2
 
 
 def test_the_peak_is_measured_if_none_is_given(make_run, tmp_path):

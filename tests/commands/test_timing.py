@@ -4,7 +4,7 @@ import pytest
 
 from musicbench.commands import evaluate
 from musicbench.runs.compose import run_configuration
-from musicbench.runs.run import Assembly
+from musicbench.runs.run import Run
 from musicbench.study.quantities import quantity
 from musicbench.study.records import read_record
 
@@ -24,7 +24,7 @@ def test_a_streaming_run_is_timed_in_all_its_parts(trained_run):
 
 
 def test_the_text_encoder_reads_captions_anew(trained_run):
-    encoder = Assembly(run_configuration(trained_run)).encoder
+    encoder = Run(run_configuration(trained_run)).parts.encoder
     evaluate.main([f"run={trained_run}"])
     # Tables of states ask for each caption once.
     warm_up, repeat = encoder.captions[-2:]

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 import wandb
 import yaml
+from lightning.pytorch.loggers import WandbLogger
 
-from musicbench.assessment.record import RECORD
 from musicbench.commands import evaluate, train
 from musicbench.runs.compose import compose
-from musicbench.runs.run import Assembly
+from musicbench.runs.folder import LAST, RECORD
+from musicbench.runs.run import Run
 from musicbench.study.headline import headline
 from musicbench.study.records import read_record, write_record
 from musicbench.study.samples import kept_audio, read_caption
 from musicbench.tracking.loggers import make_loggers, tracker
 from musicbench.tracking.wandb_run import KEPT, Tracker
-from musicbench.training.checkpoints import LAST
 from musicbench.training.fit import WallClock
 from tests.commands.wandb_file import RunFile, run_files
 
@@ -201,7 +201,7 @@ def test_an_unknown_option_is_one_line(overrides, refused):
 def test_offline_by_the_logger(overrides, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     wandb.teardown()
-    run = Assembly(compose("train", [*overrides, "logger=wandb", "logger.offline=true", "logger.tags=[mine]"]))
+    run = Run(compose("train", [*overrides, "logger=wandb", "logger.offline=true", "logger.tags=[mine]"]))
     tracked = tracker(make_loggers(run, tmp_path / "run"))
     tracked.start()
     tracked.finish(0)
@@ -293,10 +293,11 @@ def test_in_a_sweep_the_run_is_the_agents(overrides, trained_run, monkeypatch, c
 def test_baselines_and_finished_runs_are_sent_once(overrides, tmp_path):
     """A table made from a project needs the rows that nobody trains, too."""
     for _ in range(2):
-        folder = evaluate.assess_baseline([*overrides, "system=unigram"])
+        evaluate.main([*overrides, "system=unigram"])
+        (folder,) = tmp_path.glob("unigram-*")
         assert not run_files(folder)
     for _ in range(2):
-        evaluate.assess_baseline([*overrides, "system=unigram", "logger=wandb"])
+        evaluate.main([*overrides, "system=unigram", "logger=wandb"])
     close()
     (file,) = run_files(folder)
     record = read_record(folder / RECORD)
@@ -328,3 +329,43 @@ def test_names_that_artifacts_cannot_have(trained_run):
     close()
     (artifact,) = RunFile(next(trained_run.glob("wandb/offline-run-*/*.wandb"))).artifacts
     assert artifact.name.startswith("magnet.span-3__xx") and len(artifact.name) <= 128
+
+
+@pytest.mark.parametrize("folder", ["wandb", ".wandb"])
+def test_settings_of_a_stranger_s_folder_do_not_get_the_key(overrides, refused, tmp_path, monkeypatch, folder):
+    place = tmp_path / "elsewhere" / folder
+    place.mkdir(parents=True)
+    monkeypatch.chdir(place.parent)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setattr(wandb, "setup", lambda *_: pytest.fail("W&B read its settings"))
+    monkeypatch.setattr(wandb, "login", lambda *_, **__: pytest.fail("W&B was given the key"))
+    table = ["table", HERE.parents[1] / "results" / "demo", "--output", tmp_path / "table"]
+    for text, message in (("[default]\nbase_url = http://a.b\n", "sets base_url"), ("\0[", "no settings file")):
+        (place / "settings").write_text(text)
+        assert message in refused("train", *overrides, *LOGGED)
+        assert message in refused(*table, "--wandb", "me/music")
+        assert message in refused(*table, "--log", "me/music")
+
+
+def test_settings_of_a_folder_may_name_the_project(overrides, tmp_path, monkeypatch):
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text("[default]\nentity = me\nproject = music\n")
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*overrides, *LOGGED]) == 0
+
+
+def test_a_tracker_owns_its_run(tmp_path):
+    """Opened by the first thing that is logged, if not before; it has nothing of Lightning's own W&B logger."""
+    tracked = Tracker(str(tmp_path), project="p", id="0dd5", name="mine")
+    assert not isinstance(tracked, WandbLogger)
+    assert (tracked.name, tracked.version) == (None, None)
+    tracked.log_metrics({"loss": 2.0}, step=3)
+    tracked.start()
+    tracked.log_metrics({"loss": 1.0}, step=4)
+    assert (tracked.name, tracked.version) == ("p", "0dd5")
+    tracked.finish(0)
+    tracked.finish(0)
+    close()
+    (file,) = run_files(tmp_path)
+    assert file.curve("loss") == [(3, 2.0), (4, 1.0)]
+    assert (file.run.run_id, file.run.display_name, file.exit_code) == ("0dd5", "mine", 0)

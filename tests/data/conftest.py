@@ -28,7 +28,8 @@ def _write(path: Path, audio: np.ndarray = TONE, rate: int = RATE, subtype: str 
 
 
 def _read(folder: Path, seconds: float | None = None, shortest: float = 0.5) -> "tuple[dict[str, Tensor], ReadReport]":
-    from musicbench.data.audio_folder import Listing, read_clips
+    from musicbench.data.audio_clips import read_clips
+    from musicbench.data.audio_folder import Listing
     from musicbench.data.read_report import ReadReport
 
     report = ReadReport()

@@ -14,9 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicbench.data import audio_folder
+from musicbench.data import audio_clips
 from musicbench.data.audio import Samples, read_audio
-from musicbench.data.audio_folder import SUFFIXES, Listing, read_clips
+from musicbench.data.audio_clips import read_clips
+from musicbench.data.audio_folder import SUFFIXES, Listing
 from musicbench.data.read_report import ReadReport
 from musicbench.errors import UserError
 
@@ -105,7 +106,7 @@ def test_lengths_and_mixing(read, write, samples, rate, channels, subtype, secon
 def test_one_clip_at_a_time(write, tmp_path, monkeypatch):
     for number in range(3):
         write(tmp_path / f"{number}.wav")
-    read_samples, seen = audio_folder.read_samples, []
+    read_samples, seen = audio_clips.read_samples, []
 
     def spy(path: Path, seconds: float | None) -> Samples:
         assert all(kept() is None for kept in seen), "the samples before are still held"
@@ -113,7 +114,7 @@ def test_one_clip_at_a_time(write, tmp_path, monkeypatch):
         seen.append(weakref.ref(samples.audio_NC))
         return samples
 
-    monkeypatch.setattr(audio_folder, "read_samples", spy)
+    monkeypatch.setattr(audio_clips, "read_samples", spy)
     clips = read_clips(Listing.of(tmp_path, report=(report := ReadReport())).items, report, seconds=None, shortest=0.5)
     assert not seen
     _, audio_N, _ = next(clips)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicbench.data.stages import Sample, Stage, StepBatches, clips_seen, stages
+from musicbench.data.stages import Stage, clips_seen, stages
+from musicbench.data.step_batches import Sample, StepBatches
 from musicbench.errors import UserError
 
 some_stages = st.lists(st.builds(Stage, st.integers(1, 4), st.integers(1, 30), st.integers(1, 5)), max_size=3).map(

@@ -108,6 +108,13 @@ def test_truncated_codes(store_folder: Path, keep: int) -> None:
         TokenStore.open(store_folder)
 
 
+def test_codes_that_are_an_archive_of_arrays(store_folder: Path) -> None:
+    with (store_folder / "codes.npy").open("wb") as stream:
+        np.savez(stream, codes=np.zeros((2, 3), np.uint16))
+    with pytest.raises(UserError, match="truncated or damaged"):
+        TokenStore.open(store_folder)
+
+
 def test_changed_codes_are_found_by_verify(store_folder: Path) -> None:
     path = store_folder / "codes.npy"
     content = bytearray(path.read_bytes())

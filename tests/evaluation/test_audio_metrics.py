@@ -10,15 +10,16 @@ import torch
 
 from musicbench.errors import UserError
 from musicbench.evaluation.audio_metrics import Metrics, all_metrics, measured
+from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judge_set import JudgeSet, hear
-from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.metric import NEEDS, Clips, Codes, Metric
 from musicbench.evaluation.metrics.fad_infinity import fad_infinity
 from musicbench.evaluation.metrics.frechet import frechet_audio_distance, frechet_distance, mean_and_covariance
 from musicbench.evaluation.metrics.kad import kernel_audio_distance
 from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
+from musicbench.evaluation.references.reference import Reference
 from musicbench.evaluation.references.sets import ReferenceSet
-from musicbench.evaluation.references.stored import Reference, build_reference, original_judgements
+from musicbench.evaluation.references.stored import build_reference, original_judgements
 
 RATE = 100
 FRAME_RATE = 50.0

@@ -13,6 +13,15 @@ def test_host_times_are_differences_of_moments(monkeypatch):
     assert clock.seconds([clock.mark() for _ in range(3)]) == [0.5, 2.0]
 
 
+@pytest.mark.parametrize(("device", "clock"), [("cpu", clocks.HostClock), ("cuda:1", clocks.DeviceClock)])
+def test_a_device_has_its_clock_and_is_waited_for(monkeypatch, device, clock):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    assert type(clocks.clock_for(torch.device(device))) is clock
+    clocks.wait_for(torch.device(device))
+    assert waited == ([torch.device(device)] if clock is clocks.DeviceClock else [])
+
+
 def test_device_times_are_read_after_one_wait(monkeypatch):
     log = []
 

@@ -6,9 +6,9 @@ import torch
 
 from musicbench.errors import UserError
 from musicbench.evaluation.audio_metrics import Metrics, measured
+from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judge_set import JudgeSet, hear
 from musicbench.evaluation.judges import JudgeOutput, MusiCNN
-from musicbench.evaluation.judges.base import judge_key
 from musicbench.evaluation.likelihood import shuffled_captions
 from musicbench.evaluation.metric import Clips
 from musicbench.runs.compose import compose, instantiated

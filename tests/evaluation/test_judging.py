@@ -15,7 +15,7 @@ from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import WindowedJudge
-from musicbench.evaluation.judging import Judgement, JudgementCache, judge_clips
+from musicbench.evaluation.judging import Judgement, facts, judge_clips, judgements
 
 RATE = 50
 
@@ -154,7 +154,12 @@ def test_known_clips_are_not_judged_again(tmp_path):
 
 def test_all_that_outputs_follow_from_is_in_the_name(tmp_path):
     (audio_N,) = clips(200)
-    files = [JudgementCache(tmp_path, SmallJudge()).file(audio_N, RATE)]
+
+    def file(judge: SmallJudge, audio: Tensor, rate: int = RATE) -> Path:
+        return judgements(tmp_path).file(*facts(judge, audio, rate))
+
+    same = SmallJudge()
+    files = [file(same, audio_N)]
     for name, value in [
         ("id", "other"),
         ("sha256", "8" * 64),
@@ -164,15 +169,14 @@ def test_all_that_outputs_follow_from_is_in_the_name(tmp_path):
     ]:
         judge = SmallJudge()
         setattr(judge, name, value)
-        files.append(JudgementCache(tmp_path, judge).file(audio_N, RATE))
-    same = JudgementCache(tmp_path, SmallJudge())
-    files += [same.file(audio_N, 2 * RATE), same.file(audio_N[:-1], RATE), same.file(audio_N.view(2, 100), RATE)]
+        files.append(file(judge, audio_N))
+    files += [file(same, audio_N, 2 * RATE), file(same, audio_N[:-1]), file(same, audio_N.view(2, 100))]
     changed_N = audio_N.clone()
     changed_N[7] = torch.nextafter(changed_N[7], torch.tensor(1.0))
-    files.append(same.file(changed_N, RATE))
+    files.append(file(same, changed_N))
     assert len(set(files)) == len(files)
-    assert same.file(audio_N.double(), RATE) == files[0], "the samples count, not how they are kept"
-    assert same.file(torch.stack([audio_N, audio_N], dim=1)[:, 0], RATE) == files[0]
+    assert file(same, audio_N.double()) == files[0], "the samples count, not how they are kept"
+    assert file(same, torch.stack([audio_N, audio_N], dim=1)[:, 0]) == files[0]
 
 
 def test_damaged_files_are_judged_again(tmp_path):
@@ -180,17 +184,14 @@ def test_damaged_files_are_judged_again(tmp_path):
     expected = judge_clips(SmallJudge(), audio, RATE, tmp_path)
     (file,) = tmp_path.iterdir()
     good = file.read_bytes()
-    cache = JudgementCache(tmp_path, SmallJudge())
     judged_again = 0
     damages = [good[:length] for length in range(0, len(good), 50)]
     damages += [good[:place] + bytes([good[place] ^ 0xFF]) + good[place + 1 :] for place in range(0, len(good), 7)]
     for damaged in damages:
         file.write_bytes(damaged)
-        known = cache.read(file)
-        if known is None:
-            judged_again += 1
-        else:
-            assert_same([known], expected)
+        judge = SmallJudge()
+        assert_same(judge_clips(judge, audio, RATE, tmp_path), expected)
+        judged_again += bool(judge.batches)
     assert judged_again > len(damages) / 2
     file.write_bytes(good[:100])
     judge = SmallJudge()
@@ -214,7 +215,7 @@ def test_many_may_share_a_folder(tmp_path):
     for thread in threads:
         thread.join()
     assert len(found) == 4
-    for judgements in found:
-        assert_same(judgements, expected)
+    for heard in found:
+        assert_same(heard, expected)
     names: list[Path] = list(tmp_path.iterdir())
     assert len(names) == 20 and not any(path.name.startswith(".") for path in names)

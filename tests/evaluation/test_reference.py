@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from musicbench.errors import UserError
-from musicbench.evaluation.references.stored import Reference, build_reference
+from musicbench.evaluation.references.reference import Reference
+from musicbench.evaluation.references.stored import build_reference
+from musicbench.seals import save_npz
 
 RATE = 100
 
@@ -71,6 +73,33 @@ def test_changed_audio_is_judged_anew(stub_judge, tmp_path):
     build_reference(stub_judge, corpus(1), path)
     build_reference(stub_judge, corpus(1), tmp_path / "fresh.npz")
     assert path.read_bytes() == (tmp_path / "fresh.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("train_mean", lambda array: array * np.nan),
+        ("train_mean", lambda array: array[:-1]),
+        ("train_cov", lambda array: array[:, :-1]),
+        ("train_windows", lambda array: np.int64(-5)),
+        ("test_offsets", lambda array: array * 1000),
+        ("test_offsets", lambda array: -array),
+        ("test_embeddings", lambda array: array[:, 0]),
+        ("test_embeddings", lambda array: array[:, :-1]),
+        ("test_logits", lambda array: array[:-1]),
+        ("test_logits", lambda array: array.astype(str)),
+        ("hop_seconds", lambda array: np.float64(0)),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(stub_judge, tmp_path, name, change):
+    path = tmp_path / "judge.npz"
+    build_reference(stub_judge, corpus(), path)
+    Reference.open(path)
+    with np.load(path) as saved:
+        arrays = {**saved}
+    save_npz(path, **{**arrays, name: change(arrays[name])})
+    with pytest.raises(UserError, match="no readable judge reference"):
+        Reference.open(path)
 
 
 def test_says_what_is_wrong(stub_judge, tmp_path):

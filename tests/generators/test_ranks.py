@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from musicbench.data.module import DrawnCrops
-from musicbench.data.stages import Stage, StepBatches
+from musicbench.data.stages import Stage
+from musicbench.data.step_batches import StepBatches
 from musicbench.data.store import TokenStore
 from musicbench.generators.captioned import CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM
 from musicbench.generators.objectives import training_masks

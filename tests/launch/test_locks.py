@@ -86,3 +86,14 @@ def test_a_place_without_room_for_locks(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         acquire(tmp_path / "file" / "lock")
+
+
+def test_a_lock_that_is_a_link_overwrites_nothing(tmp_path):
+    diary = tmp_path / "diary.txt"
+    diary.write_text("mine")
+    path = run_lock(tmp_path / "runs" / "delay-1")
+    path.parent.mkdir(parents=True)
+    path.symlink_to(diary)
+    with pytest.raises(UserError, match="cannot write"):
+        acquire(path)
+    assert diary.read_text() == "mine"

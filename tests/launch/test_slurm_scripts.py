@@ -1,4 +1,4 @@
-"""The job scripts of the README, with a `srun` that only says what it is asked to run."""
+"""The job scripts of sweeps/README.md, with a `srun` that only says what it is asked to run."""
 
 import os
 import re
@@ -11,9 +11,10 @@ import yaml
 
 from musicbench.launch.sweep_file import expand
 from musicbench.runs.compose import compose
+from tests.readmes import job_scripts
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = [text for text in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S) if "#SBATCH" in text]
+BLOCKS = [block.text for block in job_scripts(ROOT / "sweeps" / "README.md")]
 SWEEP = "sweeps/patterns_10s.yaml"
 
 

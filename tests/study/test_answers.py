@@ -1,7 +1,5 @@
 """Answer sheets: what is counted, against exact sums and beta quantiles; and which sheets are refused."""
 
-import csv
-import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +12,10 @@ from scipy.stats import beta
 
 from musicbench import cli
 from musicbench.errors import UserError
-from musicbench.study.answers import COLUMNS, Answer, Sheet, read_sheet, read_sheets
+from musicbench.study.answers import Answer, Sheet, read_sheet, read_sheets
 from musicbench.study.preferences import Preference, preferences
 from musicbench.study.statistics import holm
+from tests.sheets import write_sheet
 
 
 def sheet_lines(answers: list[tuple[str, str, str]], **fixed: str) -> list[dict[str, str]]:
@@ -32,15 +31,6 @@ def sheet_lines(answers: list[tuple[str, str, str]], **fixed: str) -> list[dict[
     ]  # fmt: skip
 
 
-def write(path: Path, lines: list[dict[str, str]]) -> Path:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    path.write_text(buffer.getvalue(), encoding="utf-8")
-    return path
-
-
 ANSWERS = [
     ("flat", "delay", "A"), ("delay", "flat", "B"), ("flat", "delay", "B"), ("delay", "flat", "none"),
     ("flat", "stack", "A"), ("stack", "flat", "failed"), ("stack", "delay", "none"),
@@ -48,7 +38,7 @@ ANSWERS = [
 
 
 def test_a_sheet_is_read_and_counted(tmp_path: Path) -> None:
-    sheet = read_sheet(write(tmp_path / "a.csv", sheet_lines(ANSWERS)))
+    sheet = read_sheet(write_sheet(tmp_path / "a.csv", sheet_lines(ANSWERS)))
     assert (sheet.title, sheet.session, sheet.unmatched) == ("Patterns", "s1", 0)
     assert sheet.answers[1] == Answer(2, "clip0", "delay", "flat", "B")
     counts = {(one.first, one.second): (one.wins, one.losses, one.ties) for one in preferences([sheet])}
@@ -123,7 +113,7 @@ def test_damaged_sheets(tmp_path: Path, damage: Callable[[list[dict[str, str]]],
     lines = sheet_lines(ANSWERS)
     damage(lines)
     with pytest.raises(UserError, match=told):
-        read_sheet(write(tmp_path / "a.csv", lines))
+        read_sheet(write_sheet(tmp_path / "a.csv", lines))
 
 
 def cut(content: bytes) -> bytes:
@@ -141,17 +131,32 @@ def cut(content: bytes) -> bytes:
     ],
 )
 def test_files_that_are_no_whole_sheet(tmp_path: Path, damage: Callable[[bytes], bytes], told: str) -> None:
-    path = write(tmp_path / "a.csv", sheet_lines(ANSWERS))
+    path = write_sheet(tmp_path / "a.csv", sheet_lines(ANSWERS))
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=told):
         read_sheet(path)
 
 
+def test_no_flipped_bit_of_a_sheet_goes_through(tmp_path: Path) -> None:
+    path = write_sheet(tmp_path / "a.csv", sheet_lines(ANSWERS[:2]))
+    whole = path.read_bytes()
+    read_sheet(path)
+    for bit in range(8 * len(whole)):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"a\.csv"):
+            read_sheet(path)
+            pytest.fail(f"bit {bit % 8} of byte {bit // 8} goes through")
+
+
 def test_sheets_that_do_not_belong_together(tmp_path: Path) -> None:
-    first = write(tmp_path / "a.csv", sheet_lines(ANSWERS))
-    again = write(tmp_path / "b.csv", sheet_lines(ANSWERS[:3]))
-    other = write(tmp_path / "c.csv", sheet_lines(ANSWERS, session="s2", table="fedcba9876543210", title="Others"))
-    second = write(tmp_path / "d.csv", sheet_lines(ANSWERS, session="s2"))
+    first = write_sheet(tmp_path / "a.csv", sheet_lines(ANSWERS))
+    again = write_sheet(tmp_path / "b.csv", sheet_lines(ANSWERS[:3]))
+    other = write_sheet(
+        tmp_path / "c.csv", sheet_lines(ANSWERS, session="s2", table="fedcba9876543210", title="Others")
+    )
+    second = write_sheet(tmp_path / "d.csv", sheet_lines(ANSWERS, session="s2"))
     with pytest.raises(UserError, match=r"b.csv and .*a.csv hold the same sitting"):
         read_sheets([first, again])
     with pytest.raises(UserError, match=r"c.csv \(Others\) is about other audio than .*a.csv \(Patterns\)"):
@@ -164,8 +169,8 @@ def test_sheets_that_do_not_belong_together(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path, table_folder: Path, capsys: Any) -> None:
-    first = write(tmp_path / "a.csv", sheet_lines(ANSWERS))
-    second = write(tmp_path / "b.csv", sheet_lines(ANSWERS, session="s2", matched="no"))
+    first = write_sheet(tmp_path / "a.csv", sheet_lines(ANSWERS))
+    second = write_sheet(tmp_path / "b.csv", sheet_lines(ANSWERS, session="s2", matched="no"))
     assert cli.main(["answers", str(first), str(second)]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Patterns: 14 answers on 2 sheets\n")

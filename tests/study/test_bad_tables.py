@@ -52,6 +52,8 @@ def test_a_file_that_is_no_table(refused, rendered, content, message):
         ("columns", columns(divide_by=0), "divide_by other than 0"),
         ("columns", columns(key="machine"), "not to a number"),
         ("rows", [], "reference_row"),
+        ("columns", columns(label="x" * 301), "has 301 characters"),
+        ("note", "x" * 10_001, "has 10001 characters"),
         ("rows", [{"row": "delay"}], "label is missing"),
         ("colums", {}, "colums is not known"),
     ],

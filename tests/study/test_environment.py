@@ -1,5 +1,6 @@
 """Provenance: versions, machine and the state of the checkout."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from musicbench.study.environment import environment, git_state
+from tests.full_disk import disk_of
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -39,6 +41,15 @@ def test_a_copy_inside_another_checkout_has_no_commit(checkout: Path) -> None:
     installed.parent.mkdir(parents=True)
     installed.write_text("a = 1\n")
     assert git_state(installed) == {"commit": None, "dirty": None}
+
+
+@pytest.mark.parametrize("size", [0, 50, 1000])
+def test_on_a_full_disk_the_checkout_stays_usable(checkout: Path, size: int) -> None:
+    source = checkout / "musicbench" / "code.py"
+    os.utime(source, (0, 0))  # so that git would like to refresh its index
+    with disk_of(size):
+        assert git_state(source)["dirty"] is False
+    assert not list((checkout / ".git").glob("*.lock"))
 
 
 def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Folders of strangers: names and links lead nowhere, what is no record is one line, nothing waits or fills up."""
 
-import csv
 import json
 import os
 import re
@@ -18,7 +17,6 @@ import yaml
 from wandb.apis.public import Run
 
 from musicbench import cli
-from musicbench.commands.sweep import fill_table
 from musicbench.commands.table import main
 from musicbench.errors import UserError
 from musicbench.seals import SEAL, sealed
@@ -26,7 +24,9 @@ from musicbench.study.answers import COLUMNS
 from musicbench.study.records import read_record, write_record
 from musicbench.study.run_record import RunRecord
 from musicbench.study.samples import clear_table
+from musicbench.sweep.table import fill_table
 from tests.damage import edit_record
+from tests.sheets import write_sheet
 
 BAD_ROWS = ["../../victim", "/tmp/victim", "..", ".hidden", "a/b", "a\\b", "", "a\nb", "\x1b[31m", "x" * 300]
 
@@ -310,9 +310,7 @@ def test_clips_of_any_id(table: Path, tmp_path: Path, make_record: Any) -> None:
 )
 def test_answer_sheets(tmp_path: Path, refused: Any, changes: dict[str, str], message: str) -> None:
     line = dict.fromkeys(COLUMNS, "1") | {"system_b": "flat", "answer": "A", "matched": "yes"} | changes
-    with (tmp_path / "sheet.csv").open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([COLUMNS, [line[column] for column in COLUMNS]])
-    told = refused("answers", tmp_path / "sheet.csv")
+    told = refused("answers", write_sheet(tmp_path / "sheet.csv", [line]))
     assert message in told and told.isprintable()
 
 

@@ -1,5 +1,9 @@
 """Tables of many rows: what each costs is counted, and what is cut short gives what the long way gives."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,3 +116,22 @@ def test_labels_stand_where_the_long_way_puts_them(many: Any, tmp_path: Path, mo
     figure.draw_figure(build_table(*many), tmp_path / "figure.png")
     # Once for its own place, and once where the legend asks what it would cover.
     assert 2 * ROWS <= len(laid_out) <= 2 * 2 * ROWS
+
+
+RC = "text.usetex: True\naxes.facecolor: red\nfigure.facecolor: red\nsavefig.facecolor: red\n"
+
+
+def test_a_matplotlibrc_of_the_current_folder_has_no_say(tmp_path: Path) -> None:
+    """It could have LaTeX run, which reads files."""
+    drawn = []
+    for name, text in (("plain", ""), ("stranger", RC)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "matplotlibrc").write_text(text)
+        source = Path(__file__).parents[2] / "results" / "demo"
+        shutil.copytree(source, folder / "table")
+        command = [sys.executable, "-m", "musicbench.cli", "table", "table"]
+        environment = os.environ | {"PYTHONPATH": str(source.parents[1])}
+        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+        drawn.append((folder / "table" / "figure.png").read_bytes())
+    assert drawn[0] == drawn[1]

@@ -14,9 +14,13 @@ import pytest
 import soundfile
 
 from musicbench.commands.table import main
+from musicbench.data.audio import write_flac
+from musicbench.data.audio_tags import audio_tags
 from musicbench.errors import UserError
 from musicbench.study.listening import PROMPTS, fetch_samples
 from musicbench.study.records import read_records, write_record
+from musicbench.study.samples import read_caption
+from tests.damage import flip
 
 POISON = "<script>window.poisoned = 1</script> & \"quotes\" 'single' größe 🎵 </section>"
 WITH_AUDIO = ("codec", "flat", "delay", "parallel")
@@ -200,6 +204,31 @@ def test_lost_or_damaged_audio_leaves_a_placeholder(table: Path, damage: Any, to
     page = Page(table / "listen.html")
     assert [text for _, text in page.all("p", "empty")].count(told) == 1
     assert len(page.all("audio")) == 3 * len(WITH_AUDIO) - 1
+
+
+def test_damaged_audio_is_told(table: Path, capsys: Any) -> None:
+    path = table / "samples" / "delay-seed0" / "clip2.flac"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert main([str(table)]) == 0
+    assert (
+        capsys.readouterr().err == f"warning: {path} is damaged and is left out; fetch it from the run folder again\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["clip.txt", "clip.flac"])
+def test_a_damaged_caption_is_refused(tmp_path: Path, name: str) -> None:
+    audio = tmp_path / "clip.flac"
+    caption = "a slow   waltz in F"
+    write_flac(audio, np.zeros(800), 8000, audio_tags(caption, {}))
+    audio.with_suffix(".txt").write_text(f"{caption}\n")
+    assert read_caption(audio, tmp_path) == "a slow waltz in F"
+    damaged = tmp_path / name
+    flip(damaged, 8 * damaged.read_bytes().index(b"waltz"))
+    with pytest.raises(UserError, match=r"clip\.txt and the metadata of clip\.flac say different captions"):
+        read_caption(audio, tmp_path)
+    audio.with_suffix(".txt").write_text("another\n")
+    soundfile.write(audio, np.zeros(800), 8000)
+    assert read_caption(audio, tmp_path) == "another", "a file without metadata says nothing"
 
 
 def test_a_caption_that_is_lost(table: Path) -> None:

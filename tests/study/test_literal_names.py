@@ -27,10 +27,10 @@ from musicbench.commands.table import main
 from musicbench.escapes import markdown_code
 from musicbench.names import visible
 from musicbench.study import figure
-from musicbench.study.answers import COLUMNS
 from musicbench.study.records import write_record
 from musicbench.study.run_record import RunRecord
 from tests.commands.wandb_file import run_files
+from tests.sheets import write_sheet
 
 # Without a slash, which no row has; all else that some format takes for its own.
 ROW = (
@@ -325,11 +325,7 @@ def test_answers(tmp_path: Path, capsys: Any) -> None:
     line = {"title": TITLE, "table": "0" * 16, "session": "s", "seed": "1", "answers": "1", "trial": "1",
             "prompt": "clip0", "system_a": ROW, "system_b": "flat", "heard": "AB", "answer": "A", "seconds": "1",
             "matched": "yes", "comment": HOSTILE, "time": ""}  # fmt: skip
-    with (tmp_path / "sheet.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerow(line)
-    assert cli.main(["answers", str(tmp_path / "sheet.csv")]) == 0
+    assert cli.main(["answers", str(write_sheet(tmp_path / "sheet.csv", [line]))]) == 0
     output = capsys.readouterr().out
     require_calm(output)
     said, kinds = shown(output)

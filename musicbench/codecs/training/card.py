@@ -1,4 +1,7 @@
-"""The card of a trained codec: what it learned from, and how it does on held-out music beside the floor."""
+"""The card of a trained codec: what it learned from, and how it does on held-out music beside the floor.
+
+Shape suffixes: K levels, T frames, N samples.
+"""
 
 import math
 import time

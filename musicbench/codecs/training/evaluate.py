@@ -1,4 +1,7 @@
-"""Reconstruction quality of a codec on clips: the same figures for every codec, neural or not."""
+"""Reconstruction quality of a codec on clips: the same figures for every codec, neural or not.
+
+Shape suffixes: K levels, T frames, N samples.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +18,7 @@ Divergence = Callable[[torch.Tensor, torch.Tensor, int], float]
 
 
 def middle(clip: np.ndarray, samples: int) -> np.ndarray:
-    """At most that many samples, from the middle of a clip."""
+    """Cut at most so many samples from the middle of a clip."""
     start = max(0, (len(clip) - samples) // 2)
     return clip[start : start + samples]
 

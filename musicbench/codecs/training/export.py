@@ -1,4 +1,7 @@
-"""Write a trained codec as a folder that ``load_codec`` reads, with a card."""
+"""Write a trained codec as a folder that ``load_codec`` reads, with a card.
+
+Shape suffixes: K levels, V codebook size, D latent width.
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""The floor a learned codec must beat: MDCT frames and a residual k-means quantiser of equal rate."""
+"""The floor a learned codec must beat: MDCT frames and a residual k-means quantiser of equal rate.
+
+Shape suffixes: B batch, K levels, T frames, N samples (in ``NF`` points), V codebook size, F coefficients of a frame.
+"""
 
 from collections.abc import Sequence
 

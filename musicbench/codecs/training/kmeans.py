@@ -1,4 +1,7 @@
-"""Lloyd's k-means in torch, for codebooks."""
+"""Lloyd's k-means in torch, for codebooks.
+
+Shape suffixes: N points, C clusters, D latent width.
+"""
 
 import torch
 

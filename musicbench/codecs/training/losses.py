@@ -1,4 +1,7 @@
-"""Reconstruction losses of the codec training."""
+"""Reconstruction losses of the codec training.
+
+Shape suffixes: B batch, T frames, N samples, M mel bands.
+"""
 
 import torch
 

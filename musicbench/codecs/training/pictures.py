@@ -1,4 +1,7 @@
-"""The pictures beside a codec's card."""
+"""The pictures beside a codec's card.
+
+Shape suffixes: N samples.
+"""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -6,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -23,6 +27,7 @@ QUANTITIES = {
 }
 
 
+@style.context("default")  # whatever a matplotlibrc of the current folder says
 def draw_rate_distortion(test: dict[str, Any], path: Path) -> None:
     """Quality against bit rate with 1 .. K levels, of the codec and of the floor.
 
@@ -40,6 +45,7 @@ def draw_rate_distortion(test: dict[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
+@style.context("default")  # whatever a matplotlibrc of the current folder says
 def draw_training(curve: Sequence[dict[str, Any]], path: Path) -> None:
     """Validation figures with all levels over the steps of a training, and the perplexity of each level."""
     figure = _figure(11, 3.4)
@@ -58,6 +64,7 @@ def draw_training(curve: Sequence[dict[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
+@style.context("default")  # whatever a matplotlibrc of the current folder says
 def draw_spectrograms(clips: Sequence[np.ndarray], codecs: Mapping[str, Codec], path: Path) -> None:
     """Mel spectrograms: a line for each clip (int16), the original and what each codec makes of it side by side."""
     figure = _figure(11, 2.1 * len(clips) + 0.4)

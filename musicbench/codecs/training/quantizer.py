@@ -1,4 +1,7 @@
-"""Residual vector quantiser in training: encodec's codebooks with moving averages, made to revive dead codes."""
+"""Residual vector quantiser in training: encodec's codebooks with moving averages, made to revive dead codes.
+
+Shape suffixes: B batch, T frames, N points, V codebook size, D latent width, L levels.
+"""
 
 import torch
 from encodec.quantization.core_vq import EuclideanCodebook

@@ -1,4 +1,7 @@
-"""One step of a codec training, and all that a resumed training needs."""
+"""One step of a codec training, and all that a resumed training needs.
+
+Shape suffixes: B batch, K levels, T frames, N samples (in ``ND`` points), V codebook size, D latent width, L levels.
+"""
 
 import math
 from concurrent.futures import ThreadPoolExecutor

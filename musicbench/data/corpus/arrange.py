@@ -1,4 +1,4 @@
-"""From a score to an excerpt for given instruments, with the attributes that its captions are made from."""
+"""Arranges excerpts of scores for given instruments, with the attributes from which captions are made."""
 
 import random
 from collections.abc import Iterator

@@ -22,7 +22,7 @@ _PROFILES = {
 
 
 def key_name(tonic: int, mode: str) -> str:
-    """For example ``key_name(10, "major") == "B-flat major"``; ``tonic`` is a pitch class, 0 = C."""
+    """Name of a key, ``key_name(10, "major") == "B-flat major"``; ``tonic`` is a pitch class, 0 = C."""
     names = TONICS["major" if mode in ("major", "mixolydian") else "minor"]
     return f"{names[tonic % 12]} {mode}"
 

@@ -30,7 +30,7 @@ def require_fluidsynth(soundfont: Path) -> None:
 
 
 def fluidsynth_version() -> str:
-    """For example "2.3.1"."""
+    """The version of the installed FluidSynth, for example "2.3.1"."""
     text = subprocess.run(["fluidsynth", "--version"], capture_output=True, text=True, check=True).stdout
     return text.split("version", 1)[-1].split()[0]
 

@@ -1,6 +1,5 @@
 """What the judge hears in the recordings that clap_mini learns from, kept between calls."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from musicbench.content_cache import ContentCache
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
 from musicbench.files import sha256_file
-from musicbench.seals import cached_npz, save_npz
 
 
 @dataclass(frozen=True)
@@ -35,26 +34,24 @@ def hear(
 ) -> np.ndarray:
     """Embeddings float32 [W, D] of windows every so many seconds of a recording, or of its middle alone.
 
-    Kept in ``cache`` under a name that hashes the judge and the file, so that only new audio is judged.
+    Kept in the folder ``cache``, so that only new audio is judged.
 
     Raises:
         UserError: the recording is shorter than the judge's window.
     """
-    key = f"{judge.sha256} {sha256_file(path)} {every_seconds:g} {middle_seconds}"
-    file = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    kept = cached_npz(file, "embeddings")
-    if kept is not None:
-        return kept["embeddings"]
-    audio_N, rate = read(path)
-    if middle_seconds is not None:
-        audio_N = _middle(audio_N, rate, middle_seconds)
-    size = round(judge.window_seconds * rate)
-    if len(audio_N) < size:
-        raise UserError(f"{path} is shorter than {judge.window_seconds:g} s; take it out")
-    windows_BN = audio_N.unfold(0, size, round(every_seconds * rate))
-    embeddings_WD: np.ndarray = judge(windows_BN, rate).embeddings_BWD.flatten(0, 1).numpy()
-    save_npz(file, embeddings=embeddings_WD)
-    return embeddings_WD
+
+    def heard() -> dict[str, np.ndarray]:
+        audio_N, rate = read(path)
+        if middle_seconds is not None:
+            audio_N = _middle(audio_N, rate, middle_seconds)
+        size = round(judge.window_seconds * rate)
+        if len(audio_N) < size:
+            raise UserError(f"{path} is shorter than {judge.window_seconds:g} s; take it out")
+        windows_BN = audio_N.unfold(0, size, round(every_seconds * rate))
+        return {"embeddings": judge(windows_BN, rate).embeddings_BWD.flatten(0, 1).numpy()}
+
+    kept = ContentCache(cache, "embeddings")
+    return kept.get(heard, judge.sha256, sha256_file(path), every_seconds, middle_seconds)["embeddings"]
 
 
 def _middle(audio_N: Tensor, rate: int, seconds: float) -> Tensor:

@@ -1,4 +1,7 @@
-"""clap_mini as a judge: reads a trained folder, passes the gate or refuses, scores clips."""
+"""clap_mini as a judge: reads a trained folder, passes the gate or refuses, scores clips.
+
+Shape suffixes: B batch, E width of caption states, F width of pooled features, L tokens of a caption.
+"""
 
 import hashlib
 import json
@@ -110,7 +113,7 @@ class ClapMini:
         return (self.audio(embeddings).double() * self.text(states_BLE, mask_BL).double()).sum(dim=1).numpy()
 
     def facts(self) -> dict[str, Any]:
-        """For a record's protocol: which it is, and how it retrieves held-out pieces and their captions."""
+        """The judge as a record's protocol names it, with its retrieval of held-out pieces and captions."""
         either = next(iter(self.test.values()))  # the same pairs, so the same chance
         return {
             "id": self.id,

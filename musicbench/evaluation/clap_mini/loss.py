@@ -1,4 +1,7 @@
-"""Symmetric InfoNCE with several positives a row."""
+"""Symmetric InfoNCE with several positives a row.
+
+Shape suffixes: B captions, A clips.
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,8 @@
-"""The trained part of clap_mini: two small projections into one space, and a temperature."""
+"""The trained part of clap_mini: two small projections into one space, and a temperature.
+
+Shape suffixes: B batch, N items, D width of embeddings, E width of caption states, F width of pooled features, L
+tokens of a caption, W windows of a clip.
+"""
 
 import math
 
@@ -6,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 MAX_SCALE = 100.0
-"""Of the cosines before the softmax, as in CLIP."""
+"""The largest factor of the cosines before the softmax, as in CLIP."""
 
 
 def pool_windows(embeddings_WD: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Retrieval beside chance, and the gate that a text-audio judge must pass before its scores are used."""
+"""Retrieval beside chance, and the gate that a text-audio judge must pass before its scores are used.
+
+Shape suffixes: T captions, N candidates, Q queries, A clips.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +43,7 @@ class Retrieval:
 
     @classmethod
     def of(cls, similarity_QN: np.ndarray, correct_QN: np.ndarray) -> "Retrieval":
-        """From similarities of queries to candidates and which are correct (bool, at least one a query)."""
+        """Ranks by similarities of queries to candidates, and which are correct (bool, at least one a query)."""
         best_Q1 = np.where(correct_QN, similarity_QN, -np.inf).max(axis=1, keepdims=True)
         # Not "<": a similarity that is NaN counts as ahead.
         ranks_Q = 1 + (~correct_QN & ~(similarity_QN < best_Q1)).sum(axis=1)
@@ -48,7 +51,7 @@ class Retrieval:
 
     @classmethod
     def from_card(cls, stored: Mapping[str, Any]) -> "Retrieval":
-        """From what ``figures`` wrote: its counts only, never its figures."""
+        """Read what ``figures`` wrote: its counts only, never its figures."""
         return cls(tuple(stored["ranks"]), tuple(stored["correct"]), int(stored["candidates"]))
 
     def hits(self, k: int) -> int:
@@ -73,7 +76,7 @@ class Retrieval:
         return float(binomtest(self.hits(k), len(self.ranks), self.chance(k), alternative="greater").pvalue)
 
     def figures(self) -> dict[str, Any]:
-        """For a card: the counts, and the figures that they give."""
+        """The counts, and the figures that follow from them, for a card."""
         figures: dict[str, Any] = {
             "queries": len(self.ranks),
             "candidates": self.candidates,

@@ -1,4 +1,8 @@
-"""Contrastive training of clap_mini's projections; seconds to minutes on one core."""
+"""Contrastive training of clap_mini's projections; seconds to minutes on one core.
+
+Shape suffixes: B batch, T captions, C captions of the training clips, D width of the common space, E width of caption
+states, F width of pooled features, W windows of a clip, A clips.
+"""
 
 import copy
 from collections.abc import Mapping, Sequence

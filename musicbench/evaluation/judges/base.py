@@ -1,17 +1,19 @@
-"""What every judge is: fixed windows of audio in, embeddings and class logits of each window out."""
+"""The protocol of a judge: fixed windows of audio in, embeddings and class logits of each window out.
 
-import hashlib
-import json
+Shape suffixes: B batch, N samples, C classes, D width of embeddings, W windows of a clip.
+"""
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torchaudio
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.fadtk import FadtkEmbedding
 from musicbench.evaluation.metrics.kld import Kind
 
@@ -20,7 +22,7 @@ RESAMPLER = "torchaudio.functional.resample: sinc_interp_hann, lowpass_filter_wi
 
 @dataclass(frozen=True)
 class JudgeOutput:
-    """What a judge says of a batch of clips, window by window: `embeddings_BWD` and `logits_BWC`, float32.
+    """The outputs of a judge for a batch of clips, window by window: ``embeddings_BWD`` and ``logits_BWC``, float32.
 
     C is 0 for a judge that only embeds.
     """
@@ -30,10 +32,10 @@ class JudgeOutput:
 
 
 class Judge(Protocol):
-    """An embedder, and where it has `labels` a classifier, of fixed windows that start every `hop_seconds`.
+    """An embedder, and where it has ``labels`` a classifier, of fixed windows that start every ``hop_seconds``.
 
-    `class_kind` says how its logits become probabilities.
-    `fadtk`: the embedding of that toolkit which its own is, with the right weights.
+    ``class_kind`` says how its logits become probabilities.
+    ``fadtk``: the embedding of that toolkit which its own is, with the right weights.
     """
 
     id: str
@@ -59,7 +61,7 @@ class TextAudioJudge(Judge, Protocol):
 
 
 class WindowedJudge:
-    """A `Judge` without its network: windows, checks and precision; subclasses fill in what raises here.
+    """A ``Judge`` without its network: windows, checks and precision; subclasses fill in what raises here.
 
     Windows are cut before resampling and padding, so that each depends on its own samples only.
 
@@ -78,8 +80,14 @@ class WindowedJudge:
     device: torch.device
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 64}  # convolutions on a CPU gain nothing by more
 
+    @classmethod
+    def facts(cls, id: str, sha256: str) -> JudgeFacts:
+        """What tells a judge of this class from others, without its network."""
+        windows = (cls.sample_rate, cls.window_seconds, cls.hop_seconds)
+        return JudgeFacts(id, sha256, *windows, cls.labels, cls.class_kind, cls.fadtk)
+
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
-        """Audio [B, N] in [-1, 1] at `sample_rate` -> the windows wholly within it, on the CPU, fp32.
+        """Audio [B, N] in [-1, 1] at ``sample_rate`` -> the windows wholly within it, on the CPU, fp32.
 
         W = floor((seconds - window_seconds) / hop_seconds) + 1. What is said of a clip depends on that clip alone, bit
         for bit on one machine with one number of threads: its windows share no batch with those of other clips.
@@ -133,23 +141,6 @@ def require_finite(audio_BN: Tensor, judge_id: str) -> None:
     """
     if not torch.isfinite(audio_BN).all():
         raise UserError(f"judge {judge_id} was given audio with NaN or infinity; check its generator or codec")
-
-
-def judge_facts(judge: Judge) -> dict[str, Any]:
-    """For a record's protocol: which judge, and what of its input changes its numbers."""
-    return {
-        "id": judge.id,
-        "sha256": judge.sha256,
-        "window_seconds": judge.window_seconds,
-        "hop_seconds": judge.hop_seconds,
-        "sample_rate": judge.sample_rate,
-        "class_kind": judge.class_kind if judge.labels else None,
-    }
-
-
-def judge_key(judge: Judge) -> str:
-    """What tells two judges apart: weights alone do not, as the same ones may be heard through other windows."""
-    return hashlib.sha256(json.dumps(judge_facts(judge), sort_keys=True).encode()).hexdigest()
 
 
 def require_classes(judge: Judge) -> None:

@@ -1,4 +1,7 @@
-"""What text-audio judges share: clip embeddings from fixed windows, and the gates that refuse a broken text side."""
+"""Shared by text-audio judges: clip embeddings from fixed windows, and gates that refuse a broken text side.
+
+Shape suffixes: B batch, N captions or clips, D width of embeddings, W windows of a clip.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +27,7 @@ def clip_embeddings(embeddings_BWD: Tensor) -> Tensor:
 
 
 def encode_each(encode: Callable[[list[str]], Tensor], captions: Sequence[str]) -> Tensor:
-    """What `encode` makes of captions, [N, D] float32 on the CPU.
+    """The vectors that ``encode`` makes of captions, [N, D] float32 on the CPU.
 
     It gets one at a time: padded to the length of its neighbours, a caption's vector would have other last digits.
     """

@@ -1,4 +1,7 @@
-"""CLAP as a model of transformers, from a folder or the hub."""
+"""CLAP as a model of transformers, from a folder or the hub.
+
+Shape suffixes: B batch, N samples, D width of embeddings.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,9 +12,10 @@ import torch
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
 from musicbench.evaluation.judges.captions import encode_each, require_open_text_tower, require_tokenizer
-from musicbench.files import sha256_file
+from musicbench.files import known_sha256
 
 WEIGHTS = "model.safetensors"
 OTHERS = (
@@ -29,9 +33,9 @@ OTHERS = (
 
 
 class ClapModelJudge(WindowedJudge):
-    """Unit vectors of 10 s windows every 5 s, and of captions, by `transformers.ClapModel` without fusion.
+    """Unit vectors of 10 s windows every 5 s, and of captions, by ``transformers.ClapModel`` without fusion.
 
-    `sha256` is of the names and contents of its weights, configuration and tokenizer.
+    ``sha256`` is of the names and contents of its weights, configuration and tokenizer.
     """
 
     sample_rate = 48000
@@ -51,9 +55,7 @@ class ClapModelJudge(WindowedJudge):
         """
         from transformers import ClapModel, ClapProcessor
 
-        folder = Path(source).expanduser()
-        self.id = f"clap-{folder.resolve().name if folder.is_dir() else source}"
-        place = str(folder) if folder.is_dir() else str(source)
+        self.id, place = _named(source)
         try:
             loaded: Any = ClapModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
             self.processor: Any = ClapProcessor.from_pretrained(place)
@@ -63,11 +65,7 @@ class ClapModelJudge(WindowedJudge):
             raise UserError(
                 f"judge {self.id} cannot be loaded ({reason}); give a local folder of a ClapModel with its processor"
             ) from error
-        if not self.sha256.startswith(sha256 or ""):
-            raise UserError(
-                f"judge {self.id}: {place} has sha256 {self.sha256[:12]}, not {sha256}; "
-                "give the model that you had, or leave sha256 out"
-            )
+        require_sha256(self.id, place, self.sha256, sha256)
         self.model, info = loaded
         if info["missing_keys"] or info["mismatched_keys"]:
             name = next(iter([*info["missing_keys"], *info["mismatched_keys"]]))
@@ -79,6 +77,24 @@ class ClapModelJudge(WindowedJudge):
         self.device = torch.device(device)
         self.model.to(self.device).eval().requires_grad_(False)
         require_open_text_tower(self.text, self.id)
+
+    @classmethod
+    def known(cls, source: Path | str, sha256: str | None = None) -> JudgeFacts:
+        """Which judge these options make, from its files alone.
+
+        Raises:
+            UserError: they are missing, or others.
+        """
+        id, place = _named(source)
+        try:
+            found = _sha256(_folder(place))
+        except Exception as error:  # the hub's errors are of many kinds
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(
+                f"judge {id} cannot be loaded ({reason}); give a local folder of a ClapModel with its processor"
+            ) from error
+        require_sha256(id, place, found, sha256)
+        return cls.facts(id, found)
 
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> Tensor:
@@ -92,7 +108,7 @@ class ClapModelJudge(WindowedJudge):
         return vectors_BD
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
-        # Of exactly 10 s, so that `rand_trunc` crops nothing.
+        # Of exactly 10 s, so that ``rand_trunc`` crops nothing.
         features = self.processor.feature_extractor(
             list(window_BN.cpu().numpy()), sampling_rate=self.sample_rate, truncation="rand_trunc", return_tensors="pt"
         )
@@ -101,8 +117,28 @@ class ClapModelJudge(WindowedJudge):
         return embeddings_BD, embeddings_BD[:, :0]
 
 
+def require_sha256(judge_id: str, place: str, found: str, wanted: str | None) -> None:
+    """Refuse another model than the one that a record names.
+
+    Raises:
+        UserError: the hash does not start as wanted.
+    """
+    if not found.startswith(wanted or ""):
+        raise UserError(
+            f"judge {judge_id}: {place} has sha256 {found[:12]}, not {wanted}; "
+            "give the model that you had, or leave sha256 out"
+        )
+
+
+def _named(source: Path | str) -> tuple[str, str]:
+    """The judge's id, and where transformers finds the model."""
+    folder = Path(source).expanduser()
+    local = folder.is_dir()
+    return f"clap-{folder.resolve().name if local else source}", str(folder if local else source)
+
+
 def _folder(source: str) -> Path:
-    """Where the model's files lie: the folder itself, or the hub's cache."""
+    """The folder of the model's files: the source itself, or the hub's cache."""
     from transformers.utils import cached_file
 
     return Path(str(cached_file(source, WEIGHTS))).parent
@@ -112,5 +148,5 @@ def _sha256(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in (WEIGHTS, *OTHERS):
         if name == WEIGHTS or (folder / name).is_file():
-            digest.update(f"{name} {sha256_file(folder / name)}\n".encode())
+            digest.update(f"{name} {known_sha256(folder / name)}\n".encode())
     return digest.hexdigest()

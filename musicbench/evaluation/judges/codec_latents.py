@@ -1,4 +1,7 @@
-"""A codec's latents as embeddings, for the Frechet codec distance: no network but the run's codec."""
+"""A codec's latents as embeddings, for the Frechet codec distance: no network but the run's codec.
+
+Shape suffixes: B batch, K levels, T frames, N samples, V codebook size, C width of code vectors.
+"""
 
 from typing import Protocol
 
@@ -13,7 +16,7 @@ from musicbench.evaluation.metrics.kld import Kind
 
 
 class LatentCodec(Protocol):
-    """What is needed of a codec; its `codebooks_KVC` are the code vectors of every level."""
+    """The part of a codec that is needed here; its ``codebooks_KVC`` are the code vectors of every level."""
 
     id: str
     sha256: str
@@ -49,7 +52,7 @@ class CodecLatents:
 
     @torch.no_grad()
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
-        """Audio [B, N] in [-1, 1] at `sample_rate` -> embeddings of its whole frames, no logits.
+        """Audio [B, N] in [-1, 1] at ``sample_rate`` -> embeddings of its whole frames, no logits.
 
         Raises:
             UserError: the audio is shorter than a frame, or holds NaN or infinity.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class FadtkEmbedding:
     """An embedding of fadtk, and what it takes to compute the same.
 
-    `name`: fadtk's own; `weights_sha256`: of the weights file, or how it starts; `weights`: that file's name;
-    `differences`: what fadtk does otherwise, which changes values but not what is measured.
+    ``name``: fadtk's own; ``weights_sha256``: of the weights file, or how it starts; ``weights``: that file's name;
+    ``differences``: what fadtk does otherwise, which changes values but not what is measured.
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""LAION-CLAP (Wu et al., arXiv 2211.06687) as its authors' package: the CLAP score of papers."""
+"""LAION-CLAP (Wu et al., arXiv 2211.06687) as its authors' package: the CLAP score of papers.
+
+Shape suffixes: B batch, N samples, D width of embeddings.
+"""
 
 import contextlib
 import io
@@ -11,6 +14,7 @@ import torch
 from torch import Tensor
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
 from musicbench.evaluation.judges.captions import encode_each, require_open_text_tower, require_tokenizer
 from musicbench.evaluation.judges.fadtk import LAION_CLAP_MUSIC
@@ -24,7 +28,7 @@ ROBERTA = "roberta-base"  # the name under which the package opens its text enco
 class LaionClap(WindowedJudge):
     """512-d unit vectors of 10 s windows every 5 s, and of captions; without fusion.
 
-    `sha256` is of the weights, as published; another audio encoder than theirs is named in `id`.
+    ``sha256`` is of the weights, as published; another audio encoder than theirs is named in ``id``.
     """
 
     id = "laion-clap"
@@ -42,7 +46,7 @@ class LaionClap(WindowedJudge):
         amodel: str = AMODEL,
         device: torch.device | str = "cpu",
     ) -> None:
-        """See `find_weights` for `weights` and `sha256`.
+        """See ``find_weights`` for ``weights`` and ``sha256``.
 
         Args:
             roberta: local folder of the hub's roberta-base, of that name; None: the hub or its cache.
@@ -52,8 +56,7 @@ class LaionClap(WindowedJudge):
             UserError: weights or text encoder are missing, damaged or others; the tokenizer is empty; unrelated
                 captions fall together.
         """
-        if amodel != AMODEL:
-            self.id = f"{LaionClap.id}-{amodel}"
+        self.id = self.name_of(amodel)
         path, self.sha256 = find_weights(self.id, weights, URL, sha256)
         path = path.resolve()  # the package is given its text encoder by a change of folder
         self.device = torch.device(device)
@@ -61,6 +64,22 @@ class LaionClap(WindowedJudge):
             self.module = self._built(path, amodel)
         self.module.eval().requires_grad_(False)
         require_open_text_tower(self.text, self.id)
+
+    @classmethod
+    def known(
+        cls,
+        weights: Path | str | None = None,
+        sha256: str | None = None,
+        roberta: Path | str | None = None,
+        amodel: str = AMODEL,
+    ) -> JudgeFacts:
+        """Which judge these options make, from the weights' file alone; options and errors are those of the judge."""
+        return cls.facts(cls.name_of(amodel), find_weights(cls.name_of(amodel), weights, URL, sha256)[1])
+
+    @staticmethod
+    def name_of(amodel: str) -> str:
+        """The judge's id with this audio encoder."""
+        return LaionClap.id if amodel == AMODEL else f"{LaionClap.id}-{amodel}"
 
     def _built(self, path: Path, amodel: str) -> Any:
         try:

@@ -1,6 +1,6 @@
-"""Converts MTT_musicnn of the PyPI package `musicnn` 0.1.0 (ISC) to safetensors, without TensorFlow.
+"""Converts MTT_musicnn of the PyPI package ``musicnn`` 0.1.0 (ISC) to safetensors, without TensorFlow.
 
-`COMMAND` below, run in the root of the repository, makes the bundled judge again.
+``COMMAND`` below, run in the root of the repository, makes the bundled judge again.
 """
 
 import json
@@ -42,7 +42,7 @@ _NORM_FIELDS = {
 
 
 def torch_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """TensorFlow variables -> the state of `MusiCNNNetwork` (optimiser slots are left behind)."""
+    """TensorFlow variables -> the state of ``MusiCNNNetwork`` (optimiser slots are left behind)."""
     state: dict[str, np.ndarray] = {}
     for kind, layers in (("conv2d", _CONVS), ("dense", _DENSES), ("batch_normalization", _NORMS)):
         for number, layer in enumerate(layers):
@@ -60,10 +60,10 @@ def torch_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
 
 
 def convert(package: Path, folder: Path) -> None:
-    """Write `model.safetensors` and `card.json` into `folder` from an installed `musicnn` under `package`.
+    """Write ``model.safetensors`` and ``card.json`` into ``folder`` from an installed ``musicnn`` under ``package``.
 
     Raises:
-        UserError: `package` does not hold musicnn 0.1.0.
+        UserError: ``package`` does not hold musicnn 0.1.0.
     """
     info = package / "musicnn-0.1.0.dist-info"
     if not info.is_dir():

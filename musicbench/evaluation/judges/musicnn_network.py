@@ -1,4 +1,8 @@
-"""MusiCNN (Pons and Serra, arXiv 1909.06654): a log-mel front end and a convolutional music tagger."""
+"""MusiCNN (Pons and Serra, arXiv 1909.06654): a log-mel front end and a convolutional music tagger.
+
+Shape suffixes: B batch, T frames of the spectrogram, N samples, C channels (in ``BC`` classes), D width of
+embeddings, F frequencies, M mel bands.
+"""
 
 import torch
 import torchaudio

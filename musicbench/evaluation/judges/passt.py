@@ -1,4 +1,8 @@
-"""PaSST (Koutini et al., arXiv 2110.05069): the classifier of the KLD in papers."""
+"""PaSST (Koutini et al., arXiv 2110.05069): the classifier of the KLD in papers.
+
+Shape suffixes: B batch, T frames of the spectrogram, N samples, C classes, D width of embeddings, F frequencies, M
+mel bands.
+"""
 
 import contextlib
 import io
@@ -10,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.base import WindowedJudge
 from musicbench.evaluation.judges.weights import find_weights, load_weights
 
@@ -24,7 +29,7 @@ class PaSST(WindowedJudge):
     """768-d embeddings and the logits of AudioSet's 527 classes, of 10 s every 10 s, as audiocraft cuts clips.
 
     A rest shorter than 10 s is not heard; audiocraft judges it as a segment of its own.
-    KLD takes their softmax (`class_probabilities`), although AudioSet's labels do not exclude each other. The
+    KLD takes their softmax (``class_probabilities``), although AudioSet's labels do not exclude each other. The
     labels are the classes' numbers: the checkpoint holds no names.
     """
 
@@ -38,7 +43,7 @@ class PaSST(WindowedJudge):
     def __init__(
         self, weights: Path | str | None = None, sha256: str | None = None, device: torch.device | str = "cpu"
     ) -> None:
-        """See `find_weights` for `weights` and `sha256`.
+        """See ``find_weights`` for ``weights`` and ``sha256``.
 
         Raises:
             UserError: the package or the weights are missing, or the weights are damaged or others.
@@ -57,6 +62,11 @@ class PaSST(WindowedJudge):
         self.network.to(self.device).eval().requires_grad_(False)
         self.log_mel = LogMel().to(self.device)
 
+    @classmethod
+    def known(cls, weights: Path | str | None = None, sha256: str | None = None) -> JudgeFacts:
+        """Which judge these options make, from the weights' file alone; options and errors are those of the judge."""
+        return cls.facts(cls.id, find_weights(cls.id, weights, URL, sha256)[1])
+
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         mel_B1MT = self.log_mel(window_BN)[:, None]
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -69,7 +79,7 @@ class PaSST(WindowedJudge):
 class LogMel(nn.Module):
     """PaSST's front end: pre-emphasis, power spectrum, Kaldi's mel bands, logarithm, fixed normalisation.
 
-    The package has its own, which needs a return type of `torch.stft` that PyTorch is giving up.
+    The package has its own, which needs a return type of ``torch.stft`` that PyTorch is giving up.
     """
 
     def __init__(self) -> None:

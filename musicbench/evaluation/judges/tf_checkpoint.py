@@ -1,4 +1,4 @@
-"""Reads the variables of a TensorFlow 1 checkpoint (one `.index` and one data file) with numpy alone.
+"""Reads the variables of a TensorFlow 1 checkpoint (one ``.index`` and one data file) with numpy alone.
 
 The index is a sorted string table: a 48-byte footer points to an index block, which points to data blocks of
 prefix-compressed (name, protobuf entry) pairs; an entry holds dtype, shape and place of the values.
@@ -20,7 +20,7 @@ _FLOAT32 = 1  # tensorflow's DataType.DT_FLOAT
 
 
 def read_tf_checkpoint(prefix: Path | str) -> dict[str, np.ndarray]:
-    """All float32 variables of the checkpoint in `<prefix>.index` and `<prefix>.data-00000-of-00001`.
+    """All float32 variables of the checkpoint in ``<prefix>.index`` and ``<prefix>.data-00000-of-00001``.
 
     Raises:
         UserError: a file is missing, or is not an uncompressed one-shard checkpoint.

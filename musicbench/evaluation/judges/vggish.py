@@ -1,4 +1,8 @@
-"""VGGish (Hershey et al., arXiv 1609.09430): the embedding of the FAD in papers."""
+"""VGGish (Hershey et al., arXiv 1609.09430): the embedding of the FAD in papers.
+
+Shape suffixes: B batch, T frames of the spectrogram, N samples (of a frame in ``BTN``), C channels, D width of
+embeddings, F frequencies, M mel bands.
+"""
 
 from pathlib import Path
 from typing import ClassVar
@@ -7,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.base import WindowedJudge
 from musicbench.evaluation.judges.fadtk import VGGISH
 from musicbench.evaluation.judges.weights import find_weights, load_weights
@@ -99,7 +104,7 @@ class VGGish(WindowedJudge):
     def __init__(
         self, weights: Path | str | None = None, sha256: str | None = None, device: torch.device | str = "cpu"
     ) -> None:
-        """See `find_weights` for `weights` and `sha256`.
+        """See ``find_weights`` for ``weights`` and ``sha256``.
 
         Raises:
             UserError: the weights are missing, damaged or others.
@@ -112,6 +117,11 @@ class VGGish(WindowedJudge):
         self.network = network.to_empty(device="cpu")
         load_weights(self.network, path, self.id)
         self.network.to(self.device).eval().requires_grad_(False)
+
+    @classmethod
+    def known(cls, weights: Path | str | None = None, sha256: str | None = None) -> JudgeFacts:
+        """Which judge these options make, from the weights' file alone; options and errors are those of the judge."""
+        return cls.facts(cls.id, find_weights(cls.id, weights, URL, sha256)[1])
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         embeddings_BD = self.network(self.log_mel(window_BN))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from musicbench.errors import UserError
-from musicbench.files import sha256_file
+from musicbench.files import known_sha256
 
 # As torch.hub has it: name-<first digits of the SHA-256>.pth
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
@@ -19,7 +19,7 @@ def find_weights(judge_id: str, weights: Path | str | None, url: str, sha256: st
     """The weights file of a judge and its SHA-256.
 
     Args:
-        weights: a local file; None: where `torch.hub` keeps what it has downloaded from `url`.
+        weights: a local file; None: where ``torch.hub`` keeps what it has downloaded from ``url``.
         sha256: what it must be, from its model card; None: the digits that the name ends in, if it does.
 
     Raises:
@@ -29,7 +29,7 @@ def find_weights(judge_id: str, weights: Path | str | None, url: str, sha256: st
     path = Path(weights).expanduser() if weights is not None else downloaded
     if not path.is_file():
         raise UserError(f"judge {judge_id}: no weights at {path}; download {url} to {downloaded}, or name the file")
-    found = sha256_file(path)
+    found = known_sha256(path)
     in_name = _HASH_IN_NAME.search(path.name)
     wanted = sha256 or (in_name[1] if in_name else "")
     if not found.startswith(wanted):

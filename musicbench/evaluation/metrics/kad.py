@@ -1,4 +1,7 @@
-"""Kernel audio distance (KAD): a distance between sets of embeddings that needs no Gaussian and has no bias."""
+"""Kernel audio distance (KAD): a distance between sets of embeddings that needs no Gaussian and has no bias.
+
+Shape suffixes: N items, D width of embeddings, M items of the other set, P pieces.
+"""
 
 from collections.abc import Iterator
 
@@ -22,10 +25,10 @@ def kernel_audio_distance(
 ) -> float:
     """KAD of generated embeddings x [N, D] to reference embeddings y [M, D], in float64.
 
-    Formula: `scale` times the unbiased estimate of the squared maximum mean discrepancy,
+    Formula: ``scale`` times the unbiased estimate of the squared maximum mean discrepancy,
     mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j), with the Gaussian kernel
     k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2)). Range: zero on average for equal distributions, so slightly
-    negative values occur and are not clamped; at most 2 `scale`. Lower is better.
+    negative values occur and are not clamped; at most 2 ``scale``. Lower is better.
     Source: Chung et al. 2025 (arXiv 2502.15602), the section that defines KAD; the estimate is that of Gretton
     et al. 2012 (JMLR 13), lemma 6.
 

@@ -1,4 +1,7 @@
-"""What FAD compares with: windows that a judge heard, or FMA-Pop's statistics as fadtk published them."""
+"""The references of FAD: windows that a judge heard, or FMA-Pop's statistics as fadtk published them.
+
+Shape suffixes: D width of embeddings, W windows of a clip.
+"""
 
 import hashlib
 import importlib.util
@@ -11,7 +14,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from musicbench.errors import UserError
-from musicbench.evaluation.judges.base import Judge
+from musicbench.evaluation.judge_facts import Known
 from musicbench.evaluation.judges.fadtk import EMBEDDINGS, FadtkEmbedding
 from musicbench.evaluation.metrics.moments import Array, RunningMoments
 from musicbench.seals import load_npz
@@ -25,7 +28,7 @@ _ADVICE = "get the wheel by `pip download fadtk --no-deps` and name it"
 class ReferenceSet:
     """Mean [D] and unbiased covariance [D, D], float64, of a judge's windows of reference audio.
 
-    `windows` is None where their number is not known. `note`: how they came about otherwise than by this judge.
+    ``windows`` is None where their number is not known. ``note``: how they came about otherwise than by this judge.
     """
 
     id: str
@@ -37,7 +40,7 @@ class ReferenceSet:
 
     @classmethod
     def from_embeddings(cls, id: str, sha256: str, embeddings: Sequence[np.ndarray]) -> "ReferenceSet":
-        """All windows of some clips, given as embeddings [W, D] of each; `sha256` is of the audio.
+        """All windows of some clips, given as embeddings [W, D] of each; ``sha256`` is of the audio.
 
         Raises:
             UserError: fewer than two windows in all, or embeddings with NaN or infinity.
@@ -52,10 +55,10 @@ class ReferenceSet:
         return cls(id, sha256, moments.count, moments.mean_D, moments.covariance)
 
 
-def fma_pop(judge: Judge, stats: Path | None = None) -> ReferenceSet:
+def fma_pop(judge: Known, stats: Path | None = None) -> ReferenceSet:
     """FMA-Pop (Gui et al. 2024, arXiv 2311.01616): 4,839 pop tracks of FMA, as mean and covariance by fadtk.
 
-    For judges that embed as fadtk does; what it does otherwise all the same is in the set's `note`. Its `sha256`
+    For judges that embed as fadtk does; what it does otherwise all the same is in the set's ``note``. Its ``sha256``
     is of the mean and the covariance, wherever they were found.
 
     Args:
@@ -80,7 +83,7 @@ def fma_pop(judge: Judge, stats: Path | None = None) -> ReferenceSet:
     return ReferenceSet(FMA_POP, digest.hexdigest(), None, mean_D, cov_DD, note=embedding.differences)
 
 
-def _fadtk_embedding(judge: Judge) -> FadtkEmbedding:
+def _fadtk_embedding(judge: Known) -> FadtkEmbedding:
     embedding = getattr(judge, "fadtk", None)  # a user's judge may know nothing of it
     if embedding is None or not judge.sha256.startswith(embedding.weights_sha256):
         able = " or ".join(f"{each.name} ({each.weights})" for each in EMBEDDINGS)

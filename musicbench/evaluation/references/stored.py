@@ -1,9 +1,6 @@
 """What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -11,27 +8,13 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from musicbench.content_cache import ContentCache
 from musicbench.errors import UserError
 from musicbench.evaluation.judges.base import Judge
-from musicbench.evaluation.judging import Judgement, JudgementCache
-from musicbench.evaluation.metrics.moments import Array, RunningMoments
-from musicbench.files import sha256_file
-from musicbench.seals import load_npz, save_npz
-from musicbench.temporaries import clear_temporaries, unhidden
-
-_ARRAYS = (
-    "train_mean",
-    "train_cov",
-    "train_windows",
-    "test_ids",
-    "test_offsets",
-    "test_embeddings",
-    "test_logits",
-    "judge_id",
-    "judge_sha256",
-    "window_seconds",
-    "hop_seconds",
-)
+from musicbench.evaluation.judging import Judgement, judged, judgements
+from musicbench.evaluation.metrics.moments import RunningMoments
+from musicbench.evaluation.references.reference import Reference
+from musicbench.seals import save_npz
 
 
 def build_reference(
@@ -43,7 +26,7 @@ def build_reference(
     """Judge every original clip and write the reference file `path` (`.npz`).
 
     Stopped and called again, it does the missing clips only: outputs are kept beside `path`, in a folder that
-    goes when the file is complete, under names that hash the judge and the audio.
+    goes when the file is complete.
 
     Args:
         clips: (clip id, split, audio [N] in [-1, 1], sample rate); splits but train and test are skipped.
@@ -54,16 +37,15 @@ def build_reference(
         UserError: no train or no test clip, or a clip shorter than the judge's window.
     """
     path = Path(path)
-    parts = path.with_suffix(".parts")
+    parts = _parts(path)
     moments: RunningMoments | None = None
     test: list[tuple[str, Judgement]] = []
-    cache = JudgementCache(parts, judge)
     for clip_id, split, audio_N, sample_rate in tqdm(clips, desc="judging originals", unit="clip"):
         if split not in ("train", "test"):
             continue
         audio_BN = audio_N[None] if split == "test" else _windows(judge, audio_N, sample_rate, train_every_seconds)
         try:
-            heard = _judged(judge, audio_BN, sample_rate, cache)
+            heard = judged(judge, audio_BN, sample_rate, parts)
         except UserError as error:
             raise UserError(f"clip {clip_id}: {error}") from error
         if split == "test":
@@ -93,12 +75,11 @@ def build_reference(
 
 def forget_parts(path: Path | str) -> None:
     """Remove the outputs that were kept while a reference file was made, which is complete."""
-    parts = Path(path).with_suffix(".parts")
-    clear_temporaries(parts)
-    for part in unhidden(parts, "*.npz"):
-        part.unlink(missing_ok=True)
-    with suppress(OSError):  # it is not there, or holds something else, which is not ours to remove
-        parts.rmdir()
+    _parts(Path(path)).forget()
+
+
+def _parts(path: Path) -> ContentCache:
+    return judgements(path.with_suffix(".parts"))
 
 
 def _windows(judge: Judge, audio_N: Tensor, sample_rate: int, every_seconds: float) -> Tensor:
@@ -107,88 +88,6 @@ def _windows(judge: Judge, audio_N: Tensor, sample_rate: int, every_seconds: flo
     if len(audio_N) < size:
         return audio_N[None]  # the judge says that it is too short
     return audio_N.unfold(0, size, round(every_seconds * sample_rate))
-
-
-def _judged(judge: Judge, audio_BN: Tensor, sample_rate: int, cache: JudgementCache) -> Judgement:
-    """Outputs of all windows of some clips, one after the other."""
-    file = cache.file(audio_BN, sample_rate)
-    known = cache.read(file)
-    if known is not None:
-        return known
-    output = judge(audio_BN, sample_rate)
-    judgement = Judgement(output.embeddings_BWD.flatten(0, 1).numpy(), output.logits_BWC.flatten(0, 1).numpy())
-    cache.write(file, judgement)
-    return judgement
-
-
-@dataclass(frozen=True)
-class Reference:
-    """An opened reference file."""
-
-    sha256: str
-    judge_id: str
-    judge_sha256: str
-    window_seconds: float
-    hop_seconds: float
-    mean: Array
-    cov: Array
-    windows: int
-    _rows: dict[str, slice]
-    _embeddings: np.ndarray
-    _logits: np.ndarray
-
-    @classmethod
-    def open(cls, path: Path | str) -> "Reference":
-        """Read a file that `build_reference` wrote.
-
-        Raises:
-            UserError: the file is missing, damaged or something else.
-        """
-        try:
-            saved = load_npz(path, *_ARRAYS)
-            offsets = saved["test_offsets"].tolist()
-            slices = [slice(*pair) for pair in pairwise(offsets)]
-            return cls(
-                sha256=sha256_file(path),
-                judge_id=str(saved["judge_id"]),
-                judge_sha256=str(saved["judge_sha256"]),
-                window_seconds=float(saved["window_seconds"]),
-                hop_seconds=float(saved["hop_seconds"]),
-                mean=saved["train_mean"],
-                cov=saved["train_cov"],
-                windows=int(saved["train_windows"]),
-                _rows=dict(zip(saved["test_ids"].tolist(), slices, strict=True)),
-                _embeddings=saved["test_embeddings"],
-                _logits=saved["test_logits"],
-            )
-        except FileNotFoundError as error:
-            raise UserError(f"no judge reference at {path}; make it with `musicbench prepare`") from error
-        except Exception as error:  # zip, numpy and key errors all mean the same to a user
-            raise UserError(
-                f"{path} is no readable judge reference; restore it, or delete it and run `musicbench prepare`"
-            ) from error
-
-    def made_by(self, judge: Judge) -> bool:
-        """Whether the file holds what this judge says."""
-        made = (self.judge_id, self.judge_sha256, self.window_seconds, self.hop_seconds)
-        return made == (judge.id, judge.sha256, judge.window_seconds, judge.hop_seconds)
-
-    def original(self, clip_id: str, start_second: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-        """The original's (embeddings [W, D], logits [W, C]) of the windows within a crop of a test clip.
-
-        They equal the judge's outputs on that crop alone, because windows see no audio outside themselves.
-
-        Raises:
-            UserError: the clip is not in the file, or the crop reaches beyond it or holds no window.
-        """
-        if clip_id not in self._rows:
-            raise UserError(f"clip {clip_id} is not in the judge reference; run `musicbench prepare` again")
-        rows = self._rows[clip_id]
-        first = rows.start + round(start_second / self.hop_seconds)
-        count = int((seconds - self.window_seconds) // self.hop_seconds) + 1
-        if start_second < 0 or count < 1 or first + count > rows.stop:
-            raise UserError(f"clip {clip_id} has no judged windows for {seconds:g} s from {start_second} s")
-        return self._embeddings[first : first + count], self._logits[first : first + count]
 
 
 class Crop(Protocol):

@@ -1,4 +1,7 @@
-"""Static key/value cache whose slots follow from a plan; expired slots are written again."""
+"""Static key/value cache whose slots follow from a plan; expired slots are written again.
+
+Shape suffixes: B batch, D width, H heads, Q positions of one step, S cache slots.
+"""
 
 import torch
 from torch import Tensor

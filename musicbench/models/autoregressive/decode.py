@@ -1,4 +1,8 @@
-"""Autoregressive decoding of any plan with a static cache; the loop holds no plan work."""
+"""Autoregressive decoding of any plan with a static cache; the loop holds no plan work.
+
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, F frequencies, L
+tokens of a caption, P positions, Q positions of one step, S cache slots.
+"""
 
 from collections.abc import Iterator
 from typing import Protocol

@@ -1,4 +1,8 @@
-"""The autoregressive pattern language model: any decoding plan over one transformer."""
+"""The autoregressive pattern language model: any decoding plan over one transformer.
+
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a
+caption, P positions.
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,8 @@
-"""Training attention of plans whose positions expire: most keys are visible to their own step only."""
+"""Training attention of plans whose positions expire: most keys are visible to their own step only.
+
+Shape suffixes: B batch, D width, H heads, M positions that outlive their step, O offsets of neighbours, P positions,
+R rows of queries at a time.
+"""
 
 import numpy as np
 import torch
@@ -45,7 +49,7 @@ class KeptAttention(nn.Module):
             self.blocks.append((slice(first, end), int((plan.step[kept] <= plan.step[end - 1]).sum())))
 
     def saved(self, dim: int, heads: int) -> Saved:
-        """What a layer of width ``dim`` keeps of one clip for the backward pass."""
+        """The numbers that a layer of width ``dim`` keeps of one clip for the backward pass."""
         positions, kept = len(self.hidden_PM), len(self.kept_M)
         scores = sum((rows.stop - rows.start) * count for rows, count in self.blocks) + positions * len(self.offsets)
         # Scaled queries, kept keys and values, a turned copy of both for each offset; the weights.

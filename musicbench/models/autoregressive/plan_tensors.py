@@ -1,4 +1,7 @@
-"""A plan as tensors: everything that a training step needs to index, computed once."""
+"""A plan as tensors: everything that a training step needs to index, computed once.
+
+Shape suffixes: K levels, T frames, D width, F frequencies, P positions.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,8 @@
-"""A second opinion on drawn tokens by an autoregressive model (MAGNeT, arXiv 2401.04577, section 3.4: rescoring)."""
+"""A second opinion on drawn tokens by an autoregressive model (MAGNeT, arXiv 2401.04577, section 3.4: rescoring).
+
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a
+caption, P positions.
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,7 @@
-"""What decoding does at each step, worked out before the first token: the token loop only indexes."""
+"""What decoding does at each step, worked out before the first token: the token loop only indexes.
+
+Shape suffixes: Q positions of one step, S cache slots.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,4 +1,7 @@
-"""Decoding that gives out frames as they become complete, in the order in which they are played."""
+"""Decoding that gives out frames as they become complete, in the order in which they are played.
+
+Shape suffixes: B batch, K levels, T frames, S decoding steps.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,8 @@
-"""Iterative decoding of a masked language model, level by level (MAGNeT, arXiv 2401.04577, section 3)."""
+"""Iterative decoding of a masked language model, level by level (MAGNeT, arXiv 2401.04577, section 3).
+
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, I iterations, L
+tokens of a caption.
+"""
 
 from typing import Protocol
 

@@ -1,4 +1,8 @@
-"""Attention between frames without an order: all of them, or neighbours only, in time linear in the length."""
+"""Attention between frames without an order: all of them, or neighbours only, in time linear in the length.
+
+Shape suffixes: B batch, N blocks, D width, H heads, Q frames that ask (of one block in ``NQS``), S keys that a block
+can see.
+"""
 
 import torch
 from torch import Tensor
@@ -13,7 +17,7 @@ class FullAttention:
     """Every frame sees every frame."""
 
     def saved(self, dim: int) -> Saved:
-        """What a layer of width ``dim`` keeps of one clip for the backward pass."""
+        """The numbers that a layer of width ``dim`` keeps of one clip for the backward pass."""
         return NOTHING_SAVED
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
@@ -41,7 +45,7 @@ class BandAttention:
         self.seen_NQS = seen_NQS | (query_NQ1 >= frames)
 
     def saved(self, dim: int) -> Saved:
-        """What a layer of width ``dim`` keeps of one clip for the backward pass: padded copies."""
+        """The numbers that a layer of width ``dim`` keeps of one clip for the backward pass: padded copies."""
         rows = self.blocks * _BLOCK
         return Saved(dim * (2 * rows + 2 * (rows + 2 * self.context)), 0)
 

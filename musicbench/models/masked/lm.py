@@ -1,4 +1,7 @@
-"""The masked language model of MAGNeT (arXiv 2401.04577): one position per frame, one level predicted at a time."""
+"""The masked language model of MAGNeT (arXiv 2401.04577): one position per frame, one level predicted at a time.
+
+Shape suffixes: B batch, K levels, T frames, D width, F frequencies, L tokens of a caption, P positions.
+"""
 
 from functools import lru_cache
 from typing import Any

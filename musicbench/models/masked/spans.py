@@ -1,4 +1,7 @@
-"""Which tokens an iteration of masked decoding masks again: the least sure units of those drawn last."""
+"""Which tokens an iteration of masked decoding masks again: the least sure units of those drawn last.
+
+Shape suffixes: B batch, T frames, L frames of a unit, U units (spans) of tokens.
+"""
 
 import torch
 from torch import Tensor
@@ -31,7 +34,7 @@ class Units:
         return min(count + self.span - 1 if self.overlap else count * self.span, self.most_open)
 
     def mask_again(self, gamma: float, masked_BT: Tensor, confidence_BT: Tensor) -> Tensor:
-        """Of the tokens masked last, those of the least sure units, bool [B, T].
+        """The tokens of the least sure units among those masked last, bool [B, T].
 
         Args:
             gamma: share of units, or of frames, to be masked: rounded down, one at least.
@@ -57,7 +60,7 @@ class Units:
         return F.pad(x_BT, (0, -self.frames % self.span)).unfold(1, self.span, self.span)
 
     def _sureness(self, masked_BT: Tensor, confidence_BT: Tensor) -> Tensor:
-        """Of every unit, [B, U]; infinite where it has no masked token.
+        """The sureness of every unit, [B, U]; infinite where the unit has no masked token.
 
         ``max``: the highest probability. ``product``: the mean log-probability, by which units that an edge or a
         prompt has cut compare with whole ones.

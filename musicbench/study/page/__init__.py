@@ -83,7 +83,7 @@ def draw_pictures(prompts: Sequence[Prompt], folder: Path, output: Path) -> None
 
 
 def _shown(value: Any) -> Any:
-    """What the page says for a value; markup, which holds escaped data for the scripts, stays as it is."""
+    """The page's text for a value; markup, which holds escaped data for the scripts, stays as it is."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -106,7 +106,7 @@ def _parts(table: Table) -> list[dict[str, object]]:
 
 
 def _number(cell: Cell) -> str:
-    """What the rows are sorted by; empty where there is no number."""
+    """The number by which rows are sorted; empty where there is none."""
     return f"{exact(cell.value)}" if cell.state == "value" and math.isfinite(cell.value) else ""
 
 

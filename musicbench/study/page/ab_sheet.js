@@ -61,6 +61,16 @@ function wilson(wins, count) {
   return [Math.max(0, (centre - reach) / scale), Math.min(1, (centre + reach) / scale)];
 }
 
+// CRC-32, as zip files have it, of text in UTF-8: eight hex digits.
+function crc32(text) {
+  let crc = ~0;
+  for (const byte of new TextEncoder().encode(text)) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (0xedb88320 & -(crc & 1));
+  }
+  return (~crc >>> 0).toString(16).padStart(8, "0");
+}
+
 // The sheet as CSV text, a line an answered trial; its columns are those that `musicbench answers` reads.
 function sheetText(state) {
   const lines = answered(state);
@@ -83,6 +93,8 @@ function sheetText(state) {
     time: record.time,
   }));
   const quoted = (value) => `"${String(value).replaceAll('"', '""')}"`;
-  const cells = [comparison.sheet, ...rows.map((row) => comparison.sheet.map((column) => row[column]))];
+  const columns = comparison.sheet.slice(0, -1); // and the checksum of what stands in them
+  const checked = (cells) => [...cells, crc32(cells.join("\n"))];
+  const cells = [comparison.sheet, ...rows.map((row) => checked(columns.map((column) => row[column])))];
   return cells.map((line) => `${line.map(quoted).join()}\n`).join("");
 }

@@ -1,4 +1,4 @@
-"""What the page's scripts work on: the numbers of the plot, and the clips of the blind comparison."""
+"""The data of the page's scripts: the numbers of the plot, and the clips of the blind comparison."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,0 +1,41 @@
+"""Clips of a system, drawn in batches that are kept, so that a stopped evaluation goes on."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from musicbench.assessment.clips import HeldOut
+from musicbench.content_cache import ContentCache
+from musicbench.evaluation.systems import Generator
+
+
+def draw(system: Generator, clips: HeldOut, cache: Path, generation: str) -> Tensor:
+    """One clip per caption, int64 [N, K, T]; the seed of a clip is its number, whatever the batch size.
+
+    Args:
+        cache: folder of codes, kept by the content of all that they follow from: other judges need no new clips.
+        generation: hash of what these clips follow from.
+    """
+    kept = ContentCache(cache, "codes")
+
+    def drawn(batch: list[int]) -> dict[str, np.ndarray]:
+        codes_BKT = system.generate([clips.captions[i] for i in batch], clips.frames, batch)
+        return {"codes": codes_BKT.numpy().astype(np.uint16)}
+
+    found = []
+    numbers = batches(len(clips.captions), clips.settings.batch_size)
+    for batch in tqdm(numbers, "generating", unit="batch", leave=False):
+        codes_BKT = kept.get(partial(drawn, batch), generation, batch, clips.frames)["codes"]
+        found.append(torch.from_numpy(codes_BKT.astype(np.int64)))
+    return torch.cat(found)
+
+
+def batches(count: int, size: int) -> list[list[int]]:
+    """The numbers below ``count`` in lists of ``size``."""
+    numbers: Sequence[int] = range(count)
+    return [list(numbers[i : i + size]) for i in range(0, count, size)]

@@ -1,0 +1,106 @@
+"""Evaluate a trained run."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from musicbench.assessment.adapters import sampling_facts, trained_system
+from musicbench.assessment.assess import assess_system
+from musicbench.assessment.clips import held_out
+from musicbench.assessment.record import Facts, record
+from musicbench.data.crops import evaluation_crops
+from musicbench.data.module import crop_codes
+from musicbench.data.stages import clips_seen
+from musicbench.errors import UserError
+from musicbench.evaluation.likelihood import bits_per_frame
+from musicbench.runs import settings
+from musicbench.runs.checkpoints import read_checkpoint
+from musicbench.runs.compose import amend, run_configuration
+from musicbench.runs.folder import LAST, TRAINED
+from musicbench.runs.overrides import read_overrides
+from musicbench.runs.run import Run
+from musicbench.runs.weights import load_trained, require_trained, require_weights, take_over
+
+_AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.", "data.store=")
+
+
+def assess_run(run: Run, folder: Path) -> Path:
+    """Evaluate the best checkpoint of a run folder and write its record; the record's path."""
+    module = load_trained(run, folder)
+    clips = held_out(run.jury)
+    system = trained_system(run, module, run.parts.captions.batch)
+    facts = Facts(
+        kind="trained",
+        parameters=sum(p.numel() for p in module.parameters()),
+        plan=module.cost(clips.frames, system.sampling),
+        training=_training_facts(run, module, system, folder),
+        sampling=sampling_facts(system.sampling),
+    )
+    return record(run, clips, assess_system(run, clips, system, folder, speed=True), facts, folder)
+
+
+def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
+    """A finished training, to be evaluated by its own configuration; by other judges or clips in another folder.
+
+    Args:
+        config: of ``musicbench evaluate``, with the run's folder and the judges.
+        argv: the overrides it was composed of.
+
+    Returns:
+        The run and its folder.
+
+    Raises:
+        UserError: there is no such training, or an override is none that a trained run takes.
+    """
+    folder = Path(config.run).resolve()
+    # Code of one's own may be named again: a run folder cannot allow it.
+    named = [s.text for s in read_overrides(argv) if any(True for _ in s.named) and not s.text.startswith("judges")]
+    if any(not argument.startswith(_AGAIN) and argument not in named for argument in argv):
+        raise UserError(
+            "run=FOLDER brings its own configuration; give no overrides but judges, evaluation, data.store (if it was "
+            "moved) and trainer.threads"
+        )
+    moved = [a for a in argv if a.startswith("data.store=")]
+    again = amend(run_configuration(folder), [*moved, *named, *(a for a in argv if a.startswith("evaluation."))])
+    if any(argument.startswith("judges") for argument in argv):
+        again.judges = config.judges
+    again.output = str(folder.parent)
+    if not (folder / TRAINED).is_file():
+        raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
+    run = Run(again)
+    require_trained(run, folder)
+    # A run keeps its folder, though its id may be that of an older version.
+    if Run(amend(run_configuration(folder), moved)).id == run.id:
+        return run, folder
+    if not (run.folder / TRAINED).is_file():
+        require_weights(folder)
+        take_over(run, folder, run.folder)
+    return run, run.folder
+
+
+def _training_facts(run: Run, module: Any, system: Any, folder: Path) -> dict[str, Any]:
+    """What training used, and where it ended on training and validation crops, both with averaged weights."""
+    config, store = run.config, run.parts.store
+    last = read_checkpoint(folder / LAST, run.training_ids)
+    steps = config.training.steps
+    seen = list(clips_seen(settings.training_stages(config, store.frame_rate, config.training.batch_size), steps))
+    bits: dict[str, float] = {}
+    for split in ("train", "validation") if module.likelihood else ():
+        crops = evaluation_crops(store, split, config.data.seconds, 1)
+        # As many training crops as there are validation crops are enough for the gap.
+        crops = crops[:: max(1, math.ceil(len(crops) / len(store.split("validation"))))]
+        codes_NKT = crop_codes(store, crops)
+        bits[split] = float(bits_per_frame(system, codes_NKT, [crop.caption for crop in crops]).mean())
+    return {
+        "steps": steps,
+        "frames": sum(clips * frames for frames, clips in seen),
+        "positions": sum(clips * module.positions(frames) for frames, clips in seen),
+        "wall_seconds": last["callbacks"]["WallClock"]["seconds"],
+        "computed": last["callbacks"]["Computation"]["stretches"],
+        "best_step": module.best_step,
+        "train_bits_per_frame": bits.get("train"),
+        "validation_bits_per_frame": bits.get("validation"),
+    }

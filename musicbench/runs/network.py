@@ -1,0 +1,69 @@
+"""The generator network that a configuration describes."""
+
+from typing import Any, NamedTuple
+
+from lightning.pytorch import seed_everything
+from omegaconf import DictConfig
+from torch import Tensor
+
+from musicbench import named_code
+from musicbench.errors import UserError
+from musicbench.runs import compose, settings
+from musicbench.runs.compose_errors import one_line
+from musicbench.runs.identity import has_pattern
+
+
+class Sizes(NamedTuple):
+    """What a network must know of data and captions.
+
+    Attributes:
+        levels: K, codes per frame. codebook_size: V, values per code.
+        text_dim: E, width of the caption states.
+        frame_rate: frames per second.
+    """
+
+    levels: int
+    codebook_size: int
+    text_dim: int
+    frame_rate: float
+
+
+def family(config: DictConfig) -> Any:
+    """The LightningModule class of the configured generator family."""
+    return named_code.load("family", config.family._target_)
+
+
+def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None = None) -> Any:
+    """The LightningModule of the configured family, freshly initialised from the seed.
+
+    Args:
+        codebooks_KVC: the codec's code vectors, where ``model.from_codebooks`` lets embeddings start from them.
+
+    Raises:
+        UserError: the family refuses a setting.
+    """
+    plain = compose.plain(config)
+    shape = {key: value for key, value in plain["model"].items() if key != "from_codebooks"}
+    optimiser = {k: v for k, v in plain["optimiser"].items() if k != "clip_norm" and v is not None}
+    options = {key: value for key, value in plain["family"].items() if key not in (named_code.TARGET, "uses_pattern")}
+    if has_pattern(plain):
+        options |= {
+            "pattern": settings.pattern_options(plain),
+            "frames": settings.frames(config, sizes.frame_rate),
+        }
+    seed_everything(config.seed, verbose=False)
+    of_data = {"levels": sizes.levels, "codebook_size": sizes.codebook_size, "text_dim": sizes.text_dim}
+    try:
+        module = family(config)(
+            model={**of_data, **shape},
+            optimiser={**optimiser, "total_steps": plain["training"]["steps"]},
+            seed=config.seed,
+            **options,
+        )
+    except (ValueError, TypeError, ImportError) as error:
+        raise UserError(str(error)) from error
+    except RuntimeError as error:  # torch's, of a size that no memory holds
+        raise UserError(f"the model cannot be made ({one_line(error)[:200]}); choose smaller sizes") from error
+    if codebooks_KVC is not None:
+        module.lm.start_from_codebooks(codebooks_KVC)
+    return module

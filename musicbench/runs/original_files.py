@@ -1,0 +1,91 @@
+"""The originals of a token store as files: which they are, without anything being judged."""
+
+import hashlib
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from musicbench.data.audio_folder import Listing, folder_sha256
+from musicbench.data.crops import Crop, evaluation_crops
+from musicbench.data.hashing import ContentHashes
+from musicbench.data.store import TokenStore
+from musicbench.errors import UserError
+from musicbench.evaluation.judge_facts import Known
+from musicbench.evaluation.references.reference import Reference
+
+
+class OriginalFiles:
+    """Originals by the file that came with their token store, or by their audio.
+
+    Args:
+        store: whose clips they are.
+        stored: what a judge has said of them before, kept beside the store.
+        settings: the configuration's ``evaluation``.
+        hashes: of recordings that were read.
+    """
+
+    def __init__(self, store: TokenStore, stored: Reference, settings: DictConfig, hashes: ContentHashes) -> None:
+        self.store, self.stored, self.settings, self.hashes = store, stored, settings, hashes
+        self.folder = Path(settings.originals)
+
+    @cached_property
+    def crops(self) -> list[Crop]:
+        """The held-out crops."""
+        return evaluation_crops(self.store, self.settings.split, self.settings.seconds, self.settings.per_piece)
+
+    def reference_sha256(self, judge: Known) -> str:
+        """Hash of what FAD is measured against.
+
+        Raises:
+            UserError: it is not there.
+        """
+        wanted = self.settings.reference
+        if wanted == "fma_pop":
+            from musicbench.evaluation.references.sets import fma_pop  # late: torch is heavy
+
+            return fma_pop(judge, None if self.settings.fadtk is None else Path(self.settings.fadtk)).sha256
+        if wanted != "originals":
+            return folder_sha256(self.listing.files, self.hashes)
+        if self.stored.made_by(judge):
+            return str(self.stored.sha256)
+        return self._files_sha256(clip.id for clip in self.store.split("train"))
+
+    def crops_sha256(self, judges: Iterable[Known]) -> str:
+        """Hash of the originals of the held-out crops: of the stored view of them, or of the recordings' files.
+
+        Raises:
+            UserError: a judge has not heard them, and their audio is not there.
+        """
+        if all(self.stored.made_by(judge) for judge in judges):
+            return str(self.stored.sha256)
+        return self._files_sha256(sorted({crop.clip for crop in self.crops}))
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The files of ``evaluation.reference=FOLDER``."""
+        return Listing.of(Path(self.settings.reference))
+
+    def path(self, clip: str) -> Path:
+        """A clip's recording.
+
+        Raises:
+            UserError: it is not there.
+        """
+        path = find_original(self.folder, clip)
+        if path is None:
+            raise UserError(
+                f"these judges have not heard the originals, and {self.folder} has no audio of {clip}; name the folder "
+                "of the recordings with evaluation.originals (`musicbench prepare` makes runs/corpus/audio)"
+            )
+        return path
+
+    def _files_sha256(self, clips: Iterable[str]) -> str:
+        found = self.hashes.of([self.path(clip) for clip in clips])
+        return hashlib.sha256("".join(found).encode()).hexdigest()
+
+
+def find_original(originals: Path, clip: str) -> Path | None:
+    """A clip's recording: named by clip id, as in a corpus with .flac at the end, as in a manifest without."""
+    return next((path for path in (originals / f"{clip}.flac", originals / clip) if path.is_file()), None)

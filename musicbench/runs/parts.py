@@ -1,0 +1,61 @@
+"""The parts that training needs of a configuration: data, codec, text encoder and caption states."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import Tensor
+
+from musicbench.codecs.chunked import ChunkedCodec
+from musicbench.conditions.caption_table import CaptionTable, caption_table
+from musicbench.data.store import TokenStore
+from musicbench.runs.compose import instantiated
+from musicbench.runs.contents import Contents, require_codec
+from musicbench.runs.device import device
+from musicbench.runs.network import Sizes
+
+
+class Parts:
+    """Each part is made when it is first asked for.
+
+    Args:
+        contents: hashes of the same parts; it has opened the token store.
+    """
+
+    def __init__(self, config: DictConfig, contents: Contents) -> None:
+        self.config, self.contents = config, contents
+        self.cache = Path(config.cache)
+
+    @property
+    def store(self) -> TokenStore:
+        """The token store; its codec must be the configured one."""
+        return self.contents.store
+
+    @cached_property
+    def codec(self) -> ChunkedCodec:
+        """The codec, checked against the store that was made with it."""
+        codec: ChunkedCodec = instantiated("codec", self.config.codec)
+        require_codec(self.store, codec)
+        return codec.to(device())
+
+    @cached_property
+    def encoder(self) -> Any:
+        """The frozen text encoder."""
+        return instantiated("text", self.config.text, device=device())
+
+    @cached_property
+    def captions(self) -> CaptionTable:
+        """States of all captions of the store, computed once and cached."""
+        texts = [caption for clip in self.store.clips for caption in clip.captions]
+        return caption_table(texts, self.encoder, self.cache / "text")
+
+    @property
+    def sizes(self) -> Sizes:
+        """What a network must know of data and captions."""
+        return Sizes(self.store.levels, self.store.codebook_size, self.encoder.dim, self.store.frame_rate)
+
+    @property
+    def codebooks_KVC(self) -> Tensor | None:
+        """The codec's code vectors, if the network is to start from them."""
+        return self.codec.codebooks_KVC if self.config.model.from_codebooks else None

@@ -1,0 +1,107 @@
+"""What a configuration says of a run, without any of its parts."""
+
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from musicbench.data.stages import Stage, stages
+from musicbench.errors import UserError
+from musicbench.named_code import PACKAGE
+from musicbench.runs import compose
+
+ASSETS = PACKAGE / "assets"
+
+SYSTEMS = ("ground_truth", "codec", "uniform", "unigram")
+"""What ``system`` may be."""
+
+PRECISIONS = ("bf16-mixed", "16-mixed", "32-true")
+"""What ``trainer.precision=auto`` may be."""
+
+_CPU = Path("/proc/cpuinfo")
+_GPUS = ("nvidia*", "kfd", "dxg")
+"""Files in ``/dev`` of which a machine with a GPU has one."""
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain containers, with the rescorer's folder by its name."""
+    content = compose.plain(config)
+    folder = rescorer_folder(config)
+    if folder is not None:
+        content["decode"].get("masked", content["decode"])["rescorer"] = str(folder)
+    return content
+
+
+def rescorer_folder(config: DictConfig) -> Path | None:
+    """Run folder of the autoregressive model that rescores masked decoding, if there is one.
+
+    Raises:
+        UserError: the configured pattern, such as ``runs/rescorer-*``, fits several folders.
+    """
+    pattern = config.decode.get("masked", config.decode).get("rescorer")
+    if pattern is None or config.get("system"):  # baselines do not decode
+        return None
+    found = sorted(glob(pattern))
+    if len(found) > 1:
+        raise UserError(f"rescorer={pattern} fits {len(found)} folders ({', '.join(found)}); name one")
+    return Path(found[0] if found else pattern)
+
+
+def store_folder(name: str) -> Path:
+    """Folder of a token store: ``embedded`` is the bundled one."""
+    return ASSETS / "tokens" if name == "embedded" else Path(name)
+
+
+def frames(config: DictConfig, frame_rate: float) -> int:
+    """Clip length T in training.
+
+    Raises:
+        UserError: it is none.
+    """
+    found = round(config.data.seconds * frame_rate)
+    if not found:
+        least = 1 / frame_rate
+        raise UserError(f"the frames of data.seconds={config.data.seconds:g} must be above 0; give {least:g} or more")
+    return found
+
+
+def training_stages(config: DictConfig, frame_rate: float, crops: int, accumulate: int = 1) -> list[Stage]:
+    """Crop lengths of training over time, for so many crops a batch."""
+    warmup = compose.plain(config)["training"]["length_warmup"]
+    return stages(warmup, frames(config, frame_rate), crops, frame_rate, accumulate)
+
+
+def pattern_options(settings: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of ``plans.build`` without the sizes; unset options are left to their defaults.
+
+    Args:
+        settings: a configuration, plain.
+    """
+    merged = {**settings["pattern"], **settings["schedule"]}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def in_precision(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    """A plain configuration with another ``trainer.precision``."""
+    return {**settings, "trainer": {**settings["trainer"], "precision": name}}
+
+
+def precision(config: DictConfig) -> str:
+    """Lightning precision; ``auto`` is bf16-mixed where the hardware has it."""
+    wanted = str(config.trainer.precision)
+    return wanted if wanted != "auto" else _best_precision()
+
+
+def _best_precision() -> str:
+    """That of the device here. Torch takes 500 MB, so it is asked only where the system does not say enough."""
+    bf16, fp16, fp32 = PRECISIONS
+    if not _CPU.is_file() or any(found for name in _GPUS for found in Path("/dev").glob(name)):
+        import torch
+
+        if torch.cuda.is_available():
+            return bf16 if torch.cuda.is_bf16_supported() else fp16
+        able = {name for name, there in torch.cpu.get_capabilities().items() if there}
+    else:
+        able = set(_CPU.read_text(encoding="utf-8", errors="replace").split())
+    return bf16 if able & {"avx512_bf16", "amx_bf16"} else fp32

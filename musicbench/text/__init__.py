@@ -1,1 +1,0 @@
-"""Captions to token states of a frozen text encoder."""
