@@ -11,13 +11,13 @@ from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.text_table import text_table
 
-_SHOWN = 24
 _COMPARED = ("frames", "levels", "schedule", "same_step")
 
 
 def main(argv: list[str]) -> int:
     """``musicbench plan stack_delay --frames 12 --draw plan.png``."""
     from musicbench import plans
+    from musicbench.plans.show import plan_numbers, plan_text
 
     options = _arguments(argv)
     pattern, draw, as_json = (options.pop(name) for name in ("pattern", "draw", "json"))
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
             raise UserError(f"--draw {draw}: the suffix must be .png or .svg")
         with atomic_path(draw) as temporary:
             draw_plan(plan, temporary)
-    print(json.dumps(_dump(plan)) if as_json else _text(plan))
+    print(json.dumps(plan_numbers(plan)) if as_json else plan_text(plan))
     return 0
 
 
@@ -91,37 +91,3 @@ def _comparison(**options: Any) -> str:
     ]
     facts = schedule_facts(**{name: value for name, value in options.items() if name != "same_step"})
     return f"{facts}\n\n{text_table(titles, cells)}"
-
-
-def _dump(plan: Any) -> dict[str, Any]:
-    """The plan under its public names; `expires` keeps the int64 maximum for "never"."""
-    arrays = ("step", "reads", "predicts", "expires", "frame_in", "frame_out")
-    numbers = (
-        "pattern",
-        "schedule",
-        "frames",
-        "levels",
-        "same_step",
-        "positional",
-        "steps",
-        "positions",
-        "peak_cache",
-    )
-    return {name: getattr(plan, name) for name in numbers} | {name: getattr(plan, name).tolist() for name in arrays}
-
-
-def _text(plan: Any) -> str:
-    from musicbench.plans.draw import step_grid
-
-    lines = [
-        f"{plan.pattern}, {plan.schedule} schedule, {plan.levels} levels x {plan.frames} frames",
-        f"steps {plan.steps}   positions {plan.positions}   peak cache {plan.peak_cache}",
-        "",
-        "step that draws each token:",
-    ]
-    grid_KT = step_grid(plan)[:, :_SHOWN]
-    width = len(str(grid_KT.max())) + 1
-    more = " ..." if plan.frames > _SHOWN else ""
-    for k in reversed(range(plan.levels)):
-        lines.append(f"  level {k} |" + "".join(f"{step:{width}}" for step in grid_KT[k]) + more)
-    return "\n".join(lines)

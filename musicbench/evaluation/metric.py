@@ -1,4 +1,7 @@
-"""What a metric is: a function of clips that says what it needs of them."""
+"""What a metric is: a function of clips that says what it needs of them.
+
+Shape suffixes: N clips, T frames, D numbers of a latent.
+"""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ class CaptionedLM(pl.LightningModule, ABC):
     """A token language model that is trained with captions: the base of every generator family.
 
     A family says by its class attributes what it does; nothing else in the project names it but its file in
-    ``conf/family``, which also says whether it takes a ``pattern`` and ``frames`` (``uses_pattern``): ids must know that
-    without importing it.
+    ``conf/family``, which also says whether it takes a ``pattern`` and ``frames`` (``uses_pattern``): ids must know
+    that without importing it.
 
     Args:
         optimiser: keyword arguments of ``OptimiserSettings``.

@@ -1,4 +1,7 @@
-"""CLAP score: how near a clip and its caption lie in a space that a contrastive model has learned for both."""
+"""CLAP score: how near a clip and its caption lie in a space that a contrastive model has learned for both.
+
+Shape suffixes: N clips, W windows, D numbers of an embedding.
+"""
 
 from collections.abc import Sequence
 from typing import Any
