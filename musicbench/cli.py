@@ -1,4 +1,4 @@
-"""`musicbench COMMAND`: finds the command's module, and turns user errors into one line."""
+"""``musicbench COMMAND``: finds the command's module, and turns user errors into one line."""
 
 import ast
 import importlib

@@ -16,6 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.tiny_run import (  # noqa: F401  (fixtures of all rooms that need a run)
+    make_clap,
+    make_run,
+    overrides,
+    stub_codec,
+    stub_encoder,
+    tiny_overrides,
+    trained_run,
+)  # fmt: skip
+
 EXPECTED_SKIPS = ("no GPU", "needs a GPU")
 """How the reasons begin for which a test may be skipped where EXPECTED_SKIPS is set, as in continuous integration."""
 _unexpected: list[str] = []

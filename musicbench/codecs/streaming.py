@@ -1,4 +1,7 @@
-"""Sound from codes that arrive piece by piece."""
+"""Sound from codes that arrive piece by piece.
+
+Shape suffixes: B batch, K levels, T frames.
+"""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,1 +1,1 @@
-"""One module per `musicbench COMMAND`; each has `main(argv) -> exit code`."""
+"""One module per ``musicbench COMMAND``; each has ``main(argv) -> exit code``."""

@@ -49,7 +49,7 @@ def distinct(judges: JudgeSet) -> list[Judge]:
 
 
 def render(speeds: Sequence[JudgeSpeed], untimed: Sequence[str], config: Any) -> str:
-    """The table as Markdown, with what it was measured on above it; `untimed` are ids of judges without a row."""
+    """The table as Markdown, with what it was measured on above it; ``untimed`` are ids of judges without a row."""
     lines = [
         [
             speed.id,

@@ -17,7 +17,6 @@ _COMPARED = ("frames", "levels", "schedule", "same_step")
 def main(argv: list[str]) -> int:
     """``musicbench plan stack_delay --frames 12 --draw plan.png``."""
     from musicbench import plans
-    from musicbench.plans.show import plan_numbers, plan_text
 
     options = _arguments(argv)
     pattern, draw, as_json = (options.pop(name) for name in ("pattern", "draw", "json"))
@@ -41,7 +40,9 @@ def main(argv: list[str]) -> int:
             raise UserError(f"--draw {draw}: the suffix must be .png or .svg")
         with atomic_path(draw) as temporary:
             draw_plan(plan, temporary)
-    print(json.dumps(plan_numbers(plan)) if as_json else plan_text(plan))
+    from musicbench.plans.show import as_plain, as_text
+
+    print(json.dumps(as_plain(plan)) if as_json else as_text(plan))
     return 0
 
 

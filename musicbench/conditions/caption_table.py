@@ -1,4 +1,7 @@
-"""Caption states, computed once per encoder and set of captions, and kept in a folder."""
+"""Caption states, computed once per encoder and set of captions, and kept in a folder.
+
+Shape suffixes: B batch, E width of caption states, L tokens of a caption, S states of all captions.
+"""
 
 from collections.abc import Iterable
 from itertools import pairwise

@@ -1,4 +1,7 @@
-"""The clips of a folder of audio, one by one."""
+"""The clips of a folder of audio, one by one.
+
+Shape suffixes: N samples, C channels.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -28,7 +31,7 @@ def read_clips(
         shortest: seconds of the longest window of a judge; shorter clips are skipped.
 
     Raises:
-        UserError: `seconds` is less than `shortest`, or at the end: no file could be used.
+        UserError: ``seconds`` is less than ``shortest``, or at the end: no file could be used.
     """
     if seconds is not None and seconds < shortest:
         raise UserError(

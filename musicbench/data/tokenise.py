@@ -1,4 +1,7 @@
-"""Audio and captions become a token store: the rendered corpus, or a user's own recordings."""
+"""Audio and captions become a token store: the rendered corpus, or a user's own recordings.
+
+Shape suffixes: B batch, K levels, T frames, N samples.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,7 @@
-"""Which judge each audio metric uses."""
+"""Which judge each audio metric uses.
+
+Shape suffixes: N samples.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

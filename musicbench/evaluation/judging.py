@@ -1,4 +1,7 @@
-"""What a judge says of each of many clips, each judged by itself, and kept between calls."""
+"""What a judge says of each of many clips, each judged by itself, and kept between calls.
+
+Shape suffixes: B batch, N samples, C classes, D width of embeddings, W windows of a clip.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """What a metric is: a function of clips that says what it needs of them.
 
-Shape suffixes: N clips, T frames, D numbers of a latent.
+Shape suffixes: N samples.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Autoregressive family: the pattern language model under Lightning."""
+"""Autoregressive family: the pattern language model under Lightning.
+
+Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+"""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,7 @@
-"""What the LightningModules of all families share: optimiser, condition dropout, one random stream per batch."""
+"""What the LightningModules of all families share: optimiser, condition dropout, one random stream per batch.
+
+Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+"""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar

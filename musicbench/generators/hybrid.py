@@ -1,4 +1,7 @@
-"""Hybrid family: one network for autoregressive and masked decoding (MAGNeT, arXiv 2401.04577, section 3.4)."""
+"""Hybrid family: one network for autoregressive and masked decoding (MAGNeT, arXiv 2401.04577, section 3.4).
+
+Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+"""
 
 import math
 from typing import Any

@@ -1,4 +1,7 @@
-"""Masked family: MAGNeT (arXiv 2401.04577) under Lightning."""
+"""Masked family: MAGNeT (arXiv 2401.04577) under Lightning.
+
+Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""A plan as text, and as plain numbers."""
+"""A plan in words and as plain values.
+
+Shape suffixes: K levels, T frames.
+"""
 
 from typing import Any
 
@@ -6,19 +9,28 @@ from musicbench.plans.draw import step_grid
 from musicbench.plans.plan import Plan
 
 _SHOWN = 24
-_NUMBERS = (
-    "pattern", "schedule", "frames", "levels", "same_step", "positional", "steps", "positions", "peak_cache"
-)  # fmt: skip
-_ARRAYS = ("step", "reads", "predicts", "expires", "frame_in", "frame_out")
+"""Frames of a plan that are written out."""
 
 
-def plan_numbers(plan: Plan) -> dict[str, Any]:
-    """The plan under its public names, as JSON takes them; ``expires`` keeps the int64 maximum for "never"."""
-    return {name: getattr(plan, name) for name in _NUMBERS} | {name: getattr(plan, name).tolist() for name in _ARRAYS}
+def as_plain(plan: Plan) -> dict[str, Any]:
+    """The plan under its public names; ``expires`` keeps the int64 maximum for "never"."""
+    arrays = ("step", "reads", "predicts", "expires", "frame_in", "frame_out")
+    numbers = (
+        "pattern",
+        "schedule",
+        "frames",
+        "levels",
+        "same_step",
+        "positional",
+        "steps",
+        "positions",
+        "peak_cache",
+    )
+    return {name: getattr(plan, name) for name in numbers} | {name: getattr(plan, name).tolist() for name in arrays}
 
 
-def plan_text(plan: Plan) -> str:
-    """The plan's sizes, and the step that draws each token of its first frames."""
+def as_text(plan: Plan) -> str:
+    """Its size and costs, and the step that draws each token of the first frames."""
     lines = [
         f"{plan.pattern}, {plan.schedule} schedule, {plan.levels} levels x {plan.frames} frames",
         f"steps {plan.steps}   positions {plan.positions}   peak cache {plan.peak_cache}",

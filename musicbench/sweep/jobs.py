@@ -43,7 +43,7 @@ def resolve(lines: Sequence[list[str]], committed: set[str]) -> Resolved:
     """Jobs for lines of overrides.
 
     Args:
-        lines: overrides of `musicbench train`.
+        lines: overrides of ``musicbench train``.
         committed: ids of runs whose records are in a table already.
     """
     found, folders = Resolved(), set[Path]()

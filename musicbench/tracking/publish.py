@@ -20,7 +20,7 @@ def publish_table(path: str, name: str, title: str, lines: Sequence[Sequence[str
     Args:
         path: ``entity/project``.
         name: of the table, the artifact and the run.
-        lines: of `csv_lines`.
+        lines: of ``csv_lines``.
         files: by their names in the artifact.
 
     Raises:

@@ -153,7 +153,7 @@ class Tracker(Logger):
         name = artifact_name(record["row"])
         facts = {key: record[key] for key in ("id", "row", "seed", "kind", "schema")}  # type: ignore[literal-required]
         artifact = wandb.Artifact(f"{name}-{record['id']}", type=RECORD_TYPE, metadata=facts)
-        # In W&B's folder and not in its cache in the home folder, which `wandb sync` may never see; and not the
+        # In W&B's folder and not in its cache in the home folder, which ``wandb sync`` may never see; and not the
         # record itself, which a later evaluation replaces.
         copy = Path(run.dir) / path.name
         copy.parent.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from musicbench import cli
-from tests.commands.damage_kinds import COMMANDS, KINDS, Kind, Outputs
-from tests.commands.tiny_project import make_project
+from tests.helpers.damage_kinds import COMMANDS, KINDS, Kind, Outputs
+from tests.helpers.tiny_project import make_project
 
 ROUNDS, LONGEST_SECONDS, BLOCK = 60, 180, 512
 

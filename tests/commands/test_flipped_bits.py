@@ -7,7 +7,7 @@ from pathlib import Path
 
 from musicbench import cli
 from musicbench.commands import train
-from musicbench.runs.run import REFERENCE_FILE
+from musicbench.runs.contents import REFERENCE_FILE
 from musicbench.study.records import read_record
 from tests.damage import flip
 

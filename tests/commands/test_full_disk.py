@@ -23,8 +23,8 @@ from musicbench.runs.folder import BEST, LAST
 from musicbench.study.records import read_record, write_record
 from musicbench.temporaries import temporary_path
 from musicbench.training.checkpoints import AtomicCheckpoints
-from tests.commands.fitting import fit
 from tests.full_disk import contents, disk_of
+from tests.helpers.fitting import fit
 
 
 def test_training_keeps_its_checkpoints_and_goes_on(make_run, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from musicbench.assessment.adapters import sampling
 from musicbench.runs.folder import LAST
 from musicbench.runs.weights import load_trained
-from tests.commands.fitting import fit
+from tests.helpers.fitting import fit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -10,7 +10,7 @@ from musicbench.commands import evaluate, generate, train
 from musicbench.errors import UserError
 from musicbench.runs.folder import BEST
 from musicbench.study.records import read_record
-from tests.commands.counter import Counter
+from tests.helpers.counter import Counter
 
 MAGNET = ("family=magnet", "decode=magnet_10s", "decode.iterations=[3,2]")
 HYBRID = ("family=hybrid", "decode=hybrid_10s", "decode.masked.iterations=[3,2]")

@@ -9,8 +9,7 @@ import pytest
 import soundfile
 
 from musicbench import cli
-
-from .conftest import RATE
+from tests.helpers.tiny_run import RATE
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from musicbench.runs.run import Run
 from musicbench.runs.settings import SYSTEMS
 from musicbench.study.records import read_record
 from musicbench.training.fit import WallClock
-from tests.commands.counter import Counter
+from tests.helpers.counter import Counter
 
 
 def only_record(output: Path) -> Path:

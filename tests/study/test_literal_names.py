@@ -29,7 +29,7 @@ from musicbench.names import visible
 from musicbench.study import figure
 from musicbench.study.records import write_record
 from musicbench.study.run_record import RunRecord
-from tests.commands.wandb_file import run_files
+from tests.helpers.wandb_file import run_files
 from tests.sheets import write_sheet
 
 # Without a slash, which no row has; all else that some format takes for its own.

@@ -15,7 +15,7 @@ from musicbench.commands.table import main
 from musicbench.errors import UserError
 from musicbench.study.records import read_record, write_record
 from musicbench.study.run_record import RunRecord
-from tests.commands.wandb_file import run_files
+from tests.helpers.wandb_file import run_files
 
 PROJECT = "me/music"
 

@@ -1,4 +1,7 @@
-"""What the judge hears in the recordings that clap_mini learns from, kept between calls."""
+"""What the judge hears in the recordings that clap_mini learns from, kept between calls.
+
+Shape suffixes: B batch, N samples, D width of embeddings, W windows of a clip.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

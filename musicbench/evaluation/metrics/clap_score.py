@@ -1,6 +1,6 @@
 """CLAP score: how near a clip and its caption lie in a space that a contrastive model has learned for both.
 
-Shape suffixes: N clips, W windows, D numbers of an embedding.
+Shape suffixes: N items, D width of embeddings, W windows of a clip.
 """
 
 from collections.abc import Sequence

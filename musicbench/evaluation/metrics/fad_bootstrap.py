@@ -1,4 +1,8 @@
-"""FAD against a fixed reference, with bootstrap replicates that resample whole pieces."""
+"""FAD against a fixed reference, with bootstrap replicates that resample whole pieces.
+
+Shape suffixes: D width of embeddings, L replicates at a time, M windows of all clips, P pieces, R rank of the factor
+(in ``RP`` replicates), W windows of a clip.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -71,7 +75,7 @@ def bootstrapped_fad(
         shift_R = shift_D @ factor_DR
         trace = (weight_P @ drawn.square_P - windows * shift_D @ shift_D) / (windows - 1)
         cov_RR = (drawn.moments(weight_P) - windows * np.outer(shift_R, shift_R)) / (windows - 1)
-        # The roots of the eigenvalues of F^T cov F are the singular values that `frechet_from_factors` sums;
+        # The roots of the eigenvalues of F^T cov F are the singular values that ``frechet_from_factors`` sums;
         # for a replicate, rounding at 1e-8 of the value does not matter, and one decomposition is enough.
         cross = np.sqrt(np.linalg.eigvalsh(cov_RR).clip(min=0)).sum()
         offset_D = reference_mean_D - everything.mean_D - shift_D

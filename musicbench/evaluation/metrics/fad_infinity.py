@@ -1,4 +1,7 @@
-"""FAD extrapolated to infinitely many windows."""
+"""FAD extrapolated to infinitely many windows.
+
+Shape suffixes: N items, D width of embeddings, P pieces, R rank of a factor, S sizes, W windows of a clip.
+"""
 
 import warnings
 from collections.abc import Sequence
@@ -15,9 +18,9 @@ from musicbench.evaluation.metrics.moments import Array
 
 @dataclass(frozen=True)
 class FadInfinity:
-    """A line through FAD against 1/N: `value` + `slope` / N.
+    """A line through FAD against 1/N: ``value`` + ``slope`` / N.
 
-    `windows` and `distances` are the points; `r_squared` is the part of their variance that the line explains:
+    ``windows`` and ``distances`` are the points; ``r_squared`` is the part of their variance that the line explains:
     far from 1, the value means little.
     """
 
@@ -41,7 +44,7 @@ def fad_infinity(
 
     Formula: the intercept of the least-squares line through the FAD of random subsets of N rows against 1/N.
     A subset is of whole clips, since windows of a clip resemble each other, each drawn at most once; subsets
-    grow evenly from `smallest` clips to all. Range: below FAD by its bias, so that a value near 0 may come out
+    grow evenly from ``smallest`` clips to all. Range: below FAD by its bias, so that a value near 0 may come out
     negative: it is not clamped. The reference's own bias remains.
     Source: Gui et al. 2024 (arXiv 2311.01616), the section on FAD-infinity; Chong & Forsyth 2020
     (arXiv 1911.07023), the section on FID-infinity. The toolkit of the former has 25 points too, but draws

@@ -1,4 +1,7 @@
-"""Frechet distance between Gaussians, and between two sets of embeddings (FAD)."""
+"""Frechet distance between Gaussians, and between two sets of embeddings (FAD).
+
+Shape suffixes: N items, D width of embeddings, R rank of a factor.
+"""
 
 import warnings
 
@@ -36,7 +39,7 @@ def covariance_factor(cov_DD: Array) -> Array:
 
 
 def frechet_from_factors(mu1: Array, factor1_DR: Array, mu2: Array, factor2_DR: Array) -> float:
-    """`frechet_distance` from the factors of both covariances, for callers that reuse one of them.
+    """``frechet_distance`` from the factors of both covariances, for callers that reuse one of them.
 
     tr sqrt(cov1 cov2) is the sum of the singular values of F1^T F2: no root is taken of a difference, which
     keeps it exact when a covariance is singular (fewer samples than dimensions).
@@ -62,7 +65,7 @@ def mean_and_covariance(x_ND: Array) -> tuple[Array, Array]:
 def frechet_audio_distance(x_ND: Array, y_ND: Array) -> float:
     """FAD between two sets of embeddings, rows of x [N, D] and y [M, D], with unbiased covariances.
 
-    Formula: `frechet_distance` of the means and covariances of the rows. Range: 0 and up, lower is better. The
+    Formula: ``frechet_distance`` of the means and covariances of the rows. Range: 0 and up, lower is better. The
     value is biased upwards by an amount that depends on N and M: compare only values with equal counts.
     Source: Kilgour et al. 2019 (arXiv 1812.08466), the section that defines FAD.
 
@@ -76,7 +79,7 @@ def frechet_audio_distance(x_ND: Array, y_ND: Array) -> float:
 
 
 def warn_if_few(count: int, dimension: int, metric: str = "FAD", unit: str = "windows") -> None:
-    """Warn when a covariance of `count` samples of `dimension` numbers is singular."""
+    """Warn when a covariance of ``count`` samples of ``dimension`` numbers is singular."""
     if count < dimension:
         warnings.warn(
             f"{metric} from {count} {unit} of {dimension} dimensions: the covariance is singular and the value "

@@ -1,4 +1,7 @@
-"""KAD to the originals with the same captions, with bootstrap replicates that resample whole pieces."""
+"""KAD to the originals with the same captions, with bootstrap replicates that resample whole pieces.
+
+Shape suffixes: N items, D width of embeddings, M items of the other set, P pieces, R replicates, W windows of a clip.
+"""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""KLD: how differently a classifier hears a generated clip and the original with the same caption."""
+"""KLD: how differently a classifier hears a generated clip and the original with the same caption.
+
+Shape suffixes: N clips, C classes, W windows of a clip.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal

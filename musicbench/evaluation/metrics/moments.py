@@ -1,4 +1,7 @@
-"""Mean and covariance of rows that arrive in parts."""
+"""Mean and covariance of rows that arrive in parts.
+
+Shape suffixes: N items, D width of embeddings.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

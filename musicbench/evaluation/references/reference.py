@@ -46,7 +46,7 @@ class Reference:
 
     @classmethod
     def open(cls, path: Path | str) -> "Reference":
-        """Read a file that `build_reference` wrote.
+        """Read a file that ``build_reference`` wrote.
 
         Raises:
             UserError: the file is missing, damaged or something else.
@@ -70,10 +70,10 @@ class Reference:
                 _logits=saved["test_logits"],
             )
         except FileNotFoundError as error:
-            raise UserError(f"no judge reference at {path}; make it with `musicbench prepare`") from error
+            raise UserError(f"no judge reference at {path}; make it with ``musicbench prepare``") from error
         except Exception as error:  # zip, numpy and key errors all mean the same to a user
             raise UserError(
-                f"{path} is no readable judge reference; restore it, or delete it and run `musicbench prepare`"
+                f"{path} is no readable judge reference; restore it, or delete it and run ``musicbench prepare``"
             ) from error
 
     def made_by(self, judge: Known) -> bool:
@@ -90,7 +90,7 @@ class Reference:
             UserError: the clip is not in the file, or the crop reaches beyond it or holds no window.
         """
         if clip_id not in self._rows:
-            raise UserError(f"clip {clip_id} is not in the judge reference; run `musicbench prepare` again")
+            raise UserError(f"clip {clip_id} is not in the judge reference; run ``musicbench prepare`` again")
         rows = self._rows[clip_id]
         first = rows.start + round(start_second / self.hop_seconds)
         count = int((seconds - self.window_seconds) // self.hop_seconds) + 1

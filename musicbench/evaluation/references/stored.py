@@ -1,4 +1,7 @@
-"""What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs."""
+"""What the judge says of the original recordings: FAD's reference statistics and the test clips' outputs.
+
+Shape suffixes: B batch, N samples, C classes, D width of embeddings, W windows of a clip.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,9 +26,9 @@ def build_reference(
     path: Path | str,
     train_every_seconds: float = 6.0,
 ) -> None:
-    """Judge every original clip and write the reference file `path` (`.npz`).
+    """Judge every original clip and write the reference file ``path`` (``.npz``).
 
-    Stopped and called again, it does the missing clips only: outputs are kept beside `path`, in a folder that
+    Stopped and called again, it does the missing clips only: outputs are kept beside ``path``, in a folder that
     goes when the file is complete.
 
     Args:

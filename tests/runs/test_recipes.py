@@ -7,7 +7,7 @@ from musicbench.runs.checkpoints import read_checkpoint
 from musicbench.runs.compose import compose
 from musicbench.runs.folder import BEST, LAST
 from musicbench.runs.run import Run
-from tests.commands.fitting import fit
+from tests.helpers.fitting import fit
 
 MUSICGEN = {
     "data.seconds": 30,

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 
-from musicbench.runs.run import REFERENCE_FILE
+from musicbench.runs.contents import REFERENCE_FILE
 from musicbench.seals import CARD_SEAL, unsealed
 from musicbench.study.records import read_record
-from tests.commands.compare import checkpoints, validation_curves
-from tests.commands.tiny_project import CLAP, CODEC, CORPUS, REFERENCE, TOKENS, run_folder
+from tests.helpers.compare import checkpoints, validation_curves
+from tests.helpers.tiny_project import CLAP, CODEC, CORPUS, REFERENCE, TOKENS, run_folder
 
 Outputs = dict[str, Any]
 

@@ -15,7 +15,7 @@ from musicbench.runs.checkpoints import read_checkpoint
 from musicbench.runs.folder import LAST
 from musicbench.speed.peak import measured_peak, working_dtype
 from musicbench.training.trace import TRACE
-from tests.commands.fitting import fit
+from tests.helpers.fitting import fit
 
 
 def logged(folder: Path, start: int = 0) -> list[dict[str, float]]:

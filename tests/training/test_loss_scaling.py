@@ -9,7 +9,7 @@ from musicbench.errors import UserError
 from musicbench.runs.folder import LAST
 from musicbench.training import fit as fit_module
 from musicbench.training.fit import WallClock
-from tests.commands.fitting import fit
+from tests.helpers.fitting import fit
 
 STEPS = 12
 

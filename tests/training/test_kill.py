@@ -19,10 +19,10 @@ import torch
 
 from musicbench.runs.folder import BEST, LAST
 from musicbench.study.records import read_record
-from tests.commands.compare import assert_equal_runs, validation_curves
-from tests.commands.real_run import TRAIN, environment, make_store
+from tests.helpers.compare import assert_equal_runs, validation_curves
+from tests.helpers.real_run import TRAIN, environment, make_store
 
-DIE_IN = (sys.executable, str(Path(__file__).parent / "die_in.py"))
+DIE_IN = (sys.executable, str(Path(__file__).parent.parent / "helpers" / "die_in.py"))
 STEPS, SAVE, VALIDATE = 16, 3, 5
 NUMBERS = (f"training.steps={STEPS}", f"training.save_every={SAVE}", f"training.validate_every={VALIDATE}")
 BAR = re.compile(rb"(?:Training|Epoch 0):[^|\r]*\|[^|\r]*\| (\d+)/")

@@ -14,8 +14,7 @@ from musicbench.errors import UserError
 from musicbench.study.comparability import require_comparable
 from musicbench.study.records import read_record
 from tests.damage import flip
-
-from .conftest import RATE
+from tests.helpers.tiny_run import RATE
 
 
 def tone(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:

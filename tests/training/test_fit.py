@@ -15,8 +15,8 @@ from musicbench.seals import unsealed_text
 from musicbench.training.checkpoints import AtomicCheckpoints
 from musicbench.training.computation import Computation
 from musicbench.training.fit import WallClock
-from tests.commands.compare import assert_equal_runs, validation_curves
-from tests.commands.fitting import fit
+from tests.helpers.compare import assert_equal_runs, validation_curves
+from tests.helpers.fitting import fit
 
 Weights = dict[str, torch.Tensor]
 

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from musicbench.errors import UserError
+from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.judges.base import WindowedJudge
 from musicbench.speed.clocks import HostClock
 from musicbench.speed.judge_bench import _medians, flop_of_a_window, measure_judge, noise
@@ -38,7 +39,7 @@ def test_operations_of_a_small_network():
     assert flop_of_a_window(ConvJudge()) == formula()
 
 
-def test_operations_of_the_bundled_network(musicnn):
+def test_operations_of_the_bundled_network():
     """Every convolution and product of arXiv 1909.06654's network, and the mel bands."""
 
     def conv(channels: int, frames: int, bands: int, of_bands: int) -> int:
@@ -48,7 +49,7 @@ def test_operations_of_the_bundled_network(musicnn):
     middle = conv(64, 7, 561, 561) + 2 * conv(64, 7, 64, 64)
     back = 2 * 1506 * 200 + 2 * 200 * 50
     mel = 2 * (1 + 48000 // 256) * 257 * 96
-    assert flop_of_a_window(musicnn) == front + middle + back + mel
+    assert flop_of_a_window(MusiCNN()) == front + middle + back + mel
 
 
 def test_a_judge_is_measured_in_every_way():

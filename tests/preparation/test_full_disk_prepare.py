@@ -60,7 +60,7 @@ def test_judges(refused, manifest, stub_judge_of_a_second, tmp_path, size):
 
 @pytest.fixture
 def stub_judge_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.commands.conftest import StubJudge
+    from tests.helpers.tiny_run import StubJudge
 
     monkeypatch.setattr("musicbench.preparation.stages.MusiCNN", StubJudge)
 

@@ -25,9 +25,9 @@ from musicbench.study.samples import kept_audio, read_caption
 from musicbench.tracking.loggers import make_loggers, tracker
 from musicbench.tracking.wandb_run import KEPT, Tracker
 from musicbench.training.fit import WallClock
-from tests.commands.wandb_file import RunFile, run_files
+from tests.helpers.wandb_file import RunFile, run_files
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent / "helpers"
 LOGGED = ("logger=wandb", "training.steps=20", "training.validate_every=10", "training.save_every=10")
 
 

@@ -12,7 +12,7 @@ from musicbench.launch.locks import acquire, run_lock, training_lock
 from musicbench.runs.compose import compose
 from musicbench.runs.folder import TRAINED
 from musicbench.runs.run import Run
-from tests.commands.counter import Counter
+from tests.helpers.counter import Counter
 
 HOLD = (
     "import sys\nfrom pathlib import Path\nfrom musicbench.launch.locks import acquire\n"

@@ -1,6 +1,6 @@
 """Run by ``test_fit_ddp``, once per process: one small training under Lightning's own launcher.
 
-Arguments: folder of the tests' conftest, run folder, steps in which the second process has no finite loss (as a JSON
+Arguments: folder of this file, run folder, steps in which the second process has no finite loss (as a JSON
 list), overrides. Lightning starts the second process with the same arguments.
 """
 
@@ -11,9 +11,9 @@ from pathlib import Path
 if __name__ == "__main__":
     tests, folder, nan_steps, *overrides = sys.argv[1:]
     sys.path.insert(0, tests)
-    from conftest import StubEncoder
     from fitting import fit
     from probe import install
+    from tiny_run import StubEncoder
 
     from musicbench.errors import UserError
     from musicbench.runs.compose import compose

@@ -14,8 +14,8 @@ from musicbench.runs.folder import BEST, LAST, TRAINED
 from musicbench.runs.run import Run
 from musicbench.runs.settings import PRECISIONS
 from musicbench.study.records import read_record
-from tests.commands.counter import Counter
 from tests.damage import edit_config, flip
+from tests.helpers.counter import Counter
 
 EDITS = [("optimiser.lr", 0.02), ("seed", 7), ("pattern.pattern", "parallel"), ("training.ema_decay", 0.7)]
 RESCORED = ("family=magnet", "decode=magnet_10s", "decode.iterations=[3,2]", "decode.rescore=0.5")

@@ -15,13 +15,15 @@ from musicbench.codecs.load import MINI_FOLDER
 from musicbench.data.audio import write_flac
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
-from musicbench.runs.run import ASSETS, REFERENCE_FILE
+from musicbench.runs.contents import REFERENCE_FILE
+from musicbench.runs.folder import LAST
+from musicbench.runs.settings import ASSETS
 from musicbench.seals import CARD_SEAL, sealed, sealed_lines
 from musicbench.study.listening import audio_hash, find_prompts, systems
 from musicbench.study.records import read_record
 from musicbench.study.table import load_table
-from musicbench.training.checkpoints import LAST, AtomicCheckpoints
-from tests.commands.real_run import make_store
+from musicbench.training.checkpoints import AtomicCheckpoints
+from tests.helpers.real_run import make_store
 from tests.sheets import write_sheet
 
 RUN = (

@@ -13,7 +13,7 @@ import yaml
 
 from musicbench import cli, named_code
 from musicbench.seals import sealed_text
-from tests.commands.real_run import environment
+from tests.helpers.real_run import environment
 
 Edit = Callable[[dict[str, Any], Path], Any]
 CANARY = "canary"

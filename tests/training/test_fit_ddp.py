@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from musicbench.runs.folder import BEST, LAST
-from tests.commands.compare import validation_curves
-from tests.commands.fitting import fit
-from tests.commands.probe import gradients, install
-from tests.commands.real_run import environment
+from tests.helpers.compare import validation_curves
+from tests.helpers.fitting import fit
+from tests.helpers.probe import gradients, install
+from tests.helpers.real_run import environment
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent / "helpers"
 FAMILIES = {
     "autoregressive": ["pattern=stack_delay", "training.steps=3"],
     "magnet": ["family=magnet", "decode=magnet_10s", "training.steps=5"],

@@ -14,7 +14,7 @@ import torch
 
 from musicbench.runs.folder import LAST
 from musicbench.study.records import read_record
-from tests.commands.real_run import TRAIN, environment, make_store
+from tests.helpers.real_run import TRAIN, environment, make_store
 
 TORCHRUN = (str(Path(sys.executable).parent / "torchrun"), "--nproc_per_node", "2")
 SHORT = ("training.steps=4", "training.save_every=2", "training.validate_every=2")
