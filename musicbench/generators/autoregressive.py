@@ -41,7 +41,7 @@ class AutoregressiveLM(CaptionedLM):
 
     monitor = "validation/bits_per_frame"
     sampling = Sampling
-    uses_pattern = likelihood = streaming = rescores = True
+    likelihood = streaming = rescores = True
 
     def __init__(
         self,

@@ -25,7 +25,8 @@ class CaptionedLM(pl.LightningModule, ABC):
     """A token language model that is trained with captions: the base of every generator family.
 
     A family says by its class attributes what it does; nothing else in the project names it but its file in
-    ``conf/family``.
+    ``conf/family``, which also says whether it takes a ``pattern`` and ``frames`` (``uses_pattern``): ids must know
+    that without importing it.
 
     Args:
         optimiser: keyword arguments of ``OptimiserSettings``.
@@ -36,7 +37,6 @@ class CaptionedLM(pl.LightningModule, ABC):
     Attributes:
         monitor: logged quantity on which the best checkpoint is chosen; lower is better.
         sampling: settings that ``generate`` takes.
-        uses_pattern: whether it decodes by a plan, and so is made with a ``pattern`` and ``frames``.
         likelihood: whether ``log_prob(codes_BKT, states_BLE, mask_BL)`` is defined.
         streaming: whether it completes frames one after the other, and so has ``stream``.
         rescores: whether ``rescorer(states_BLE, mask_BL, frames)`` makes it a rescorer of masked decoding.
@@ -45,7 +45,6 @@ class CaptionedLM(pl.LightningModule, ABC):
     lm: TokenLM
     monitor: ClassVar[str]
     sampling: ClassVar[type]
-    uses_pattern: ClassVar[bool] = False
     likelihood: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
     rescores: ClassVar[bool] = False

@@ -51,7 +51,6 @@ class HybridModel(CaptionedLM):
 
     monitor = "validation/bits_per_token"
     sampling = HybridSampling
-    uses_pattern = True
 
     def __init__(
         self,

@@ -22,7 +22,8 @@ def renewed(content: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a run folder with the names and keys of today; one of today is left as it is."""
     content = _renamed(content, MOVED)
     family = content.get("family")
-    if isinstance(family, dict) and TARGET in family and "uses_pattern" not in family:
+    family = family if isinstance(family, dict) else {}
+    if str(family.get(TARGET)).startswith("musicbench.generators.") and "uses_pattern" not in family:
         content["family"] = {**family, "uses_pattern": family[TARGET] != _WITHOUT_PATTERN}
     judges = content.get("judges")
     if isinstance(judges, dict) and judges.get(TARGET) == _JUDGE_SET:

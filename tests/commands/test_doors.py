@@ -196,7 +196,7 @@ def evaluation_of(overrides: list[str]) -> list[str]:
 
 def test_a_family_is_one_module_and_its_file_of_conf(own_module, own_conf, overrides, tmp_path, refused):
     name = own_module(FAMILY)
-    own_conf("family/dice.yaml", f"_target_: {name}.Dice\ncondition_dropout: 0.2\nsides: 6\n")
+    own_conf("family/dice.yaml", f"_target_: {name}.Dice\nuses_pattern: false\ncondition_dropout: 0.2\nsides: 6\n")
     assert cli.main(["train", *overrides, "family=dice", "family.sides=8", "row=dice"]) == 0
     (folder,) = tmp_path.glob("dice-*")
     record = read_record(folder / "record.json")
@@ -223,6 +223,6 @@ def test_a_family_does_what_it_says(option):
     family = named_code.load("family", content["_target_"])
     for says, name in (("likelihood", "log_prob"), ("streaming", "stream"), ("rescores", "rescorer")):
         assert getattr(family, says) is hasattr(family, name)
-    assert family.uses_pattern is ("pattern" in inspect.signature(family).parameters)
-    assert content.pop("uses_pattern", family.uses_pattern) is family.uses_pattern
-    assert set(content) - {"_target_"} <= set(inspect.signature(family).parameters)
+    parameters = inspect.signature(family).parameters
+    assert content.pop("uses_pattern") is ("pattern" in parameters) is ("frames" in parameters)
+    assert set(content) - {"_target_"} <= set(parameters)
