@@ -14,7 +14,7 @@ def _is(value: float, meaning: str) -> Any:
 
 @dataclass(frozen=True)
 class Assumed:
-    """What an estimate takes for granted; every field is printed with its meaning."""
+    """The assumptions of an estimate, which prints every field with its meaning."""
 
     levels: int = _is(4, "codec levels (encodec_32khz)")
     codebook_size: int = _is(2048, "codes of a level (encodec_32khz)")
@@ -38,10 +38,10 @@ class Assumed:
 
 
 def assumed(settings: Sequence[str]) -> Assumed:
-    """Assumptions with some values replaced, ``name=value``.
+    """Return the assumptions with some values replaced by ``name=value``.
 
     Raises:
-        UserError: there is no such assumption, or the value is no number above zero of its kind.
+        UserError: the assumption does not exist, or its value is not a number above zero of the right kind.
     """
     kinds = {name: type(value) for name, value in asdict(Assumed()).items()}
     values: dict[str, Any] = {}
