@@ -82,9 +82,9 @@ def _say(report: ReadReport) -> None:
 def _record(
     run: Run, clips: ClipRequest, heard: _HeardFiles, originals: Heard | None, report: ReadReport, folder: Path
 ) -> Path:
-    found = Findings(files=report.facts())
-    found.add(measure(run.jury, clips, heard.judgements, originals))
-    return record(run, clips, found, Facts("external"), folder)
+    findings = Findings(files=report.facts())
+    findings.add(measure(run.jury, clips, heard.judgements, originals))
+    return record(run, clips, findings, Facts("external"), folder)
 
 
 def _held_out_items(clips: HeldOut, items: Sequence[Item], report: ReadReport, folder: str) -> list[Item]:
