@@ -19,7 +19,7 @@ LEFT_SECONDS = 86_400
 _PATTERN = re.compile(
     r"\..*-(?P<host>[0-9a-f]{8})-(?P<process>[0-9]+)-(?P<since>[0-9]+)-[0-9a-f]{8}\.part(\.[^/]*)?", re.DOTALL
 )
-_LONGEST_NAME, _LONGEST_STEM, _LONGEST_SUFFIX = 255, 100, 40  # bytes
+_LONGEST_NAME, _LONGEST_STEM, _LONGEST_SUFFIX = 255, 100, 40  # Bytes.
 
 
 def temporary_path(path: Path, process: int | None = None) -> Path:

@@ -87,7 +87,7 @@ def sampling(run: Run) -> Any:
     """The configured sampling settings.
 
     Raises:
-        UserError: a setting is out of range, or the settings are those of another family.
+        UserError: a setting is out of range, or they belong to another family.
     """
     settings = instantiated("decode", _without_places(run.plain["decode"]))
     wanted = network.family(run.config).sampling

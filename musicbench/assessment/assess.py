@@ -27,7 +27,7 @@ REPLICATES = 1000
 
 @dataclass
 class Findings:
-    """What an evaluation adds to a record."""
+    """The part of a record that an evaluation measures."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     speed: dict[str, Any] | None = None

@@ -21,7 +21,7 @@ from musicbench.study.run_record import SCHEMA
 
 @dataclass
 class Facts:
-    """What a record says of a system besides its evaluation; all fields are null for baselines."""
+    """Facts of a system that a record holds besides the evaluation; all are null for baselines."""
 
     kind: str
     parameters: int | None = None

@@ -26,7 +26,7 @@ def run_folder(config: dict[str, Any], identity: str) -> Path:
 
 
 def finished(folder: Path) -> bool:
-    """Whether a run folder holds its record.
+    """Return whether a run folder holds its record.
 
     Raises:
         UserError: the folder holds a record, but the record is damaged.
@@ -56,7 +56,7 @@ def lenders(output: Path, training: str) -> Iterator[Path]:
     """Return run folders in ``output`` with a finished training of this id and its checkpoints."""
     for marker in unhidden(output, f"*/{TRAINED}"):
         folder, alike = marker.parent, False
-        with suppress(UserError):  # of an older version, or being deleted: it lends nothing
+        with suppress(UserError):  # An older version wrote the folder, or somebody deletes it: it lends nothing.
             alike = read_training_id(folder) == training
         if alike and all((folder / name).is_file() for name in (BEST, LAST)):
             yield folder

@@ -1,4 +1,4 @@
-"""Which run a configuration is: its id, its label and its folder."""
+"""Identify the run that a configuration describes: its ids, its label and its recorded form."""
 
 import hashlib
 import json

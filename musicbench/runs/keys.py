@@ -107,7 +107,7 @@ _TRAIN = {
     "optimiser.clip_norm": Key("weights", low=0),
     "optimiser.betas": Key("weights", example=[0.9, 0.95]),
     "family._target_": Key("weights"),
-    "family.uses_pattern": Key("nothing"),  # follows from the family
+    "family.uses_pattern": Key("nothing"),  # The value follows from the family.
     "family.condition_dropout": Key("weights", low=0, high=1),
     "family.level_dropout": Key("weights", low=0, high=1),
     "family.autoregressive_share": Key("weights", low=0, high=1),

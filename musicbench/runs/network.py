@@ -14,7 +14,7 @@ from musicbench.runs.identity import has_pattern
 
 
 class Sizes(NamedTuple):
-    """What a network must know of data and captions.
+    """Sizes of data and captions that a network needs.
 
     Attributes:
         levels: K, codes per frame.

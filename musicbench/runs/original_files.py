@@ -43,7 +43,7 @@ class OriginalFiles:
         """
         wanted = self.settings.reference
         if wanted == "fma_pop":
-            from musicbench.evaluation.references.sets import fma_pop  # late: torch is heavy
+            from musicbench.evaluation.references.sets import fma_pop  # Imported late, because torch is heavy.
 
             return fma_pop(judge, None if self.settings.fadtk is None else Path(self.settings.fadtk)).sha256
         if wanted != "originals":

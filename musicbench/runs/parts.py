@@ -52,7 +52,7 @@ class Parts:
 
     @property
     def sizes(self) -> Sizes:
-        """What a network must know of data and captions."""
+        """Sizes of data and captions that a network needs."""
         return Sizes(self.store.levels, self.store.codebook_size, self.encoder.dim, self.store.frame_rate)
 
     @property

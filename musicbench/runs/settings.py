@@ -40,7 +40,7 @@ def rescorer_folder(config: DictConfig) -> Path | None:
         UserError: the configured pattern, such as ``runs/rescorer-*``, fits several folders.
     """
     pattern = config.decode.get("masked", config.decode).get("rescorer")
-    if pattern is None or config.get("system"):  # baselines do not decode
+    if pattern is None or config.get("system"):  # Baselines do not decode.
         return None
     found = sorted(glob(pattern))
     if len(found) > 1:

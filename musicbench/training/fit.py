@@ -87,7 +87,7 @@ class LastCheckpoint(Checkpoint):
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """How to train.
+    """Settings of one training.
 
     Attributes:
         configuration: the run's resolved configuration, as plain values; the folder keeps it.
