@@ -1,4 +1,4 @@
-"""Arrays that take long to make, kept in a folder under the hash of everything that they follow from."""
+"""Keep arrays that take long to make, each file under the hash of everything that determines its arrays."""
 
 import hashlib
 import json
@@ -14,23 +14,28 @@ from musicbench.temporaries import clear_temporaries, unhidden
 
 
 class ContentCache:
-    """A folder of kept arrays; no name or path counts, so that what is stale is never read.
+    """A folder of arrays by the hash of the facts that determine them, so that stale arrays are never read.
 
-    Processes may share the folder: files appear whole, and whoever starts from the same facts makes the same.
+    Processes may share the folder: files appear whole, and the same facts lead to the same arrays.
     """
 
     def __init__(self, folder: Path | str, *arrays: str) -> None:
-        """``arrays``: names of the arrays that each file holds."""
+        """Use a folder, which need not exist yet.
+
+        Args:
+            folder: the folder of the files.
+            arrays: names of the arrays that each file holds.
+        """
         self.folder = Path(folder)
         self.arrays = arrays
 
     def file(self, *facts: Any) -> Path:
-        """Where the arrays that follow from these plain values are or will be."""
+        """Return the file of the arrays that these plain values determine, whether it exists or not."""
         text = json.dumps(facts, sort_keys=True, default=str)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.npz"
 
     def get(self, make: Callable[[], dict[str, np.ndarray]], *facts: Any) -> dict[str, np.ndarray]:
-        """The arrays that follow from these plain values: read and checked, or else made and kept.
+        """Return the arrays that these plain values determine: read and checked, or else made and stored.
 
         A file that is damaged is made again, with a note on standard error.
 
@@ -49,16 +54,16 @@ class ContentCache:
         return {name: made[name] for name in self.arrays}
 
     def forget(self) -> None:
-        """Remove what was kept, and the folder if it holds nothing else."""
+        """Remove the stored arrays, and the folder if it holds nothing else."""
         clear_temporaries(self.folder)
         for path in unhidden(self.folder, "*.npz"):
             path.unlink(missing_ok=True)
-        with suppress(OSError):  # it is not there, or holds something that is not ours to remove
+        with suppress(OSError):  # The folder does not exist, or holds files of somebody else.
             self.folder.rmdir()
 
 
 def array_sha256(array: np.ndarray) -> str:
-    """Hash of an array's type, shape and numbers, however they lie in memory: a plain fact for ``ContentCache``."""
+    """Hash an array's type, shape and numbers, whatever its memory layout; the hash is a fact for ``ContentCache``."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their content hashes."""
+"""Write files whole or not at all, and hash their content."""
 
 import hashlib
 import os
@@ -17,8 +17,8 @@ from musicbench.temporaries import clear_once, temporary_path
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is renamed onto ``path``, on failure removed.
 
-    The temporary name keeps the suffix of ``path``, because many writers choose the format by it. What killed
-    processes left in the folder is removed.
+    The temporary name keeps the suffix of ``path``, because many writers choose the format by it. Temporaries that
+    killed processes left in the folder are removed.
 
     Raises:
         UserError: the folder cannot be written (read-only, or the disk is full).
@@ -41,10 +41,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """As ``atomic_path``, but yields a new folder; ``path`` must not exist yet, or be empty.
+    """Do the same as ``atomic_path`` for a new folder; ``path`` must not exist yet, or be empty.
 
     Raises:
-        UserError: the folder cannot be written (read-only, or the disk is full), or ``path`` is there already.
+        UserError: the folder cannot be written (read-only, or the disk is full), or ``path`` exists already.
     """
     path = Path(path)
     temporary = temporary_path(path)
@@ -64,10 +64,10 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path, temporary: Path) -> Iterator[None]:
-    """Within, the system's errors are about writing ``path``, unless they name files outside of ``temporary``.
+    """Report the system's errors in this context as errors of writing ``path``, unless they name other files.
 
     Raises:
-        UserError: the disk is full, or the like. An error of a file that was read meanwhile stays what it is.
+        UserError: the disk is full, or the like. An error that names a file outside of ``temporary`` is not changed.
     """
     try:
         yield
@@ -83,10 +83,10 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
 
 
 def sha256_file(path: Path | str) -> str:
-    """Hex SHA-256 of a file's content, read in blocks.
+    """Return the hex SHA-256 of a file's content, which is read in blocks.
 
     Raises:
-        OSError: it cannot be read, or is no regular file.
+        OSError: the file cannot be read, or is no regular file.
     """
     require_regular(path)
     with open(path, "rb") as stream:
@@ -94,10 +94,10 @@ def sha256_file(path: Path | str) -> str:
 
 
 def known_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file, read once in a process unless the file changes.
+    """Return the hex SHA-256 of a file, which is read once in a process unless it changes.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     status = path.stat()
     return _unchanged_sha256(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ino)

@@ -1,4 +1,4 @@
-"""Code that configurations name: which names this process may import, and from where.
+"""Import the code that configurations name: which names this process may import, and from where.
 
 A name counts for a group of the configuration (``codec``, ``judges``, ``pattern``, ...) if a file of ``conf`` gives it
 there, or if it was typed on this command line. Whatever else a file names is never imported.
@@ -17,7 +17,7 @@ from typing import Any
 from musicbench.errors import UserError
 
 TARGET = "_target_"
-"""Key whose value names what is made of the keys beside it."""
+"""Key whose value names the class or function that takes the keys beside it."""
 
 PACKAGE = Path(__file__).parent
 
@@ -37,7 +37,7 @@ def allow(group: str, name: str) -> None:
 
 
 def is_allowed(group: str, name: str) -> bool:
-    """Whether a group of the configuration may name this code."""
+    """Return whether a group of the configuration may name this code."""
     return (group, name) in _typed or (group, name) in _of_conf(shipped_folder("conf"))
 
 
@@ -47,7 +47,7 @@ def distrust(run: Path) -> None:
 
 
 def shipped_folder(name: str) -> Path:
-    """``conf`` or ``sweeps``: inside the installed package, or beside it in a checkout.
+    """Return the folder ``conf`` or ``sweeps``: inside the installed package, or beside it in a checkout.
 
     Raises:
         UserError: the installation is incomplete.
@@ -59,7 +59,7 @@ def shipped_folder(name: str) -> Path:
 
 
 def names(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Key and value of everything in plain values that names code, at any depth, also in lists."""
+    """Yield key and value of everything in plain values that names code, at any depth, also in lists."""
     if isinstance(tree, Mapping):
         for key, value in tree.items():
             place = f"{prefix}{key}"
@@ -73,7 +73,7 @@ def names(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def load(group: str, name: str) -> Any:
-    """The class or function of a name.
+    """Import the class or function of a name.
 
     Raises:
         UserError: the name is not allowed in the group, lies in a run folder, or cannot be imported.
@@ -82,7 +82,7 @@ def load(group: str, name: str) -> Any:
         key = f"{group}.{'pattern' if group == 'pattern' else TARGET}"
         raise UserError(f"{name} is not allowed in {group}; {how_to_allow(key, name)}")
     parts = name.split(".")
-    # Ours needs no other places, and what it looks for in vain is not to be taken from there.
+    # Our code needs no other places, and a module that it lacks must not be taken from there.
     with nullcontext() if parts[0] == PACKAGE.name else _own_places():
         _require_outside_of_runs(name, parts[0])
         try:
@@ -91,14 +91,14 @@ def load(group: str, name: str) -> Any:
                 if not hasattr(found, part):
                     importlib.import_module(".".join(parts[:end]))
                 found = getattr(found, part)
-        except Exception as error:  # whatever a module of one's own does
+        except Exception as error:  # A user's own module may raise anything.
             reason = " ".join(str(error).split())
             raise UserError(f"{name} cannot be imported ({type(error).__name__}: {reason})") from error
     return found
 
 
 def how_to_allow(key: str, name: str) -> str:
-    """The end of a message about a name that is not allowed."""
+    """Return the end of a message about a name that is not allowed."""
     return (
         f"if you trust that code, name it in a file of conf/{key.split('.')[0]} or on the command line of what runs it "
         f"({key}={name})"
@@ -107,13 +107,13 @@ def how_to_allow(key: str, name: str) -> str:
 
 @cache
 def _of_conf(conf: Path) -> frozenset[tuple[str, str]]:
-    """Groups and the code that files of the folder name there."""
-    import yaml  # not before the command has seen to where modules come from
+    """Return the groups, and the code that files of the folder name in each."""
+    import yaml  # Imported late: the command first decides where modules come from.
 
     found = set()
     for path in sorted(conf.rglob("*.yaml")):
         group = "" if path.parent == conf else f"{path.relative_to(conf).parts[0]}."
-        with suppress(yaml.YAMLError, UnicodeDecodeError):  # Hydra says so if it is used
+        with suppress(yaml.YAMLError, UnicodeDecodeError):  # Hydra reports the damaged file if it is used.
             text = path.read_text(encoding="utf-8")
             if re.search(r"^# *@package +_global_", text, re.MULTILINE):
                 group = ""
@@ -123,10 +123,10 @@ def _of_conf(conf: Path) -> frozenset[tuple[str, str]]:
 
 @contextmanager
 def _own_places() -> Iterator[None]:
-    """Within, code is also imported from the checkout that holds ``conf`` and from the current folder.
+    """Import code within this context also from the checkout that holds ``conf`` and from the current folder.
 
-    Not for longer, and never from a run folder: whatever is in such a place could take the name of a package that is
-    looked for and not installed.
+    The context is short, and excludes run folders, because a file in such a place could take the name of a package
+    that is not installed.
     """
     checkout = shipped_folder("conf").parent
     places = [place for place in (checkout, Path.cwd()) if place != PACKAGE and _run_folder_of(place) is None]
@@ -147,7 +147,7 @@ def _require_outside_of_runs(name: str, package: str) -> None:
     try:
         spec = importlib.util.find_spec(package) if module is None else module.__spec__
     except (ImportError, ValueError):
-        spec = None  # the import says why
+        spec = None  # The import raises the error.
     origin = getattr(module, "__file__", None) or getattr(spec, "origin", None)
     places = [*([origin] if origin else []), *(getattr(spec, "submodule_search_locations", None) or ())]
     for place in places:
@@ -157,7 +157,7 @@ def _require_outside_of_runs(name: str, package: str) -> None:
 
 
 def _run_folder_of(path: Path) -> Path | None:
-    """The run folder that a path is, or lies in."""
+    """Return the run folder that holds a path or equals it."""
     resolved = path.resolve()
     return next((folder for folder in (resolved, *resolved.parents) if _is_run_folder(folder)), None)
 

@@ -1,4 +1,4 @@
-"""Names and texts that come with files: fit to name a file of ours, and shown as the characters that they are."""
+"""Check names and texts from files: whether a name fits a file of ours, and how a text is shown safely."""
 
 import os
 import unicodedata
@@ -15,13 +15,13 @@ _SHOWN = "\n\t\u200c\u200d"
 
 
 def require_name(name: str, what: str) -> str:
-    """The name, if it can become one part of a path.
+    """Return the name if it can become a part of a path.
 
     Args:
-        what: where it stands, for the message.
+        what: the place of the name, for the message.
 
     Raises:
-        UserError: it is empty or too long, begins with a dot, or holds a slash or a character that nobody sees.
+        UserError: it is empty or too long, begins with a dot, or holds a slash or an invisible character.
     """
     if reason := _unfit(name):
         raise UserError(f"{what} {visible(repr(name[:60]))} is no name for a file: {reason}; choose another name")
@@ -29,7 +29,7 @@ def require_name(name: str, what: str) -> str:
 
 
 def require_visible(text: str, what: str) -> str:
-    """The text, if each of its characters is one that is seen; it may have several lines.
+    """Return the text if all its characters are visible; it may have several lines.
 
     Raises:
         UserError: it holds a control character, such as those that colour a terminal or turn the direction of text.
@@ -40,25 +40,25 @@ def require_visible(text: str, what: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with each control character (terminal commands, direction of text) spelt out, as in ``\\x1b``."""
+    """Return the text with each control character (terminal commands, direction of text) spelt out, as in ``\\x1b``."""
     if text.isprintable():
         return text
     return "".join(_spelled(character) if _is_hidden(character) else character for character in text)
 
 
 def one_line(text: str) -> str:
-    """``visible`` text with single spaces for its blanks, tabs and line ends."""
+    """Return the ``visible`` text with single spaces for its blanks, tabs and line ends."""
     return " ".join(part for line in visible(text).split("\n") for part in line.replace("\t", " ").split(" ") if part)
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path, its links followed, leads below a folder."""
+    """Return whether a path, its links followed, leads below a folder."""
     # ``Path.resolve`` raises for links in a circle.
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def require_inside(path: Path, folder: Path) -> Path:
-    """The path, if writing or deleting there stays below the folder.
+    """Return the path if writing or deleting it stays below the folder.
 
     Raises:
         UserError: a link leads out of it.
@@ -69,12 +69,12 @@ def require_inside(path: Path, folder: Path) -> Path:
 
 
 def is_own_file(path: Path, folder: Path) -> bool:
-    """Whether a path is a regular file (no pipe, no device) that lies, its links followed, below a folder."""
+    """Return whether a path is a regular file (no pipe, no device) that lies, its links followed, below a folder."""
     return path.is_file() and is_inside(path, folder)
 
 
 def _unfit(name: str) -> str:
-    """Why a name cannot be one part of a path; empty if it can."""
+    """Return the reason why a name cannot be a part of a path; empty if it can."""
     if not name.strip():
         return "it is empty"
     if name.startswith("."):

@@ -1,4 +1,4 @@
-"""Files that may be opened: a pipe, a socket or a device that lies in their place would be waited for for ever."""
+"""Check files before they are opened: reading a pipe, a socket or a device could wait for ever."""
 
 import errno
 import os
@@ -15,10 +15,10 @@ _KINDS = {
 
 
 def why_not_read(path: Path | str) -> str | None:
-    """Why a path cannot be read as a file, in a few words, found without opening it; None if it can."""
+    """Return in a few words why a path cannot be read as a file, without opening it; None if it can."""
     try:
         mode = os.stat(path).st_mode
-    except (OSError, ValueError) as error:  # a value error: a null character in the path
+    except (OSError, ValueError) as error:  # A null character in the path is a ``ValueError``.
         if os.path.islink(path):
             return "a link that leads nowhere"
         return "no such file" if isinstance(error, FileNotFoundError) else _reason(error)
@@ -28,13 +28,13 @@ def why_not_read(path: Path | str) -> str | None:
 
 
 def require_regular(path: Path | str, largest: int | None = None) -> Path:
-    """The path of a file that may be opened: to be called before one of the user's is.
+    """Return the path if it is a regular file; called before a user's file is opened.
 
     Args:
-        largest: bytes that such a file may have, so that none fills the memory; None: any number.
+        largest: bytes that the file may have, so that it cannot fill the memory; None: any number.
 
     Raises:
-        OSError: nothing is there, or it is no regular file, or a larger one.
+        OSError: the path does not exist, is no regular file, or is too large.
     """
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):

@@ -1,4 +1,4 @@
-"""Checks plain data (JSON or YAML) against TypedDict declarations: the type is the schema."""
+"""Check plain data (JSON or YAML) against TypedDict declarations: the type is the schema."""
 
 import types
 import typing
@@ -12,17 +12,17 @@ from musicbench.names import visible
 from musicbench.regular_files import require_regular
 
 LARGEST = 1 << 20
-"""Bytes of a YAML file that somebody wrote by hand."""
+"""Greatest size in bytes of a YAML file that somebody wrote by hand."""
 
 
 def read_yaml(path: Path, expected: Any, missing: str = "") -> Any:
-    """The content of a YAML file that has the shape of ``expected``.
+    """Read a YAML file whose content has the shape of ``expected``.
 
     Args:
         missing: advice for the case that the file cannot be read.
 
     Raises:
-        UserError: it cannot be read, is not plain YAML, or a field is missing or unknown.
+        UserError: the file cannot be read, is not plain YAML, or a field is missing or unknown.
     """
     try:
         content = plain_files.read_yaml(require_regular(path, LARGEST))
@@ -42,7 +42,7 @@ def check(value: Any, expected: Any, source: str, field: str = "") -> None:
     number.
 
     Raises:
-        UserError: a field is missing, unknown or of another type; names it and ``source`` (usually a file).
+        UserError: a field is missing, unknown or of another type; the message names it and ``source`` (usually a file).
     """
     if typing.is_typeddict(expected):
         _check_typed_dict(value, expected, source, field)
@@ -56,7 +56,7 @@ def check(value: Any, expected: Any, source: str, field: str = "") -> None:
             raise UserError(f"{source}: {field} is {value!r}; it must be one of {options}")
     elif origin is list:
         _require(isinstance(value, list), value, "a list", source, field)
-        # Nearly all of a record are long lists of numbers: only one with a mistake is looked at one by one.
+        # A record consists mostly of long lists of numbers: items are checked one by one only in a list with a mistake.
         if set(map(type, value)) <= _exact(arguments[0]):
             return
         for index, item in enumerate(value):
@@ -78,13 +78,13 @@ def check(value: Any, expected: Any, source: str, field: str = "") -> None:
 
 @cache
 def field_types(declaration: Any) -> dict[str, Any]:
-    """The types of a TypedDict's fields by their names; not to be changed."""
+    """Return the types of a TypedDict's fields by name; callers must not change the result."""
     return typing.get_type_hints(declaration)
 
 
 @cache
 def _exact(expected: Any) -> frozenset[type]:
-    """Classes whose values need no further look; none for types that have parts."""
+    """Return the classes whose values need no further check; none for types with parts."""
     arguments = typing.get_args(expected)
     if typing.get_origin(expected) in (typing.Union, types.UnionType):
         options = [_exact(option) for option in arguments]

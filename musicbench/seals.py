@@ -22,28 +22,28 @@ SEAL = "sha256"
 """Key of a sealed mapping that holds the hash of all its other keys."""
 
 CARD_SEAL = "card_sha256"
-"""The same of a card, whose ``sha256`` is that of the files that it describes."""
+"""Key of the seal in a card, whose ``sha256`` is the hash of the files that it describes."""
 
 LINE_SEAL = "line_sha256"
-"""The same of a line of JSON Lines, where users may have a ``sha256`` of their own."""
+"""Key of the seal in a line of JSON Lines, where users may have a ``sha256`` of their own."""
 
 _UNPACKED, _TIMES_PACKED = 1 << 28, 20
-"""Bytes that any archive may unpack to, and as how many times its own size a larger one may."""
+"""Bytes to which any archive may unpack, and the factor of its own size to which a larger one may."""
 
 _LINE = "# sha256 of what stands above: "
 
 
 def sealed(content: dict[str, Any], key: str = SEAL) -> dict[str, Any]:
-    """A copy of plain values with the hash of their content under ``key`` (any older seal is replaced)."""
+    """Copy plain values with the hash of their content under ``key`` (any older seal is replaced)."""
     rest = {name: value for name, value in content.items() if name != key}
     return {**rest, key: content_sha256(rest)}
 
 
 def unsealed(content: Any, key: str = SEAL) -> dict[str, Any]:
-    """The content of a sealed mapping without its seal.
+    """Return the content of a sealed mapping without its seal.
 
     Raises:
-        ValueError: it is no mapping, has no seal, or another content than the one that was sealed.
+        ValueError: the content is no mapping, has no seal, or was changed.
     """
     if not isinstance(content, dict):
         raise ValueError("it is no mapping")
@@ -56,15 +56,15 @@ def unsealed(content: Any, key: str = SEAL) -> dict[str, Any]:
 
 
 def sealed_text(text: str) -> str:
-    """Text of whole lines and, as a comment in its last line, their hash."""
+    """Append to whole lines of text their hash, as a comment in the last line."""
     return f"{text}{_LINE}{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 def unsealed_text(text: str) -> str:
-    """The text of ``sealed_text`` without its last line.
+    """Return the text of ``sealed_text`` without its last line.
 
     Raises:
-        ValueError: it has no such line, or was changed.
+        ValueError: the text has no such line, or was changed.
     """
     content, line, _ = text.rpartition(_LINE)
     if not line:
@@ -75,17 +75,17 @@ def unsealed_text(text: str) -> str:
 
 
 def content_sha256(content: Any) -> str:
-    """Hex SHA-256 of plain values, whatever the order of their keys and the layout of the file."""
+    """Return the hex SHA-256 of plain values, whatever the order of their keys and the layout of the file."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def sealed_lines(lines: Iterable[dict[str, Any]]) -> str:
-    """JSON Lines, each with its own seal, so that lines can be added to a file."""
+    """Write JSON Lines, each with its own seal, so that lines can be added to a file."""
     return "".join(json.dumps(sealed(line, LINE_SEAL), ensure_ascii=False) + "\n" for line in lines)
 
 
 def read_sealed_lines(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Number (from 1) and content of each line of ``sealed_lines``.
+    """Yield number (from 1) and content of each line of ``sealed_lines``.
 
     Raises:
         OSError: the file cannot be read.
@@ -104,18 +104,18 @@ def save_npz(path: Path | str, *, compressed: bool = False, **arrays: Any) -> No
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
-    content = io.BytesIO()  # in memory first: an archive on a full disk prints a traceback when it is thrown away
+    content = io.BytesIO()  # In memory first: an archive on a full disk prints a traceback.
     (np.savez_compressed if compressed else np.savez)(content, **arrays)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 
 def load_npz(path: Path | str | BinaryIO, *names: str) -> dict[str, np.ndarray]:
-    """The named arrays of ``save_npz``, checked against the archive's checksums.
+    """Read the named arrays of ``save_npz``, checked against the archive's checksums.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is damaged, or lacks one of the arrays.
+        ValueError: the file is damaged, or lacks an array.
     """
     try:
         require_whole_zip(path)
@@ -127,12 +127,12 @@ def load_npz(path: Path | str | BinaryIO, *names: str) -> dict[str, np.ndarray]:
         raise ValueError(f"it lacks {error}") from error
     except (OSError, ValueError):
         raise
-    except Exception as error:  # numpy reads the header of an array as Python, which fails in many ways
+    except Exception as error:  # NumPy reads the header of an array as Python, which fails in many ways.
         raise ValueError(f"it holds something else than arrays ({type(error).__name__})") from error
 
 
 def note_damage(path: Path, reason: Exception) -> None:
-    """Tell that a file which can be made again is made again."""
+    """Print that a damaged file is made again."""
     said = reason.strerror if isinstance(reason, OSError) else reason
     print(f"warning: {path} is damaged ({said}) and is made again", file=sys.stderr)
 
@@ -142,7 +142,7 @@ def require_whole_zip(path: Path | str | BinaryIO) -> None:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no zip archive, damaged, or unpacks to far more than it is.
+        ValueError: the file is no zip archive, is damaged, or unpacks to far more than its own size.
     """
     if isinstance(path, str | Path):
         require_regular(path)
@@ -163,6 +163,6 @@ def require_whole_zip(path: Path | str | BinaryIO) -> None:
 def _require_bounded(archive: zipfile.ZipFile) -> None:
     assert archive.fp is not None
     size = archive.fp.seek(0, os.SEEK_END)
-    # Not of what the archive says of its packed entries: they may lie over each other.
+    # The file's own size counts, not the sizes of packed entries, because entries may overlap.
     if sum(entry.file_size for entry in archive.infolist()) > max(_UNPACKED, _TIMES_PACKED * size):
         raise ValueError("it unpacks to far more than our archives do")

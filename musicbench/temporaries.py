@@ -1,4 +1,4 @@
-"""Names of files and folders that are not finished, and the removal of those that killed processes left behind."""
+"""Name unfinished files and folders, and remove those that killed processes left behind."""
 
 import hashlib
 import os
@@ -19,13 +19,14 @@ LEFT_SECONDS = 86_400
 _PATTERN = re.compile(
     r"\..*-(?P<host>[0-9a-f]{8})-(?P<process>[0-9]+)-(?P<since>[0-9]+)-[0-9a-f]{8}\.part(\.[^/]*)?", re.DOTALL
 )
-_LONGEST_NAME, _LONGEST_STEM, _LONGEST_SUFFIX = 255, 100, 40  # bytes
+_LONGEST_NAME, _LONGEST_STEM, _LONGEST_SUFFIX = 255, 100, 40  # Bytes.
 
 
 def temporary_path(path: Path, process: int | None = None) -> Path:
-    """A new name beside ``path`` that says which process of which machine uses it (None: this one).
+    """Return a new name beside ``path`` that says which process of which machine uses it (None: this process).
 
-    It keeps the suffix of ``path``, because many writers choose the format by it, and it is hidden (see ``unhidden``).
+    The name keeps the suffix of ``path``, because many writers choose the format by it, and it is hidden (see
+    ``unhidden``).
     """
     process = os.getpid() if process is None else process
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
@@ -34,15 +35,15 @@ def temporary_path(path: Path, process: int | None = None) -> Path:
 
 
 def shortened(text: str, size: int) -> str:
-    """The beginning of a text that takes at most so many bytes in a file name, cut between characters."""
+    """Return the beginning of a text that takes at most ``size`` bytes in a file name, cut between characters."""
     return os.fsencode(text)[:size].decode(errors="ignore") if len(os.fsencode(text)) > size else text
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove this user's temporaries of dead processes from a folder; what cannot be removed is left.
+    """Remove this user's temporaries of dead processes from a folder, except those that cannot be removed.
 
-    Of this machine, those go whose process has ended; of others, those that nobody wrote to for a day. Nothing but
-    ``temporary_path``'s own names is touched, and no symbolic link is followed.
+    A temporary of this machine is removed if its process has ended; a temporary of another machine, if nobody wrote to
+    it for a day. Only names of ``temporary_path`` are touched, and no symbolic link is followed.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -52,12 +53,12 @@ def clear_temporaries(folder: Path) -> None:
 
 
 def clear_once(folder: Path) -> None:
-    """``clear_temporaries``, but at the first call of this process alone: a folder may be large."""
+    """Call ``clear_temporaries`` once in a process for each folder, because a folder may be large."""
     _cleared(os.path.abspath(folder), os.getpid())
 
 
 def unhidden(folder: Path, pattern: str) -> list[Path]:
-    """Sorted paths below a folder that fit a pattern, without hidden ones: temporaries, and what systems put there."""
+    """Return sorted paths below a folder that fit a pattern, without hidden ones (temporaries, files of the system)."""
     found = (path for path in folder.glob(pattern))
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
@@ -83,7 +84,7 @@ def _clear(entry: "os.DirEntry[str]", named: re.Match[str]) -> None:
 
 
 def _times(entry: "os.DirEntry[str]") -> Iterator[float]:
-    """The times of the last writes to it and, if it is a folder, to everything in it."""
+    """Yield the times of the last writes to it and, if it is a folder, to everything in it."""
     yield entry.stat(follow_symlinks=False).st_mtime
     if entry.is_dir(follow_symlinks=False):
         with os.scandir(entry.path) as inside:
@@ -91,18 +92,18 @@ def _times(entry: "os.DirEntry[str]") -> Iterator[float]:
 
 
 def _lives(process: int, since: int) -> bool:
-    """Whether a process of this machine runs, and is not a later one that got the same number."""
+    """Return whether a process of this machine runs, and is no later one with the same number."""
     try:
         os.kill(process, 0)
     except PermissionError:
-        pass  # of another user, so certainly there
+        pass  # The process belongs to another user, so it exists.
     except (ProcessLookupError, OverflowError):
         return False
     return _since(process) == since
 
 
 def _since(process: int) -> int:
-    """The start of a process, in ticks since the machine's start; 0 where the system does not say."""
+    """Return the start of a process, in ticks since the machine's start; 0 where the system does not say."""
     try:
         text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
         return int(text.rpartition(")")[2].split()[19])
@@ -112,7 +113,7 @@ def _since(process: int) -> int:
 
 @cache
 def _host() -> str:
-    """Eight hex digits of where process numbers mean the same: machine, its start, and container."""
+    """Return eight hex digits of the machine, its start and its container, within which process numbers are unique."""
     facts = [socket.gethostname()]
     for read in (
         lambda: Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"),

@@ -27,7 +27,7 @@ def save(content: dict[str, Any], path: Path | str) -> None:
 
 
 def load(path: Path | str, *keys: str) -> dict[str, Any]:
-    """What ``save`` wrote, on the CPU: tensors and plain values only, so that a foreign file can do no harm.
+    """Read a file of ``save`` on the CPU: tensors and plain values only, so that a foreign file can do no harm.
 
     Args:
         keys: entries that it must have.
@@ -39,7 +39,7 @@ def load(path: Path | str, *keys: str) -> dict[str, Any]:
         content = _checked(path)
     except FileNotFoundError as error:
         raise UserError(f"no {path}; train first") from error
-    except Exception as error:  # zip, pickle and key errors all mean the same to a user
+    except Exception as error:  # Zip, pickle and key errors all mean the same to a user.
         if "unsupported global" in str(error).lower():
             raise UserError(
                 f"{path} holds more than tensors and plain values, so nothing of it was loaded; "

@@ -1,6 +1,7 @@
 """Who may import whom, read from the source: no room reaches where it must not."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -235,6 +236,16 @@ def test_control_right_imports_pass():
 def test_no_room_may_do_everything_and_none_but_the_entry_knows_commands():
     assert not [room for room, allowed in MAY_IMPORT.items() if "musicbench" in allowed]
     assert {room for room, allowed in MAY_IMPORT.items() if "musicbench.commands" in allowed} == {"commands", "cli"}
+
+
+def test_the_map_says_who_may_import_whom():
+    lines = (PACKAGE / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = filter(None, (re.fullmatch(r"\| \[(\w+)\]\(\1/README\.md\) \| .* \| (.*) \|", line) for line in lines))
+    shown = {row[1]: row[2] for row in rows}
+    rooms = [room for room in MAY_IMPORT if (PACKAGE / room / "README.md").exists()]
+    places = {room: sorted(set(MAY_IMPORT[room]) - {f"musicbench.{room}"}) for room in rooms}
+    allowed = {room: ", ".join(place.removeprefix("musicbench.") for place in places[room]) for room in rooms}
+    assert shown == {room: names or "nothing of ours" for room, names in allowed.items()}
 
 
 def test_rooms_stand_on_each_other_without_a_circle():

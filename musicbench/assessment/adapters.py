@@ -24,7 +24,7 @@ from musicbench.runs.weights import load_trained, require_trained
 
 
 class ProbabilisticSystem(LikelihoodModel, Generator, Protocol):
-    """Has a likelihood and draws clips."""
+    """A system that has a likelihood and draws clips."""
 
 
 class CaptionedModel:
@@ -87,7 +87,7 @@ def sampling(run: Run) -> Any:
     """The configured sampling settings.
 
     Raises:
-        UserError: a setting is out of range, or the settings are those of another family.
+        UserError: a setting is out of range, or they belong to another family.
     """
     settings = instantiated("decode", _without_places(run.plain["decode"]))
     wanted = network.family(run.config).sampling
@@ -104,18 +104,18 @@ def sampling(run: Run) -> Any:
 
 
 def sampling_facts(settings: Any) -> dict[str, Any]:
-    """Sampling settings as a record keeps them."""
+    """Return the sampling settings in the form that a record keeps."""
     return {"kind": type(settings).__name__, **asdict(settings)}
 
 
 def _without_places(decode: dict[str, Any]) -> dict[str, Any]:
-    """The settings without folders of other runs."""
+    """Return the settings without folders of other runs, which say nothing on another machine."""
     kept = {key: value for key, value in deepcopy(decode).items() if key != "rescorer"}
     return {key: _without_places(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 
 def baseline(store: TokenStore, name: str) -> ProbabilisticSystem:
-    """A system that knows nothing of music: ``uniform`` or ``unigram``."""
+    """Make a system that knows nothing of music: ``uniform`` or ``unigram``."""
     if name == "uniform":
         return UniformModel(store.levels, store.codebook_size)
     counts_KV = token_counts((store.codes(clip) for clip in store.split("train")), store.levels, store.codebook_size)
@@ -123,14 +123,14 @@ def baseline(store: TokenStore, name: str) -> ProbabilisticSystem:
 
 
 def caption_states(encoder: TextEncoder, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Padded states and mask; an empty caption has no states, which stands for none."""
+    """Return padded states and mask; an empty caption has no states, which a model reads as no caption."""
     told = [caption for caption in captions if caption]
     found = iter(encoder.encode(told) if told else [])
     return pad_states([next(found) if caption else torch.zeros(0, encoder.dim) for caption in captions])
 
 
 def trained_system(run: Run, module: Any, states: Any) -> CaptionedModel:
-    """A trained module as a system, with its configured sampling and rescorer."""
+    """Make a trained module a system, with its configured sampling and rescorer."""
     rescorer = None
     if run.rescorer_folder is not None:
         require_rescorer(run)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from musicbench.assessment.clips import Asked, HeldOut
+from musicbench.assessment.clips import ClipRequest, HeldOut
 from musicbench.assessment.draw import batches, draw
 from musicbench.assessment.samples import keep_original, keep_sample
 from musicbench.assessment.timing import time_system
@@ -27,7 +27,7 @@ REPLICATES = 1000
 
 @dataclass
 class Findings:
-    """What an evaluation adds to a record."""
+    """The part of a record that an evaluation measures."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     speed: dict[str, Any] | None = None
@@ -35,31 +35,31 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     files: dict[str, Any] | None = None
 
-    def add(self, found: Metrics) -> None:
-        """Take in metrics of audio, what to mind about them, and why others are missing."""
-        self.metrics |= found.values
-        self.failures += found.failures
-        self.warnings += found.warnings
+    def add(self, audio: Metrics) -> None:
+        """Add metrics of audio, the warnings about them, and the reasons why other metrics are missing."""
+        self.metrics |= audio.values
+        self.failures += audio.failures
+        self.warnings += audio.warnings
 
 
 def assess_system(run: Run, clips: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
-    """Likelihood where there is one, audio metrics of one sample per caption, and speed."""
-    found = Findings()
+    """Measure likelihood (if the system has one), audio metrics of one sample per caption, and speed."""
+    findings = Findings()
     if isinstance(system, LikelihoodModel):
         others = shuffled_captions(clips.captions, clips.pieces)
         for name, captions in (("bits_per_frame", clips.captions), ("bits_per_frame_shuffled", others)):
-            found.metrics[name] = per_clip(bits_per_frame(system, clips.codes_NKT, captions))
+            findings.metrics[name] = per_clip(bits_per_frame(system, clips.codes_NKT, captions))
     codes_NKT = draw(system, clips, run.parts.cache / "generated", run.generation_id(folder))
-    assess_codes(run, clips, codes_NKT, folder, found)
+    assess_codes(run, clips, codes_NKT, folder, findings)
     if speed and clips.settings.speed_batches:
         speeds = time_system(system, run.parts, clips)
-        found.speed = speeds.batches
-        found.failures += speeds.failures
-    return found
+        findings.speed = speeds.batches
+        findings.failures += speeds.failures
+    return findings
 
 
-def assess_codes(run: Run, clips: HeldOut, codes_NKT: Tensor, folder: Path, found: Findings) -> Findings:
-    """Audio metrics of given codes, one clip per crop; some clips are kept to listen to."""
+def assess_codes(run: Run, clips: HeldOut, codes_NKT: Tensor, folder: Path, findings: Findings) -> Findings:
+    """Measure audio metrics of codes, one clip per crop, and keep some clips to listen to."""
     jury, codec = run.jury, run.parts.codec
 
     def decoded() -> Iterator[tuple[Tensor, int]]:
@@ -71,24 +71,24 @@ def assess_codes(run: Run, clips: HeldOut, codes_NKT: Tensor, folder: Path, foun
                 yield audio_N, codec.sample_rate
 
     heard = hear([*jury.listeners, jury.latents], decoded(), jury.cache, len(codes_NKT))
-    found.add(measure(jury, clips, heard, jury.originals.of_crops(jury.judges.roles.values(), clips.crops)))
-    return found
+    findings.add(measure(jury, clips, heard, jury.originals.of_crops(jury.judges.roles.values(), clips.crops)))
+    return findings
 
 
 def assess_originals(run: Run, clips: HeldOut, folder: Path) -> Findings:
-    """Audio metrics of the original recordings; some are kept if they are at hand."""
+    """Measure audio metrics of the original recordings, and keep some of those that are on this machine."""
     for crop in clips.crops[: clips.settings.samples]:
         keep_original(folder, run.facts, crop, run.jury.originals.files.folder, clips.frame_rate)
     heard = run.jury.originals.of_crops(run.jury.listeners, clips.crops)
-    found = Findings()
-    # The codes of originals are the codec reconstruction's, and a distance of a set to itself has no meaning.
-    found.add(measure(run.jury, clips, heard, heard))
-    del found.metrics["kad"]
-    return found
+    findings = Findings()
+    # Codes of originals belong to the codec's reconstruction, and a set's distance to itself has no meaning.
+    findings.add(measure(run.jury, clips, heard, heard))
+    del findings.metrics["kad"]
+    return findings
 
 
-def measure(jury: Jury, clips: Asked, heard: Heard, originals: Heard | None) -> Metrics:
-    """All audio metrics of clips that the listeners (and the codec's latents) have heard.
+def measure(jury: Jury, clips: ClipRequest, heard: Heard, originals: Heard | None) -> Metrics:
+    """Measure all audio metrics of clips that the listeners (and the codec's latents) have heard.
 
     Args:
         originals: what the judges say of the originals with the same captions; None if there are none, and then
@@ -113,7 +113,7 @@ def measure(jury: Jury, clips: Asked, heard: Heard, originals: Heard | None) -> 
 
 
 def _clap_mini(jury: Jury, heard: Heard, captions: Sequence[str]) -> np.ndarray:
-    """The cosine of each caption and its clip, by the bundled judge."""
+    """Return the cosine of each caption and its clip, which the bundled judge computes."""
     assert jury.clap is not None
     embeddings = [clip.embeddings_WD for clip in heard[judge_key(jury.musicnn)]]
     return jury.clap.score(jury.musicnn.sha256, embeddings, *jury.clap_states(captions))

@@ -11,16 +11,16 @@ from musicbench.runs.run import Run
 
 
 def assess_baseline(run: Run) -> Path:
-    """Evaluate the configuration's ``system``, unless that is done already; the path of its record."""
+    """Evaluate the configuration's ``system``, unless its record exists already; return the record's path."""
     folder, name = run.folder, run.config.system
     if finished(folder):
         return folder / RECORD
     clips = held_out(run.jury)
     if name == "ground_truth":
-        found = assess_originals(run, clips, folder)
+        findings = assess_originals(run, clips, folder)
     elif name == "codec":
-        found = assess_codes(run, clips, clips.codes_NKT, folder, Findings())
+        findings = assess_codes(run, clips, clips.codes_NKT, folder, Findings())
     else:
-        found = assess_system(run, clips, baseline(run.parts.store, name), folder, speed=False)
+        findings = assess_system(run, clips, baseline(run.parts.store, name), folder, speed=False)
     kind = "reference" if name in ("ground_truth", "codec") else "baseline"
-    return record(run, clips, found, Facts(kind), folder)
+    return record(run, clips, findings, Facts(kind), folder)

@@ -24,8 +24,8 @@ from musicbench.runs.jury import Jury
 from musicbench.study.samples import sample_name
 
 
-class Asked(Protocol):
-    """What was asked for: a caption for each of N clips."""
+class ClipRequest(Protocol):
+    """The clips that an evaluation asks for: N clips with a caption each."""
 
     @property
     def ids(self) -> Sequence[str]: ...
@@ -38,11 +38,11 @@ class Asked(Protocol):
 
     @property
     def originals_sha256(self) -> str | None:
-        """Hash of the originals of the clips; None without any."""
+        """Hash of the originals of the clips; None if the clips have no originals."""
         ...
 
     def protocol(self) -> dict[str, Any]:
-        """What a record's protocol says of the clips."""
+        """The part of a record's protocol that describes the clips."""
         ...
 
 
@@ -128,7 +128,7 @@ class OwnCaptions:
 
 
 def require_ready(jury: Jury) -> None:
-    """Refuse to go on without what the evaluation of held-out clips needs, before anything is trained.
+    """Check that everything is there that the evaluation of held-out clips needs, before anything is trained.
 
     Raises:
         UserError: the store is damaged, a judge is missing or may not judge these clips, or what clips are measured
@@ -136,7 +136,7 @@ def require_ready(jury: Jury) -> None:
     """
     settings, store, files = jury.config.evaluation, jury.parts.store, jury.originals.files
     crops = files.crops
-    store.verify()  # the run's id says which codes these are
+    store.verify()  # The run's id names the codes by their hash.
     crop_codes(store, crops)
     if jury.clap is not None:
         jury.clap.require_use(jury.musicnn.sha256)
@@ -170,8 +170,8 @@ def held_out(jury: Jury) -> HeldOut:
     )
 
 
-def judged_by(jury: Jury, clips: Asked) -> dict[str, Any]:
-    """The part of a protocol that is alike for all clips: who judges them, and against what."""
+def judged_by(jury: Jury, clips: ClipRequest) -> dict[str, Any]:
+    """Return the part of a protocol that all clips share: the judges and the references."""
     codec, judges, originals = jury.parts.codec, jury.judges, jury.originals
     clap = {"clap_mini": jury.clap.facts()} if jury.clap is not None else {}
     return {

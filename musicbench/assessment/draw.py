@@ -15,11 +15,11 @@ from musicbench.evaluation.systems import Generator
 
 
 def draw(system: Generator, clips: HeldOut, cache: Path, generation: str) -> Tensor:
-    """One clip per caption, int64 [N, K, T]; the seed of a clip is its number, whatever the batch size.
+    """Draw one clip per caption, int64 [N, K, T]; a clip's seed is its number, whatever the batch size.
 
     Args:
-        cache: folder of codes, kept by the content of all that they follow from: other judges need no new clips.
-        generation: hash of what these clips follow from.
+        cache: folder of codes, named by a hash of their causes, so that an evaluation by other judges reuses them.
+        generation: hash of everything that determines these clips.
     """
     kept = ContentCache(cache, "codes")
 
@@ -36,6 +36,6 @@ def draw(system: Generator, clips: HeldOut, cache: Path, generation: str) -> Ten
 
 
 def batches(count: int, size: int) -> list[list[int]]:
-    """The numbers below ``count`` in lists of ``size``."""
+    """Split the numbers below ``count`` into lists of ``size``."""
     numbers: Sequence[int] = range(count)
     return [list(numbers[i : i + size]) for i in range(0, count, size)]

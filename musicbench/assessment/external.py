@@ -1,4 +1,4 @@
-"""Evaluate a folder of audio, of whatever system."""
+"""Evaluate a folder of audio that any system may have made."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from musicbench.assessment.assess import Findings, measure
-from musicbench.assessment.clips import Asked, HeldOut, OwnCaptions, held_out
+from musicbench.assessment.clips import ClipRequest, HeldOut, OwnCaptions, held_out
 from musicbench.assessment.record import Facts, record
 from musicbench.assessment.samples import keep_sample
 from musicbench.data.audio_clips import read_clips
@@ -26,7 +26,7 @@ LACKING = 0.1
 
 
 def assess_held_out(run: Run) -> Path:
-    """Evaluate ``audio=FOLDER`` with the held-out clips of ``evaluate prompts=FILE``; the path of its record.
+    """Evaluate ``audio=FOLDER`` with the held-out clips of ``evaluate prompts=FILE``; return the record's path.
 
     The row compares with those of trained runs.
 
@@ -48,7 +48,7 @@ def assess_held_out(run: Run) -> Path:
 
 
 def assess_own_captions(run: Run) -> Path:
-    """Evaluate ``audio=FOLDER captions=FILE``, clips and captions of the user's own; the path of the record.
+    """Evaluate ``audio=FOLDER captions=FILE``, clips and captions of the user's own; return the record's path.
 
     Raises:
         UserError: nothing is readable, or originals are missing.
@@ -80,15 +80,15 @@ def _say(report: ReadReport) -> None:
 
 
 def _record(
-    run: Run, clips: Asked, heard: _HeardFiles, originals: Heard | None, report: ReadReport, folder: Path
+    run: Run, clips: ClipRequest, heard: _HeardFiles, originals: Heard | None, report: ReadReport, folder: Path
 ) -> Path:
-    found = Findings(files=report.facts())
-    found.add(measure(run.jury, clips, heard.judgements, originals))
-    return record(run, clips, found, Facts("external"), folder)
+    findings = Findings(files=report.facts())
+    findings.add(measure(run.jury, clips, heard.judgements, originals))
+    return record(run, clips, findings, Facts("external"), folder)
 
 
 def _held_out_items(clips: HeldOut, items: Sequence[Item], report: ReadReport, folder: str) -> list[Item]:
-    """The files of the held-out clips, in their order; others are skipped in the report."""
+    """Return the files of the held-out clips, in their order; the report lists other files as skipped."""
     by_name = {item.id: item for item in items}
     wanted = [sample_name(name) for name in clips.ids]
     missing = [name for name in wanted if name not in by_name]
@@ -105,10 +105,10 @@ def _held_out_items(clips: HeldOut, items: Sequence[Item], report: ReadReport, f
 
 
 def _hear(run: Run, items: Sequence[Item], seconds: float | None, report: ReadReport, folder: Path) -> _HeardFiles:
-    """What all listeners say of the readable files.
+    """Let all listeners hear the readable files.
 
     Args:
-        seconds: length of every clip; None: any that the judges can hear.
+        seconds: length of every clip; None: any length that the judges can hear.
     """
     jury, samples = run.jury, run.config.evaluation.samples
     kept: list[Item] = []
@@ -130,7 +130,7 @@ def _hear(run: Run, items: Sequence[Item], seconds: float | None, report: ReadRe
 
 
 def _own_originals(jury: Jury, kept: Sequence[Item]) -> tuple[Heard, str]:
-    """What the judges say of the originals, files of the same ids in another folder, and the files' hash."""
+    """Judge the originals, which are files of the same ids in another folder, and hash these files."""
     report, folder = ReadReport(), jury.config.originals
     by_id = {item.id: item for item in jury.contents.own_originals.items}
     missing = [item.id for item in kept if item.id not in by_id]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from musicbench.assessment.assess import Findings
-from musicbench.assessment.clips import Asked, judged_by
+from musicbench.assessment.clips import ClipRequest, judged_by
 from musicbench.runs.device import device
 from musicbench.runs.folder import RECORD
 from musicbench.runs.identity import NUMERICS, recorded_config, row_label
@@ -21,7 +21,7 @@ from musicbench.study.run_record import SCHEMA
 
 @dataclass
 class Facts:
-    """What is known of a system besides its evaluation; all null for baselines."""
+    """Facts of a system that a record holds besides the evaluation; all are null for baselines."""
 
     kind: str
     parameters: int | None = None
@@ -30,8 +30,8 @@ class Facts:
     sampling: dict[str, Any] | None = None
 
 
-def record(run: Run, clips: Asked, found: Findings, facts: Facts, folder: Path) -> Path:
-    """Write ``record.json`` into the run folder; its path."""
+def record(run: Run, clips: ClipRequest, findings: Findings, facts: Facts, folder: Path) -> Path:
+    """Write ``record.json`` into the run folder and return its path."""
     gpu = torch.cuda.get_device_name() if device().type == "cuda" else None
     content = {
         "schema": SCHEMA,
@@ -48,11 +48,11 @@ def record(run: Run, clips: Asked, found: Findings, facts: Facts, folder: Path) 
         "training": facts.training,
         "protocol": {**clips.protocol(), **judged_by(run.jury, clips), "sampling": facts.sampling},
         "clips": [{"id": name, "piece": piece} for name, piece in zip(clips.ids, clips.pieces, strict=True)],
-        "metrics": found.metrics,
-        "speed": found.speed,
-        **({} if found.files is None else {"files": found.files}),
-        **({"warnings": found.warnings} if found.warnings else {}),
-        "failures": found.failures,
+        "metrics": findings.metrics,
+        "speed": findings.speed,
+        **({} if findings.files is None else {"files": findings.files}),
+        **({"warnings": findings.warnings} if findings.warnings else {}),
+        "failures": findings.failures,
     }
     path = folder / RECORD
     write_record(path, content)  # type: ignore[arg-type]

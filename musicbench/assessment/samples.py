@@ -1,4 +1,4 @@
-"""Audio kept from an evaluation, to listen to."""
+"""Keep audio of an evaluation, so that people can listen to it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +21,8 @@ def keep_sample(
     """Keep one evaluated clip in the run folder.
 
     Args:
-        facts: of the run, for the metadata.
-        clip: id of what is evaluated.
+        facts: the run's facts, for the metadata.
+        clip: id of the evaluated clip.
     """
     stem = folder / SAMPLES / sample_name(clip)
     write_sample(stem, caption, audio_N, sample_rate, audio_tags(caption, {**facts, "clip": clip}))
@@ -37,7 +37,7 @@ def keep_original(folder: Path, facts: Mapping[str, Any], crop: Crop, originals:
 
 
 def write_sample(stem: Path, caption: str, audio_N: Tensor, sample_rate: int, tags: Mapping[str, str]) -> Path:
-    """Write ``stem``.flac (16 bit, with metadata) beside ``stem``.txt with its caption; the path of the audio."""
+    """Write ``stem``.flac (16 bit, with metadata) beside ``stem``.txt with its caption; return the audio's path."""
     audio = stem.with_name(stem.name + ".flac")
     write_flac(audio, audio_N.clamp(-1, 1).numpy(), sample_rate, tags)
     with atomic_path(stem.with_name(stem.name + ".txt")) as temporary:

@@ -1,4 +1,4 @@
-"""How fast a system of a run is, on this machine."""
+"""Measure how fast a run's system is on this machine."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -18,8 +18,8 @@ from musicbench.speed.timed import Timed
 
 
 def time_system(system: Generator, parts: Parts, clips: HeldOut) -> Speeds:
-    """Speed at the configured batch sizes, for clips as long as these."""
-    # Baselines read no captions; what models read in evaluation is a table of states, so the encoder is timed itself.
+    """Measure speed at the configured batch sizes, for clips of the same length as ``clips``."""
+    # Baselines read no captions. Models read states from a table in evaluation, so the encoder is timed by itself.
     encode_text = parts.encoder.encode if isinstance(system, CaptionedModel) else None
     return measure_speed(
         Timed(system, parts.codec, encode_text, _streaming(system, parts.codec)),
@@ -35,7 +35,7 @@ def time_system(system: Generator, parts: Parts, clips: HeldOut) -> Speeds:
 def _streaming(
     system: Generator, codec: ChunkedCodec
 ) -> Callable[[Sequence[str], int, Sequence[int]], Iterator[Tensor]] | None:
-    """Sound piece by piece, as ``musicbench generate --stream`` writes it; None for families that do not stream."""
+    """Make sound piece by piece, as ``musicbench generate --stream`` does; None for families that do not stream."""
     if not isinstance(system, CaptionedModel) or not system.streams:
         return None
     every = max(1, round(STREAM_SECONDS * codec.frame_rate))

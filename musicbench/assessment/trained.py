@@ -28,7 +28,7 @@ _AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.", "data.store=")
 
 
 def assess_run(run: Run, folder: Path) -> Path:
-    """Evaluate the best checkpoint of a run folder and write its record; the record's path."""
+    """Evaluate the best checkpoint of a run folder, write its record and return the record's path."""
     module = load_trained(run, folder)
     clips = held_out(run.jury)
     system = trained_system(run, module, run.parts.captions.batch)
@@ -43,11 +43,11 @@ def assess_run(run: Run, folder: Path) -> Path:
 
 
 def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
-    """A finished training, to be evaluated by its own configuration; by other judges or clips in another folder.
+    """Open a finished training for evaluation; other judges or clips than its own get another folder.
 
     Args:
-        config: of ``musicbench evaluate``, with the run's folder and the judges.
-        argv: the overrides it was composed of.
+        config: configuration of ``musicbench evaluate``, with the run's folder and the judges.
+        argv: the overrides from which it was composed.
 
     Returns:
         The run and its folder.
@@ -56,7 +56,7 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
         UserError: there is no such training, or an override is none that a trained run takes.
     """
     folder = Path(config.run).resolve()
-    # Code of one's own may be named again: a run folder cannot allow it.
+    # The user may name code of their own again: a run folder cannot allow it.
     named = [s.text for s in read_overrides(argv) if any(True for _ in s.named) and not s.text.startswith("judges")]
     if any(not argument.startswith(_AGAIN) and argument not in named for argument in argv):
         raise UserError(
@@ -72,7 +72,7 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
         raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
     run = Run(again)
     require_trained(run, folder)
-    # A run keeps its folder, though its id may be that of an older version.
+    # A run keeps its folder, although an older version may have computed its id.
     if Run(amend(run_configuration(folder), moved)).id == run.id:
         return run, folder
     if not (run.folder / TRAINED).is_file():
@@ -82,7 +82,7 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
 
 
 def _training_facts(run: Run, module: Any, system: Any, folder: Path) -> dict[str, Any]:
-    """What training used, and where it ended on training and validation crops, both with averaged weights."""
+    """Return a training's length and time, and its bits on training and validation crops with averaged weights."""
     config, store = run.config, run.parts.store
     last = read_checkpoint(folder / LAST, run.training_ids)
     steps = config.training.steps
@@ -90,7 +90,7 @@ def _training_facts(run: Run, module: Any, system: Any, folder: Path) -> dict[st
     bits: dict[str, float] = {}
     for split in ("train", "validation") if module.likelihood else ():
         crops = evaluation_crops(store, split, config.data.seconds, 1)
-        # As many training crops as there are validation crops are enough for the gap.
+        # The gap needs no more training crops than there are validation crops.
         crops = crops[:: max(1, math.ceil(len(crops) / len(store.split("validation"))))]
         codes_NKT = crop_codes(store, crops)
         bits[split] = float(bits_per_frame(system, codes_NKT, [crop.caption for crop in crops]).mean())

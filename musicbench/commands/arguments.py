@@ -1,4 +1,4 @@
-"""Ordinary arguments, whose mistakes are one line like all others, and flags that follow from a function."""
+"""Parse ordinary arguments with errors of one line, and make flags from the parameters of a function."""
 
 import argparse
 import inspect
@@ -11,7 +11,7 @@ from musicbench.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """Without the usage before each error."""
+    """A parser whose errors are one line, without the usage before them."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; `{self.prog} --help` says what it takes")
@@ -22,20 +22,20 @@ def add_flags(
 ) -> list[str]:
     """Add a flag for each parameter of a function; only flags that were given appear among the arguments.
 
-    The kind of value follows from the annotation, else from the default; the help is what the docstring's ``Args``
-    say of the parameter.
+    The kind of value follows from the annotation, else from the default; the help text is the parameter's line in the
+    docstring's ``Args``.
 
     Args:
         parser: a parser, or a group of one.
         skip: parameters that get no flag.
-        notes: by parameter, the end of its flag's help.
+        notes: texts to append to the help of a parameter's flag, by parameter.
 
     Returns:
         The names of the parameters that got a flag.
     """
     try:
         hints = get_type_hints(function)
-    except Exception:  # in code of one's own, an annotation may name what is not there
+    except Exception:  # Annotations of a user's own code may name things that do not exist.
         hints = {}
     texts, added = _argument_texts(function), []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -58,7 +58,7 @@ def add_flags(
 
 
 def _kind(hint: Any) -> dict[str, Any]:
-    """How argparse reads a value of an annotated kind."""
+    """Return the arguments with which argparse reads a value of an annotated kind."""
     if get_origin(hint) in (Union, UnionType):
         hint = next(part for part in get_args(hint) if part is not NoneType)
     if get_origin(hint) is Literal:
@@ -84,7 +84,7 @@ def _several(text: str, item: Callable[[str], Any]) -> list[Any]:
 
 
 def _argument_texts(function: Callable[..., Any]) -> dict[str, str]:
-    """What the section ``Args`` of a docstring says of each parameter."""
+    """Return the text about each parameter in the section ``Args`` of a docstring."""
     _, _, section = (inspect.getdoc(function) or "").partition("\nArgs:\n")
     section = re.split(r"\n(?=\S)", section, maxsplit=1)[0]
     entries = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", section, re.MULTILINE)

@@ -9,7 +9,7 @@ PARTS = ("evaluate",)
 
 
 def main(argv: list[str]) -> int:
-    """``musicbench bench PART``; what follows is the part's."""
+    """``musicbench bench PART``; the part parses the remaining arguments."""
     if argv and argv[0] in ("-h", "--help"):
         print(f"usage: musicbench bench {'|'.join(PARTS)} ...\n\n{__doc__}")
         return 0

@@ -1,4 +1,4 @@
-"""``musicbench bench evaluate``: how fast the judges are here."""
+"""``musicbench bench evaluate``: measure how fast the judges are on this machine."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
 
 
 def distinct(judges: JudgeSet) -> list[Judge]:
-    """Each judge of the set once, whatever it is used for."""
+    """Return each judge of the set once, whatever its roles."""
     found: dict[tuple[str, str], Judge] = {}
     for judge in judges.roles.values():
         found.setdefault((judge.id, judge.sha256), judge)
@@ -49,7 +49,7 @@ def distinct(judges: JudgeSet) -> list[Judge]:
 
 
 def render(speeds: Sequence[JudgeSpeed], untimed: Sequence[str], config: Any) -> str:
-    """The table as Markdown, with what it was measured on above it; ``untimed`` are ids of judges without a row."""
+    """Render the table as Markdown below a line about machine and settings; ``untimed`` judges have no row."""
     lines = [
         [
             speed.id,

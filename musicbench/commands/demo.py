@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     require_harmless(runs)
     with atomic_path(DEMO / "table.yaml") as temporary:
         shutil.copyfile(ASSETS / "demo" / "table.yaml", temporary)
-    # The committed run's table stands beside; records of older demos must not mix with this one's.
+    # The committed table is printed below this one, and records of older demos must not mix with this demo's.
     clear_table(DEMO)
     baselines = assess_baselines(runs[0], DEMO)
     trained, failures = train_all(runs, DEMO / f"{sweep.stem}.sweep.jsonl")

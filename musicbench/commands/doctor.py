@@ -12,7 +12,7 @@ from musicbench.runs.compose import compose
 
 def main(argv: list[str]) -> int:
     """``musicbench doctor``; overrides such as ``judges.fad.weights=FILE`` say what to look at instead."""
-    # It says what is here, so it downloads nothing. The libraries read this once, when they are imported.
+    # The command reports what is here, so it downloads nothing. Libraries read this once, when they are imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
     config = compose("doctor", argv, typed=True)
 
@@ -32,13 +32,13 @@ def main(argv: list[str]) -> int:
 
 
 def examine(check: Callable[[], str]) -> tuple[bool, str]:
-    """Whether a check passes, and its line; whatever goes wrong in it is a line too."""
+    """Return whether a check passes, and its line; any error becomes such a line too."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), _quiet():
             return True, _one_line(check())
     except UserError as error:
         return False, _one_line(str(error))
-    except Exception as error:  # a broken installation fails in any way; saying so is this command's purpose
+    except Exception as error:  # A broken installation may raise anything, and this command reports it.
         return False, _one_line(f"{type(error).__name__}: {error}")[:300]
 
 

@@ -1,4 +1,4 @@
-"""What the rows of a sweep would cost at another scale: hours, memory and disk, before anything is paid."""
+"""Estimate hours, memory and disk of a sweep's rows at another scale, before anything is paid."""
 
 import argparse
 from pathlib import Path

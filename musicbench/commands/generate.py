@@ -40,9 +40,9 @@ def main(argv: list[str]) -> int:
     if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
         raise UserError("a caption is not valid UTF-8; type it again")
 
-    from musicbench.generation.generate import Wanted, generate_clips
+    from musicbench.generation.generate import Request, generate_clips
 
     options = {key: value for key, value in vars(arguments).items() if key not in ("run", "captions")}
-    for path in generate_clips(arguments.run, overrides, Wanted(arguments.captions or [""], **options)):
+    for path in generate_clips(arguments.run, overrides, Request(arguments.captions or [""], **options)):
         print(path)
     return 0

@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
 
 
 def _arguments(argv: list[str]) -> dict[str, Any]:
-    """The arguments; the flags are the parameters of ``plans.build``, of all patterns and of the user's own one."""
+    """Parse arguments; flags are the parameters of ``plans.build``, of all patterns and of the user's own pattern."""
     from musicbench.plans.build import PATTERNS, find_pattern
 
     named = _parser(PATTERNS, add_help=False).parse_known_args([*argv, "--frames", "1"])[0].pattern

@@ -51,13 +51,14 @@ def main(argv: list[str]) -> int:
             print(visible(spelled(overrides)))
         return 0
     if arguments.table:
-        read_spec(arguments.table / "table.yaml")  # a mistake there must not wait until all is trained
+        read_spec(arguments.table / "table.yaml")  # A mistake in it must not wait until all runs are trained.
     if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]  # of this process, which evaluates the baselines
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]  # This process evaluates the baselines on it.
     journal = arguments.output / f"{arguments.file.stem}.sweep.jsonl"
     folders, failures = train_all(lines, journal, arguments.table, jobs, gpus)
     if arguments.table:
-        from musicbench.sweep.table import assess_baselines, fill_table  # late: it needs torch, the runs' ids do not
+        # Imported late, because it needs torch and the runs' ids do not.
+        from musicbench.sweep.table import assess_baselines, fill_table
 
         fill_table(arguments.table, [*folders, *assess_baselines(lines[0], arguments.table)])
     return 1 if failures else 0

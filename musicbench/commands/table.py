@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
     if arguments.wandb or arguments.offline_runs:
         gather(folder, arguments.wandb, arguments.where, arguments.offline_runs)
     if arguments.runs:
-        load_table(folder)  # a mistake there comes first
+        load_table(folder)  # Read first, because a mistake in it ends the command.
         runs = [path.parent for path in unhidden(arguments.runs, "*/record.json")]
         if not fetch_samples(folder, runs):
             raise UserError(

@@ -1,4 +1,4 @@
-"""What an estimate assumes of data, captions and measurement."""
+"""The assumptions of an estimate about data, captions and measurement."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -14,23 +14,23 @@ def _is(value: float, meaning: str) -> Any:
 
 @dataclass(frozen=True)
 class Assumed:
-    """What an estimate takes for granted; every field is printed with its meaning."""
+    """The assumptions of an estimate, which prints every field with its meaning."""
 
     levels: int = _is(4, "codec levels (encodec_32khz)")
     codebook_size: int = _is(2048, "codes of a level (encodec_32khz)")
     frame_rate: float = _is(50.0, "frames a second (encodec_32khz)")
-    sample_rate: int = _is(32000, "of the audio kept as 16-bit samples")
+    sample_rate: int = _is(32000, "samples a second of the audio on disk, 16 bits each")
     text_dim: int = _is(768, "width of the caption states (t5-base)")
     caption_tokens: int = _is(32, "length of a caption, padding included")
     working_bytes: int = _is(2, "bytes of a number in matrix products (mixed precision; 4: fp32)")
-    checkpoints: int = _is(3, "on disk at once: last, best, and the one being written")
-    measured_layers: int = _is(2, "of the network that is measured; width, clip length and pattern are the plan's")
-    measured_clips: int = _is(1, "a step, when measured")
-    measured_steps: int = _is(3, "timed, after one that is not; the median counts")
+    checkpoints: int = _is(3, "checkpoints on disk at once: last, best, and the one being written")
+    measured_layers: int = _is(2, "layers of the measured network, which has the run's width, clip length and pattern")
+    measured_clips: int = _is(1, "clips a step in the measurement")
+    measured_steps: int = _is(3, "timed steps, after one that is not timed; the median counts")
 
     @property
     def network(self) -> Sizes:
-        """What a network must know of data and captions."""
+        """Sizes of data and captions that a network needs."""
         return Sizes(self.levels, self.codebook_size, self.text_dim, self.frame_rate)
 
     def __str__(self) -> str:
@@ -38,10 +38,10 @@ class Assumed:
 
 
 def assumed(settings: Sequence[str]) -> Assumed:
-    """Assumptions with some values replaced, ``name=value``.
+    """Return the assumptions with some values replaced by ``name=value``.
 
     Raises:
-        UserError: there is no such assumption, or the value is no number above zero of its kind.
+        UserError: the assumption does not exist, or its value is not a number above zero of the right kind.
     """
     kinds = {name: type(value) for name, value in asdict(Assumed()).items()}
     values: dict[str, Any] = {}

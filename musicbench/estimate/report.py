@@ -1,4 +1,4 @@
-"""The table of an estimate, and everything that it rests on."""
+"""Render the table of an estimate, and the assumptions and methods behind its figures."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,14 +14,15 @@ class Row(NamedTuple):
 
     Attributes:
         label: of the table row.
-        parameters, positions, pairs: of the network and of a clip (a mean where passes differ).
-        step_flops: of one optimiser step at full clip length.
-        flops_per_second: of one device while passes run.
+        parameters: of the network.
+        positions, pairs: of a clip (the mean where passes differ).
+        step_flops: operations of one optimiser step at full clip length.
+        flops_per_second: speed of one device while passes run.
         share_of_peak: that speed beside what the device can do.
-        hours: of one device.
-        accumulate: batches a step that let it fit; 0: nothing fits.
+        hours: training time on one device.
+        accumulate: the least number of batches a step with which the run fits; 0: it never fits.
         memory, disk: bytes at most.
-        measured_memory: measured peak over the formula's, at the measured size.
+        measured_memory: the measured peak over the peak by the formula, at the measured size.
     """
 
     label: str
@@ -69,17 +70,19 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def reasons(device: str, measured: bool, devices: int, device_memory: float, sizes: object) -> list[str]:
-    """All that the figures rest on.
+    """Say in lines how the figures were computed and what they assume.
 
     Args:
-        device: whose hours they are. devices: how many share a batch. device_memory: of one, bytes.
-        measured: whether its speed was measured, not assumed.
+        device: name of the device whose hours the table shows.
+        measured: whether the device's speed was measured, not assumed.
+        devices: how many devices share a batch.
+        device_memory: memory of one device, bytes.
         sizes: the other assumptions, in words.
     """
     how = [
         "- Speed of passes is measured on random tokens and taken to be the same in a deeper network and a larger "
         "batch; the time of updates is measured apart and grows with the parameters.",
-        "- Of peak: beside one large matrix product in the same precision.",
+        "- Share of peak: the speed beside that of one large matrix product in the same precision.",
     ]
     if not measured:
         how = [

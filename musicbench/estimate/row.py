@@ -23,13 +23,13 @@ from musicbench.training.timed_steps import RandomBatches, measure
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the hours are of.
+    """The hardware whose hours an estimate counts.
 
     Attributes:
-        flops: peak of a device that is not here, operations a second; None: the device here is measured.
+        flops: peak of another device, operations a second; None: this machine's device is measured.
         mfu: share of that peak that training reaches.
         devices: how many share a batch.
-        memory: of one device, bytes.
+        memory: memory of one device, bytes.
     """
 
     flops: float | None
@@ -39,7 +39,7 @@ class Hardware:
 
 
 def estimate_row(overrides: Sequence[str], sizes: Assumed, hardware: Hardware, trained: set[str]) -> Row:
-    """The estimate of a run; ``trained`` holds the trainings of earlier rows, which cost nothing again.
+    """Estimate a run; ``trained`` holds the trainings of earlier rows, which cost nothing again.
 
     Raises:
         UserError: an override is mistaken.
@@ -83,7 +83,7 @@ def estimate_row(overrides: Sequence[str], sizes: Assumed, hardware: Hardware, t
 
 
 def planned(overrides: Sequence[str]) -> DictConfig:
-    """The configuration of some overrides, for one process on the best device here, with weights that need no codec.
+    """Compose overrides for one process on this machine's best device, with weights that need no codec.
 
     Raises:
         UserError: an override is mistaken.
@@ -92,7 +92,7 @@ def planned(overrides: Sequence[str]) -> DictConfig:
 
 
 def empty_model(config: DictConfig, sizes: Assumed) -> Any:
-    """The LightningModule without memory for its weights."""
+    """Build the LightningModule on the meta device, where its weights take no memory."""
     with torch.device("meta"):
         return build_model(config, sizes.network)
 
@@ -105,9 +105,9 @@ class _Speed(NamedTuple):
 
 
 def _speed(overrides: Sequence[str], sizes: Assumed, hardware: Hardware) -> _Speed:
-    """Of passes and updates: as assumed, or measured here on a shallower network."""
+    """Return the speed of passes and of updates, either assumed or measured here on a shallower network."""
     if hardware.flops is not None and hardware.mfu is not None:
-        # A share of the peak is that of whole steps, updates included.
+        # The assumed share of the peak refers to whole steps, updates included.
         return _Speed(hardware.flops * hardware.mfu, hardware.mfu, 0.0, None)
     layers = min(sizes.measured_layers, planned(overrides).model.layers)
     config = planned([*overrides, f"model.layers={layers}"])
@@ -124,10 +124,10 @@ def _speed(overrides: Sequence[str], sizes: Assumed, hardware: Hardware) -> _Spe
 
 
 def _clip_bytes(module: Any, length: int, sizes: Assumed, working: int | None = None) -> float:
-    """Memory for one clip in a pass, at the pass that holds most.
+    """Return the memory that one clip takes in the pass that needs most.
 
     Args:
-        working: bytes of a number in matrix products; None: as assumed.
+        working: bytes of a number in matrix products; None: the assumed number.
     """
     kinds, tokens = zip(module.passes(length), module.saved(length), strict=True), sizes.caption_tokens
     size = sizes.working_bytes if working is None else working

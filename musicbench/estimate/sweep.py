@@ -1,4 +1,4 @@
-"""The estimate of all rows of a sweep file."""
+"""Estimate all rows of a sweep file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ from musicbench.study.environment import environment
 
 
 def estimate_sweep(file: Path, at: Sequence[str], assumptions: Sequence[str], hardware: Hardware) -> list[str]:
-    """Lines of the table and of all that it rests on; a line is printed for each row while it is reckoned.
+    """Return the lines of the table and its assumptions; print a line for each row while it is estimated.
 
     Args:
-        at: overrides, or YAML files of them, on top of each row.
+        at: overrides, or YAML files with overrides, that are added to each row.
         assumptions: ``name=value``, see ``assumed``.
 
     Raises:
@@ -32,7 +32,7 @@ def estimate_sweep(file: Path, at: Sequence[str], assumptions: Sequence[str], ha
     rows: list[Row] = []
     trained: set[str] = set()
     for overrides in lines:
-        print(f"reckoning {' '.join([*overrides, *scale])}", flush=True)
+        print(f"estimating {' '.join([*overrides, *scale])}", flush=True)
         rows.append(estimate_row([*overrides, *scale], sizes, hardware, trained))
     if hardware.flops is None or hardware.mfu is None:
         which = f"this device ({_device_name()})"

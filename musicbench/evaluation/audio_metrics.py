@@ -1,4 +1,4 @@
-"""All metrics of some clips, as a run record holds them: every one in ``metrics`` that the clips allow."""
+"""Measure all metrics of ``evaluation.metrics`` that some clips allow, in the form of a run record."""
 
 import importlib
 import pkgutil
@@ -13,7 +13,7 @@ from musicbench.evaluation.metric import NEEDS, Clips, Metric
 
 @dataclass
 class Metrics:
-    """Metrics as a run record holds them, why others are missing, and what was warned of while measuring."""
+    """Metrics in the form of a run record, the reasons why others are missing, and the warnings."""
 
     values: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -22,7 +22,8 @@ class Metrics:
     def attempt(self, metric: Metric, clips: Clips) -> None:
         """Add a metric, or the reason why these clips do not allow it (too few, no direction, ...)."""
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)  # also of the next record, with the same words
+            # Otherwise Python would leave equal warnings out of the next record.
+            warnings.simplefilter("always", UserWarning)
             try:
                 self.values[metric.name] = metric.value(clips)
             except UserError as error:
@@ -36,7 +37,7 @@ class Metrics:
 
 
 def measured(clips: Clips) -> Metrics:
-    """Every metric that the clips have all for."""
+    """Measure every metric whose needs the clips meet."""
     found = Metrics()
     for metric in all_metrics():
         if metric.suits(clips):
@@ -45,10 +46,10 @@ def measured(clips: Clips) -> Metrics:
 
 
 def all_metrics() -> list[Metric]:
-    """The metrics that the modules of ``evaluation.metrics`` declare, in the order of what they need, then by name.
+    """Return the metrics that the modules of ``evaluation.metrics`` declare, in the order of their needs, then names.
 
     Raises:
-        ValueError: two have one name.
+        ValueError: two metrics have the same name.
     """
     found: dict[str, Metric] = {}
     for module in pkgutil.iter_modules(metrics.__path__, f"{metrics.__name__}."):

@@ -1,4 +1,4 @@
-"""Which judge it is: what a record says of it, and what tells two apart. Nothing of it needs a network."""
+"""Facts of a judge: those that a record names, and those that distinguish two judges. They need no network."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ Kind = Literal["softmax", "sigmoid"]
 
 
 class Known(Protocol):
-    """What of a judge changes its numbers."""
+    """The facts of a judge that change its numbers."""
 
     @property
     def id(self) -> str: ...
@@ -36,7 +36,7 @@ class Known(Protocol):
 
 @dataclass(frozen=True)
 class JudgeFacts:
-    """A judge that is not loaded; ``fadtk`` is the embedding of that toolkit which its own is."""
+    """Facts of a judge that is not loaded; ``fadtk`` names the same embedding in that toolkit."""
 
     id: str
     sha256: str
@@ -50,7 +50,7 @@ class JudgeFacts:
 
 @dataclass(frozen=True)
 class MusiCNNFacts:
-    """MusiCNN, as its folder's card and weights describe it."""
+    """Facts of MusiCNN, from its folder's card and weights."""
 
     sha256: str
     labels: tuple[str, ...]
@@ -66,7 +66,7 @@ class MusiCNNFacts:
         """Read a folder's card, and hash its weights.
 
         Raises:
-            UserError: the folder is incomplete, or the weights are not those of its card.
+            UserError: the folder is incomplete, or the weights do not match its card.
         """
         weights = folder / "model.safetensors"
         try:
@@ -82,7 +82,7 @@ class MusiCNNFacts:
 
 
 def judge_facts(judge: Known) -> dict[str, Any]:
-    """For a record's protocol: which judge, and what of its input changes its numbers."""
+    """Return a judge's part of a record's protocol: which judge it is, and how it reads audio."""
     return {
         "id": judge.id,
         "sha256": judge.sha256,
@@ -94,5 +94,5 @@ def judge_facts(judge: Known) -> dict[str, Any]:
 
 
 def judge_key(judge: Known) -> str:
-    """What tells two judges apart: weights alone do not, as the same ones may be heard through other windows."""
+    """Return a key that distinguishes judges: weights do not suffice, because windows may differ."""
     return hashlib.sha256(json.dumps(judge_facts(judge), sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which judge each audio metric uses.
+"""The set of judges that audio metrics use.
 
 Shape suffixes: N samples.
 """
@@ -16,12 +16,12 @@ from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.evaluation.judging import Judgement, judge_clips
 
 Heard = Mapping[str, Sequence[Judgement]]
-"""What judges said of the same clips, by ``judge_key``."""
+"""Judgements of the same clips, by ``judge_key``."""
 
 
 @dataclass(frozen=True)
 class JudgeSet:
-    """The embedder of FAD and KAD, the classifier of KLD, and the text-audio judge of the CLAP score, if there is one.
+    """The embedder of FAD and KAD, the classifier of KLD, and, optionally, the text-audio judge of the CLAP score.
 
     Raises:
         UserError: the judge of KLD has no classes.
@@ -36,11 +36,11 @@ class JudgeSet:
 
     @property
     def roles(self) -> dict[str, Judge]:
-        """The judges by what they judge: ``fad``, ``kld`` and, where there is one, ``clap``."""
+        """The judges by role: ``fad``, ``kld`` and, if it exists, ``clap``."""
         return {"fad": self.fad, "kld": self.kld} | ({} if self.clap is None else {"clap": self.clap})
 
     def by_role(self, heard: Heard) -> dict[str, Sequence[Judgement]]:
-        """What was said of some clips, by role."""
+        """Return the judgements of some clips by role."""
         return {role: heard[judge_key(judge)] for role, judge in self.roles.items()}
 
 
@@ -50,12 +50,14 @@ def hear(
     """Let every judge (each once, whatever its roles) hear clips (audio [N], sample rate), one after the other.
 
     Args:
-        cache: see ``judge_clips``. total: how many clips there are, for the progress bar.
+        cache: see ``judge_clips``.
+        total: number of clips, for the progress bar.
     """
     distinct = {judge_key(judge): judge for judge in judges}
     heard: dict[str, list[Judgement]] = {key: [] for key in distinct}
     for audio_N, sample_rate in tqdm(clips, "judging", total, unit="clip", leave=False):
         for key, judge in distinct.items():
-            kept = None if isinstance(judge, CodecLatents) else cache  # an embedding a frame is much to keep
+            # Latents are an embedding for each frame, which would fill the disk.
+            kept = None if isinstance(judge, CodecLatents) else cache
             heard[key] += judge_clips(judge, [audio_N], sample_rate, kept)
     return heard

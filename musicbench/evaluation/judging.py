@@ -1,4 +1,4 @@
-"""What a judge says of each of many clips, each judged by itself, and kept between calls.
+"""Judge many clips, each by itself, and keep the outputs between calls.
 
 Shape suffixes: B batch, N samples, C classes, D width of embeddings, W windows of a clip.
 """
@@ -29,11 +29,11 @@ class Judgement:
 def judge_clips(judge: Judge, clips: Iterable[Tensor], sample_rate: int, cache: Path | None = None) -> list[Judgement]:
     """Judge clips [N] of audio; they may differ in length.
 
-    Each is judged by itself, so that what is said of it depends neither on its neighbours nor on what the cache knows
-    of them. Clips are taken as they are needed and not held: a generator may decode them.
+    Each clip is judged by itself, so that its outputs depend neither on its neighbours nor on the cache. Clips are
+    taken when they are needed and not held, so that a generator may decode them.
 
     Args:
-        cache: folder of ``judgements``, from which known clips are answered; None: all are judged.
+        cache: folder of ``judgements``, which answers for known clips; None: all clips are judged.
 
     Raises:
         UserError: a clip is too short for the judge or not finite, or the folder cannot be written.
@@ -43,18 +43,18 @@ def judge_clips(judge: Judge, clips: Iterable[Tensor], sample_rate: int, cache: 
 
 
 def judgements(folder: Path) -> ContentCache:
-    """Judges' outputs that are kept in a folder."""
+    """Open the judges' outputs that a folder keeps."""
     return ContentCache(folder, "embeddings", "logits")
 
 
 def judged(judge: Judge, audio: Tensor, sample_rate: int, cache: ContentCache | None) -> Judgement:
-    """A judge's outputs for one clip [N], or for several of one length [B, N], one after the other.
+    """Judge one clip [N], or several clips of the same length [B, N]; their outputs are concatenated.
 
     Args:
-        cache: of ``judgements``; None: nothing is kept.
+        cache: cache of ``judgements``; None: nothing is kept.
 
     Raises:
-        UserError: as of ``judge_clips``.
+        UserError: see ``judge_clips``.
     """
 
     def heard() -> dict[str, np.ndarray]:
@@ -67,6 +67,6 @@ def judged(judge: Judge, audio: Tensor, sample_rate: int, cache: ContentCache | 
 
 
 def facts(judge: Judge, audio: Tensor, sample_rate: int) -> tuple[Any, ...]:
-    """All that a judge's outputs for some audio follow from, as plain values."""
+    """Return everything that determines a judge's outputs for some audio, as plain values."""
     ears = (judge.id, judge.sha256, judge.sample_rate, judge.window_seconds, judge.hop_seconds)
     return (CODE, *ears, sample_rate, array_sha256(audio.cpu().float().numpy()))

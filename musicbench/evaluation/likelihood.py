@@ -19,7 +19,7 @@ from musicbench.evaluation.systems import LikelihoodModel
 def bits_per_frame(
     model: LikelihoodModel, codes_NKT: Tensor, captions: Sequence[str], batch_size: int = 8
 ) -> np.ndarray:
-    """-log2 p(codes | caption) summed over all K levels and divided by T, per clip: float64 [N]."""
+    """Return -log2 p(codes | caption), summed over all K levels and divided by T, per clip: float64 [N]."""
     frames = codes_NKT.shape[2]
     nats = []
     for start in tqdm(range(0, len(codes_NKT), batch_size), desc="likelihood", unit="batch", leave=False):
@@ -29,10 +29,10 @@ def bits_per_frame(
 
 
 def shuffled_captions(captions: Sequence[str], pieces: Sequence[str], seed: int = 0) -> list[str]:
-    """The same captions dealt anew so that no clip gets one of its own piece; deterministic in ``seed``.
+    """Shuffle captions so that no clip gets a caption of its own piece; deterministic in ``seed``.
 
     Raises:
-        UserError: one piece holds more than half of the clips, so that no such deal exists.
+        UserError: one piece holds more than half of the clips, so that no such order exists.
     """
     largest = max(Counter(pieces).values())
     if 2 * largest > len(pieces):

@@ -1,4 +1,4 @@
-"""What a metric is: a function of clips that says what it needs of them.
+"""Declare metrics: functions of clips that say what they need.
 
 Shape suffixes: N samples.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:  # the judges stand on formulas of metrics
+if TYPE_CHECKING:  # Judges import formulas of metrics, so the import would be a circle.
     from musicbench.evaluation.judge_set import JudgeSet
     from musicbench.evaluation.judges.base import TextAudioJudge
     from musicbench.evaluation.judging import Judgement
@@ -28,16 +28,19 @@ class Codes:
 
 @dataclass(frozen=True)
 class Clips:
-    """What is known of N clips that are measured together; None where there is no such thing.
+    """N clips that are measured together; a field is None if these clips lack it.
 
     Attributes:
-        judges: who judges what. heard: what they said of the clips, by role (``fad``, ``kld``, ``clap``).
-        pieces: of each clip; resampling and shuffled captions go by pieces.
+        judges: the set of judges.
+        heard: their judgements of the clips, by role (``fad``, ``kld``, ``clap``).
+        pieces: the piece of each clip; resampling and shuffled captions go by pieces.
         replicates: how many bootstrap replicates a metric of the whole set makes.
-        reference: of FAD. codes: see ``Codes``.
-        originals: the same of the originals with the same captions.
-        captions: of each clip. clap: the judge of captions.
-        clap_mini: captions [N] to the cosine of each with its clip, [N].
+        reference: the reference of FAD.
+        codes: see ``Codes``.
+        originals: judgements of the originals with the same captions, by role.
+        captions: the caption of each clip.
+        clap: the text-audio judge.
+        clap_mini: function from captions [N] to the cosine of each with its clip, [N].
     """
 
     judges: JudgeSet
@@ -53,7 +56,7 @@ class Clips:
 
 
 NEEDS = tuple(field.name for field in fields(Clips) if field.default is None)
-"""What a metric may need: parts of ``Clips`` that not all clips have."""
+"""The needs that a metric may name: fields of ``Clips`` that not all clips have."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class Metric:
     Attributes:
         name: its key in the record.
         needs: names in ``NEEDS``; clips that lack one of them are not measured.
-        value: what the record keeps: ``value`` and, where there are such, ``per_clip``, ``replicates`` and others. A
-            UserError of it becomes a failure of the record, its warnings become the record's.
+        value: function that returns the record's entry: ``value`` and, if they exist, ``per_clip``, ``replicates`` and
+            others. Its ``UserError`` becomes a failure of the record, its warnings become the record's.
 
     Raises:
         ValueError: a need is unknown.
@@ -79,7 +82,7 @@ class Metric:
             raise ValueError(f"metric {self.name!r} needs {min(unknown)!r}; clips may have {', '.join(NEEDS)}")
 
     def suits(self, clips: Clips) -> bool:
-        """Whether the clips have all that the metric needs."""
+        """Return whether the clips have everything that the metric needs."""
         return all(getattr(clips, need) is not None for need in self.needs)
 
 
@@ -89,5 +92,5 @@ def metric(name: str, *needs: str) -> Callable[[Callable[[Clips], dict[str, Any]
 
 
 def per_clip(values_N: np.ndarray) -> dict[str, Any]:
-    """A metric that is the mean over clips."""
+    """Return the entry of a metric that is the mean over clips."""
     return {"value": float(values_N.mean()), "per_clip": values_N.tolist()}

@@ -17,7 +17,7 @@ class LikelihoodModel(Protocol):
     """A model with a tractable probability of a grid of tokens given a caption."""
 
     def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
-        """log p(codes | caption) in nats, summed over the grid: float64 [B]."""
+        """Return log p(codes | caption) in nats, summed over the grid: float64 [B]."""
         ...
 
 
@@ -25,7 +25,7 @@ class Generator(Protocol):
     """A system that turns captions into tokens."""
 
     def generate(self, captions: Sequence[str], frames: int, seeds: Sequence[int]) -> Tensor:
-        """Codes int64 [B, K, T]; clip b depends on its caption and ``seeds[b]`` alone, not on the batch."""
+        """Draw codes, int64 [B, K, T]; clip b depends on its caption and ``seeds[b]`` alone, not on the batch."""
         ...
 
 
@@ -37,7 +37,7 @@ class UnigramModel:
 
     @classmethod
     def fit(cls, counts_KV: np.ndarray) -> "UnigramModel":
-        """From token counts of the training split, with add-one smoothing."""
+        """Estimate frequencies from token counts of the training split, with add-one smoothing."""
         smoothed = torch.from_numpy(np.asarray(counts_KV, np.float64)) + 1.0
         return cls(smoothed / smoothed.sum(dim=1, keepdim=True))
 
@@ -78,7 +78,7 @@ class UniformModel:
 
 
 def token_counts(codes: Iterable[np.ndarray], levels: int, codebook_size: int) -> np.ndarray:
-    """How often each token occurs at each level of some clips [K, T]: int64 [K, V], for ``UnigramModel``."""
+    """Count each token at each level of some clips [K, T]: int64 [K, V], for ``UnigramModel``."""
     counts_KV = np.zeros((levels, codebook_size), np.int64)
     for codes_KT in codes:
         counts_KV += np.stack([np.bincount(level_T, minlength=codebook_size) for level_T in codes_KT])

@@ -1,4 +1,4 @@
-"""Files of ``musicbench generate``: names that tell runs and settings apart, and what the audio says of itself."""
+"""Files of ``musicbench generate``: names that distinguish runs and settings, and facts for their metadata."""
 
 import os
 import re
@@ -30,11 +30,12 @@ class ClipFile(NamedTuple):
 def clip_files(
     run: Run, folder: Path, captions: Sequence[str], first_seed: int, frames: int, prompt: Prompt | None, output: Path
 ) -> list[ClipFile]:
-    """A file for each caption: ``<words>-<seed>-<run folder>-<id>``, where the id hashes all that changes the sound.
+    """Name a file for each caption: ``<words>-<seed>-<run folder>-<id>``; the id hashes all that changes the sound.
 
     Args:
-        run: of the run's configuration with its overrides; ``folder``: the run's, whose weights count.
-        first_seed: of the first clip; the next takes the next number.
+        run: the run's configuration with its overrides.
+        folder: the run's folder, whose weights count.
+        first_seed: seed of the first clip; each further clip takes the next number.
         frames: length of a clip.
     """
     name, generation = folder.resolve().name, run.generation_id(folder)
@@ -45,7 +46,7 @@ def clip_files(
         "generation": generation,
         "seconds": round(frames / run.parts.store.frame_rate, 3),
         "prompt": None if prompt is None else prompt.facts,
-        "decode": recorded_config(run.plain)["decode"],  # without the places of one machine
+        "decode": recorded_config(run.plain)["decode"],  # Paths of one machine are left out.
         "musicbench": __version__,
     }
     begun = None if prompt is None else prompt.sha256
@@ -60,7 +61,7 @@ def clip_files(
 
 
 def require_new(paths: Sequence[Path]) -> None:
-    """Refuse to make what is there already.
+    """Refuse to replace files that exist already.
 
     Raises:
         UserError: one of the files exists.
@@ -75,5 +76,5 @@ def require_new(paths: Sequence[Path]) -> None:
 
 
 def _words(between: str, text: str) -> str:
-    """A text as part of a file name: what fits the pattern ``between`` becomes a hyphen."""
+    """Turn a text into a part of a file name; whatever matches the pattern ``between`` becomes a hyphen."""
     return shortened(re.sub(between, "-", text).strip("-"), LONGEST_PART)

@@ -1,4 +1,4 @@
-"""Clips of a trained run for captions, written as files."""
+"""Make clips for captions with a trained run, and write them to files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,16 +22,17 @@ from musicbench.runs.weights import load_trained
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be made.
+class Request:
+    """The clips that a user asks for.
 
     Attributes:
-        captions: one for each clip; an empty one stands for none.
+        captions: a caption for each clip; an empty caption means no caption.
         seconds: length of a clip, prompt included.
-        seed: of the first clip; the next takes the next number.
-        prompt: audio with which every clip begins. redraw: spans of it, in seconds, to draw anew.
+        seed: seed of the first clip; each further clip takes the next number.
+        prompt: audio with which every clip begins.
+        redraw: spans of the prompt, in seconds, to draw anew.
         stream: write ``.wav`` files while they are made.
-        force: make clips again whose files are there.
+        force: make clips again whose files exist.
         output: folder of the files.
     """
 
@@ -45,32 +46,32 @@ class Wanted:
     output: Path
 
 
-def generate_clips(folder: Path, overrides: Sequence[str], wanted: Wanted) -> Iterator[Path]:
-    """Make clips with the run of a folder; yields the path of each as it is written, but for a stream's.
+def generate_clips(folder: Path, overrides: Sequence[str], request: Request) -> Iterator[Path]:
+    """Make clips with the run of a folder; yield the path of each written clip, except with ``stream``.
 
     Raises:
-        UserError: the run, an override or the prompt cannot be used, or a file is there already.
+        UserError: the run, an override or the prompt cannot be used, or a file exists already.
     """
     read_overrides(overrides, typed=True)
     run = Run(amend(run_configuration(folder), overrides))
     set_threads(run.config)
-    parts, captions = run.parts, wanted.captions
-    frames = max(1, round(wanted.seconds * parts.store.frame_rate))
+    parts, captions = run.parts, request.captions
+    frames = max(1, round(request.seconds * parts.store.frame_rate))
     prompt, prompt_BKT = None, None
-    if wanted.prompt is not None:
-        prompt = read_prompt(wanted.prompt, wanted.redraw, parts.codec, frames)
+    if request.prompt is not None:
+        prompt = read_prompt(request.prompt, request.redraw, parts.codec, frames)
         prompt_BKT = prompt.codes_KT.expand(len(captions), -1, -1)
-    clips = clip_files(run, folder, captions, wanted.seed, frames, prompt, wanted.output)
+    clips = clip_files(run, folder, captions, request.seed, frames, prompt, request.output)
     seeds = [clip.seed for clip in clips]
-    if not wanted.force:
-        suffixes = (".wav",) if wanted.stream else (".flac", ".txt")
+    if not request.force:
+        suffixes = (".wav",) if request.stream else (".flac", ".txt")
         require_new([clip.stem.with_name(clip.stem.name + suffix) for clip in clips for suffix in suffixes])
     system = trained_system(run, load_trained(run, folder), partial(caption_states, parts.encoder))
     try:
-        if wanted.stream:
+        if request.stream:
             every = max(1, round(STREAM_SECONDS * parts.store.frame_rate))
             codes = system.stream(captions, frames, seeds, prompt_BKT, every)
-            write_stream(clips, decode_stream(parts.codec, codes), parts.codec.sample_rate, wanted.force)
+            write_stream(clips, decode_stream(parts.codec, codes), parts.codec.sample_rate, request.force)
             return
         audio_BN = parts.codec.decode(system.generate(captions, frames, seeds, prompt_BKT))
     except PromptError as error:

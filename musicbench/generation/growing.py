@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 def write_stream(clips: Sequence[ClipFile], pieces: "Iterator[Tensor]", sample_rate: int, replace: bool) -> None:
-    """Write a ``.wav`` for each clip, piece by piece; what is written stays when something ends it early.
+    """Write a ``.wav`` for each clip, piece by piece; the part that is written stays if something ends it early.
 
     Args:
         pieces: audio [B, n], one row for each clip.
-        replace: whether files that are there may be replaced.
+        replace: whether existing files may be replaced.
 
     Raises:
-        UserError: a file cannot be written, or is there already.
+        UserError: a file cannot be written, or exists already.
     """
     from musicbench.data.audio_tags import WAV_BYTES, audio_tags
     from musicbench.data.wav_stream import WavStream
 
     started = time.perf_counter()
-    first_BN = next(pieces)  # what cannot be made must not overwrite what was
+    first_BN = next(pieces)  # A clip that fails at once must not overwrite the older file.
     with ExitStack() as stack:
         files: list[WavStream] = []
         for clip in clips:

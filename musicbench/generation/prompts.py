@@ -1,4 +1,4 @@
-"""Prompts of ``musicbench generate``: sound to go on from, and parts of it to be drawn anew."""
+"""Prompts of ``musicbench generate``: audio that a model continues, and spans of it to draw anew."""
 
 import math
 from argparse import ArgumentTypeError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def seconds_span(text: str) -> tuple[float, float]:
-    """Seconds from START-END, as an argument's type."""
+    """Parse START-END in seconds, as the type of an argument."""
     try:
         start, end = map(float, text.split("-"))
     except ValueError:
@@ -29,7 +29,7 @@ def seconds_span(text: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Codes [K, T], -1 where they are to be drawn; what they are from, for metadata."""
+    """Codes [K, T], -1 where tokens are drawn, and their source for the metadata."""
 
     codes_KT: "Tensor"
     name: str
@@ -42,17 +42,17 @@ class Prompt:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What an audio file says of its prompt."""
+        """Facts of the prompt for an audio file's metadata."""
         return {"file": self.name, "codes_sha256": self.sha256, "redraw": [list(span) for span in self.redrawn]}
 
 
 def read_prompt(path: Path, redrawn: Sequence[tuple[float, float]], codec: "ChunkedCodec", frames: int) -> Prompt:
-    """Codes of the audio in front, -1 behind and where it is redrawn.
+    """Encode the audio; codes behind it and in redrawn spans are -1.
 
-    The last frame that the audio begins is left to the model.
+    The model draws the last frame, because the audio may fill only a part of it.
 
     Raises:
-        UserError: the audio cannot be read or is too short or long, or there is nothing of it to be redrawn.
+        UserError: the audio cannot be read or is too short or long, or a span holds no frame of it.
     """
     import torch
 

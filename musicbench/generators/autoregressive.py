@@ -30,10 +30,10 @@ class AutoregressiveLM(CaptionedLM):
     Args:
         model: keyword arguments of ``PatternLM``.
         pattern: keyword arguments of ``plans.build`` without frames and levels.
-        frames: clip length T, checked at once; other lengths have a plan of their own.
-        level_dropout: share of clips trained on their lower levels alone, the others absent: what a rescorer of
-            masked decoding meets.
-        optimiser, condition_dropout, seed: as of ``CaptionedLM``.
+        frames: clip length T, which is checked at once; other lengths get plans of their own.
+        level_dropout: share of clips trained on their lower levels alone, as a rescorer of masked decoding reads
+            them.
+        optimiser, condition_dropout, seed: see ``CaptionedLM``.
 
     Raises:
         ValueError: sizes or settings do not fit together.
@@ -65,13 +65,13 @@ class AutoregressiveLM(CaptionedLM):
     def loss(self, batch: Batch) -> Tensor:
         known_BK = self.known_levels(batch.index_B)
         nats_BK = pattern_nats(self.lm, self.tables, batch, self.dropped(batch.index_B), known_BK).mean(2)
-        # Clip by clip, so that the mean does not depend on how clips share processes.
+        # Averaged by clip, so that the mean does not depend on how processes share the clips.
         loss = ((nats_BK * known_BK).sum(1) / known_BK.sum(1)).mean()
         self.log("train/bits_per_frame", loss * self.lm.levels / math.log(2), prog_bar=True)
         return loss
 
     def known_levels(self, index_B: Tensor) -> Tensor:
-        """Levels that are there in training, bool [B, K]: all, or the lowest under level dropout."""
+        """Draw the levels that the model sees in training, bool [B, K]: all, or the lowest under level dropout."""
         levels = self.lm.levels
         known = []
         for random in self.streams(index_B, LEVEL_STREAM):
@@ -94,13 +94,13 @@ class AutoregressiveLM(CaptionedLM):
 
     @torch.inference_mode()
     def log_prob(self, codes_BKT: Tensor, states_BLE: Tensor, mask_BL: Tensor) -> Tensor:
-        """Log-probability of each grid given its caption: float64 [B], nats, guidance 1, temperature 1."""
+        """Return the log-probability of each grid given its caption: float64 [B], nats, guidance 1, temperature 1."""
         nobody_B = torch.zeros(len(codes_BKT), dtype=torch.bool, device=codes_BKT.device)
         batch = Batch(codes_BKT, states_BLE, mask_BL, nobody_B.long())
         return -pattern_nats(self.lm, self.tables, batch, nobody_B).double().sum((1, 2))
 
     def rescorer(self, states_BLE: Tensor, mask_BL: Tensor, frames: int) -> PatternRescorer:
-        """This model's opinion on tokens of clips with these captions, for masked decoding."""
+        """Make a rescorer for masked decoding: this model's probabilities of tokens, given captions."""
         return PatternRescorer(self.lm, self.tables.tensors(frames), states_BLE, mask_BL)
 
     def generate(
@@ -125,7 +125,7 @@ class AutoregressiveLM(CaptionedLM):
         prompt_BKT: Tensor | None = None,
         every: int = 1,
     ) -> Iterator[Tensor]:
-        """The codes of ``generate`` in pieces [B, K, n], as frames become complete; see ``models.stream``."""
+        """Yield the codes of ``generate`` in pieces [B, K, n], as frames become complete; see ``models.stream``."""
         plan = self.tables.plan(frames)
         decoding = Decoding(self.lm, plan, states_BLE, mask_BL, sampling.cfg, prompt_BKT)
         return stream(decoding, by_seeds(seeds, plan, sampling, states_BLE.device), every)

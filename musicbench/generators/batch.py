@@ -1,4 +1,4 @@
-"""What a data module hands to every generator family.
+"""The batch that a data module hands to every generator family.
 
 Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
 """
@@ -15,7 +15,7 @@ class Batch(NamedTuple):
         codes_BKT: int64 tokens.
         states_BLE: caption states of the frozen text encoder, padded.
         mask_BL: bool, True at real caption tokens.
-        index_B: int64, running number of each clip over the whole training: what its random choices follow.
+        index_B: int64, running number of each clip over the whole training, which seeds its random choices.
     """
 
     codes_BKT: Tensor

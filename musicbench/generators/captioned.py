@@ -1,4 +1,4 @@
-"""What the LightningModules of all families share: optimiser, condition dropout, one random stream per batch.
+"""The base of the LightningModules of all families: optimiser, condition dropout, one random stream per batch.
 
 Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
 """
@@ -17,7 +17,7 @@ from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
 from musicbench.models.token_lm import TokenLM
 
-# Kinds of random choices, apart from each other and from the data's, which follow (seed, number) too.
+# Kinds of random choices: their streams differ from each other and from the data's, which use (seed, number) too.
 CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM = 1, 2, 3, 4
 
 
@@ -38,8 +38,8 @@ class CaptionedLM(pl.LightningModule, ABC):
         monitor: logged quantity on which the best checkpoint is chosen; lower is better.
         sampling: settings that ``generate`` takes.
         likelihood: whether ``log_prob(codes_BKT, states_BLE, mask_BL)`` is defined.
-        streaming: whether it completes frames one after the other, and so has ``stream``.
-        rescores: whether ``rescorer(states_BLE, mask_BL, frames)`` makes it a rescorer of masked decoding.
+        streaming: whether the family completes frames one after the other, so that it has ``stream``.
+        rescores: whether ``rescorer(states_BLE, mask_BL, frames)`` is defined, for masked decoding.
     """
 
     lm: TokenLM
@@ -56,31 +56,31 @@ class CaptionedLM(pl.LightningModule, ABC):
 
     @classmethod
     def require_sampling(cls, sampling: Any, levels: int, rescored: bool) -> None:
-        """Check settings of ``generate`` against the number of levels and whether somebody rescores.
+        """Check settings of ``generate`` against the number of levels, and whether a rescorer is configured.
 
         Raises:
-            ValueError: they do not fit.
+            ValueError: the settings do not fit.
         """
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """What training minimises; logs it in bits."""
+        """Return the loss that training minimises, and log it in bits."""
 
     @abstractmethod
     def passes(self, frames: int) -> list[Pass]:
-        """What training does with one clip of so many frames; shares of the steps add up to 1."""
+        """Return the passes of training over one clip of ``frames`` frames; their shares of the steps add up to 1."""
 
     @abstractmethod
     def saved(self, frames: int) -> list[Saved]:
-        """What self-attention keeps for the backward of each of ``passes``."""
+        """Return what self-attention keeps for the backward pass, for each of ``passes``."""
 
     def positions(self, frames: int) -> int:
-        """Transformer positions of one training clip of so many frames, the mean over steps."""
+        """Return the transformer positions of one training clip of ``frames`` frames, the mean over steps."""
         return round(sum(one.share * one.positions for one in self.passes(frames)))
 
     @abstractmethod
     def cost(self, frames: int, sampling: Any) -> dict[str, Any]:
-        """Network calls and positions of generating one clip, as a record's ``plan``."""
+        """Return the network calls and positions of generating one clip, for a record's ``plan``."""
 
     @abstractmethod
     def generate(
@@ -94,23 +94,23 @@ class CaptionedLM(pl.LightningModule, ABC):
     ) -> Tensor:
         """Draw codes [B, K, T] for captions, and after a prompt if there is one.
 
-        A family for masked decoding also takes ``rescore``: who else is asked about tokens.
+        A family for masked decoding also takes ``rescore``, a second model that rates tokens.
         """
 
     def configure_optimizers(self) -> Any:
         return self.settings.configure(self)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        # A stream per batch: ranks differ from each other, and a resumed training repeats what it would have drawn.
+        # Each batch has its own stream: ranks differ, and a resumed training draws the same numbers again.
         stream = np.random.SeedSequence([self.seed, int(batch.index_B[0])])
         torch.manual_seed(int(stream.generate_state(1, np.uint64)[0]))
         return self.loss(batch)
 
     def streams(self, index_B: Tensor, kind: int) -> list[np.random.Generator]:
-        """A random stream for each clip and kind of choice."""
+        """Return a random stream for each clip and kind of choice."""
         return [np.random.default_rng([self.seed, number, kind]) for number in index_B.tolist()]
 
     def dropped(self, index_B: Tensor) -> Tensor:
-        """Clips that are trained without their caption, bool [B]."""
+        """Draw the clips that are trained without their caption, bool [B]."""
         drawn = [s.random() < self.condition_dropout for s in self.streams(index_B, CONDITION_STREAM)]
         return torch.tensor(drawn, device=index_B.device)

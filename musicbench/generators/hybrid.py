@@ -33,8 +33,8 @@ from musicbench.models.masked.decode import Rescore
 class HybridModel(CaptionedLM):
     """Trains a ``HybridLM``: each optimiser step has one objective, drawn for all clips and processes alike.
 
-    An autoregressive step is one of ``AutoregressiveLM``. A masked step is one of ``MagnetLM``, but that each clip
-    begins with frames that are given, their number drawn uniformly: what decoding meets after the hand-over. The paper
+    An autoregressive step equals one of ``AutoregressiveLM``. A masked step equals one of ``MagnetLM``, except that
+    each clip begins with given frames, as decoding does after the hand-over; their number is drawn uniformly. The paper
     joins both objectives in one sequence with a mask of its own; drawing them in turn trains the same two conditionals
     and lets any causal plan take the first part.
 
@@ -43,7 +43,8 @@ class HybridModel(CaptionedLM):
         pattern: keyword arguments of ``plans.build`` without frames and levels.
         frames: clip length T, checked at once.
         autoregressive_share: share of the steps with the autoregressive objective, 0 to 1.
-        context, span: as of ``MagnetLM``. optimiser, condition_dropout, seed: as of ``CaptionedLM``.
+        context, span: see ``MagnetLM``.
+        optimiser, condition_dropout, seed: see ``CaptionedLM``.
 
     Raises:
         ValueError: sizes or settings do not fit together.

@@ -27,14 +27,14 @@ from musicbench.models.masked.sampling import MaskedSampling
 class MagnetLM(CaptionedLM):
     """Trains a ``MaskedLM`` on masked spans of one level per step (section 3.1).
 
-    The loss is the sum over masked tokens, divided by the number expected of the whole batch: each masked token counts
-    the same, and processes or accumulated batches need not know each other's counts.
+    The loss is the sum over masked tokens, divided by their expected number in the whole batch: each masked token
+    counts the same, and processes or accumulated batches need not know each other's counts.
 
     Args:
         model: keyword arguments of ``MaskedLM`` but for the context.
-        context: frames on each side that levels above 0 see; None: all.
+        context: frames on each side that levels above 0 see; None: all frames.
         span: frames of a masked span.
-        optimiser, condition_dropout, seed: as of ``CaptionedLM``.
+        optimiser, condition_dropout, seed: see ``CaptionedLM``.
 
     Raises:
         ValueError: sizes or settings do not fit together.

@@ -1,4 +1,4 @@
-"""What training minimises and validation reports: tokens under a plan, and masked tokens of one level.
+"""Objectives of training and validation: tokens under a plan, and masked tokens of one level.
 
 Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a
 caption.
@@ -25,11 +25,11 @@ MEAN_RATE = 2 / math.pi
 def pattern_nats(
     lm: PatternLM, tables: PlanTables, batch: Batch, dropped_B: Tensor, known_BK: Tensor | None = None
 ) -> Tensor:
-    """Cross-entropy of every token under a plan in fp32 nats, [B, K, T].
+    """Compute the cross-entropy of every token under a plan in fp32 nats, [B, K, T].
 
     Args:
         dropped_B: clips that see the null condition.
-        known_BK: levels that are there; the tokens of others are read as absent.
+        known_BK: levels that the model sees; tokens of other levels are read as absent.
     """
     codes_BKT = batch.codes_BKT
     read_BKT = codes_BKT if known_BK is None else codes_BKT.where(known_BK[:, :, None], lm.codebook_size)
@@ -39,20 +39,20 @@ def pattern_nats(
 
 
 def pattern_bits(lm: PatternLM, tables: PlanTables, batch: Batch) -> Tensor:
-    """Bits per frame of every clip with its caption, [B]."""
+    """Compute bits per frame of every clip with its caption, [B]."""
     nats_BKT = pattern_nats(lm, tables, batch, torch.zeros_like(batch.index_B, dtype=torch.bool))
     return nats_BKT.sum((1, 2)) / (nats_BKT.shape[2] * math.log(2))
 
 
 def drawn_level(seed: int, step: int, levels: int) -> int:
-    """Level of an optimiser step: the same for all clips and processes."""
+    """Draw the level of an optimiser step, the same for all clips and processes."""
     return int(np.random.default_rng([seed, step, LEVEL_STREAM]).integers(levels))
 
 
 def training_masks(
     streams: list[np.random.Generator], frames: int, span: int, first: list[int] | None = None
 ) -> Tensor:
-    """Masks of clips, bool [B, T], each by its own stream; frames before ``first`` are never masked."""
+    """Draw masks of clips, bool [B, T], each from its own stream; frames before ``first`` are never masked."""
     masked_BT = torch.zeros(len(streams), frames, dtype=torch.bool)
     for b, stream in enumerate(streams):
         start = first[b] if first else 0
@@ -61,10 +61,10 @@ def training_masks(
 
 
 def checked_span(span: int) -> int:
-    """A span of masked frames.
+    """Check the length of a span of masked frames.
 
     Raises:
-        ValueError: it is shorter than a frame.
+        ValueError: the span is shorter than a frame.
     """
     if span < 1:
         raise ValueError(f"span must be a number of frames from 1; got {span}")
@@ -72,7 +72,7 @@ def checked_span(span: int) -> int:
 
 
 def masked_step(module: CaptionedLM, lm: MaskedLM, batch: Batch, masked_BT: Tensor) -> Tensor:
-    """Nats of the masked tokens of the step's level, summed over a clip, the mean over clips; logs bits a token."""
+    """Compute nats of the masked tokens of the step's level, summed by clip, the mean over clips; log bits a token."""
     level = drawn_level(module.seed, module.global_step, lm.levels)
     nats_BT = masked_nats(lm, batch, level, masked_BT, module.dropped(batch.index_B))
     module.log("train/masked_bits", masked_mean(nats_BT, masked_BT).mean() / math.log(2), prog_bar=True)
@@ -80,7 +80,7 @@ def masked_step(module: CaptionedLM, lm: MaskedLM, batch: Batch, masked_BT: Tens
 
 
 def masked_nats(lm: MaskedLM, batch: Batch, level: int, masked_BT: Tensor, dropped_B: Tensor) -> Tensor:
-    """Cross-entropy in fp32 nats of the masked tokens of one level, 0 elsewhere, [B, T].
+    """Compute the cross-entropy in fp32 nats of the masked tokens of one level, 0 elsewhere, [B, T].
 
     Lower levels are given, higher ones masked throughout.
     """
@@ -94,12 +94,12 @@ def masked_nats(lm: MaskedLM, batch: Batch, level: int, masked_BT: Tensor, dropp
 
 
 def masked_mean(nats_BT: Tensor, masked_BT: Tensor) -> Tensor:
-    """Mean over each clip's masked tokens, [B]."""
+    """Compute the mean over each clip's masked tokens, [B]."""
     return nats_BT.sum(1) / masked_BT.sum(1).clamp_min(1)
 
 
 def masked_bits(lm: MaskedLM, batch: Batch, span: int) -> Tensor:
-    """Bits per masked token of every clip with its caption, the mean over levels, [B].
+    """Compute bits per masked token of every clip with its caption, the mean over levels, [B].
 
     Each clip has a mask of its own for each level, the same at every validation.
     """

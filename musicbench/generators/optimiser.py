@@ -14,13 +14,14 @@ class OptimiserSettings:
     """Optimiser of MusicGen (section 3.1): AdamW .9/.95, weight decay .1, cosine with warm-up.
 
     Attributes:
-        lr: peak learning rate. final_lr: value at the last step.
+        lr: peak learning rate.
+        final_lr: learning rate at the last step.
         warmup_steps, total_steps: optimiser steps.
-        weight_decay: on matrices only; norms, biases and the null token are exempt.
+        weight_decay: weight decay of matrices only; norms, biases and the null token are exempt.
         betas: decay of AdamW's two moments, each from 0 to below 1.
 
     Raises:
-        ValueError: the warm-up is not shorter than the training, or the betas are no such pair.
+        ValueError: the warm-up is not shorter than the training, or the betas are no pair of such numbers.
     """
 
     lr: float
@@ -37,7 +38,7 @@ class OptimiserSettings:
             raise ValueError(f"warmup_steps must be below total_steps; got {self.warmup_steps} and {self.total_steps}")
 
     def factor(self, step: int) -> float:
-        """Learning rate at a step, as a fraction of ``lr``."""
+        """Return the learning rate at a step, as a fraction of ``lr``."""
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
         progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
@@ -46,7 +47,7 @@ class OptimiserSettings:
         return floor + (1 - floor) * cosine
 
     def configure(self, model: nn.Module) -> dict[str, Any]:
-        """The optimiser and its per-step schedule, in Lightning's form."""
+        """Make the optimiser and its per-step schedule, in Lightning's form."""
         matrices = [p for p in model.parameters() if p.ndim >= 2]
         others = [p for p in model.parameters() if p.ndim < 2]
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]

@@ -14,10 +14,10 @@ from musicbench.models.footprint import Saved
 class PlanTables:
     """Plans and index tables by clip length.
 
-    Not in the module tree: they follow from the plan, so no checkpoint, average or broadcast needs them.
+    The tables are not in the module tree: they follow from the plan, so no checkpoint, average or broadcast needs them.
 
     Args:
-        lm: whose levels and position codes they are of.
+        lm: the model whose levels and position codes the tables use.
         pattern: keyword arguments of ``plans.build`` without frames and levels.
 
     Raises:
@@ -25,36 +25,36 @@ class PlanTables:
     """
 
     def __init__(self, lm: PatternLM, pattern: dict[str, Any]) -> None:
-        self._lm, self._pattern = [lm], pattern  # in a list, where torch does not look for modules
+        self._lm, self._pattern = [lm], pattern  # Held in a list, where torch does not look for modules.
         self._plans: dict[int, plans.Plan] = {}
         self._tables: dict[int, PlanTensors] = {}
         lm.positions(self.plan(1))
 
     def plan(self, frames: int) -> plans.Plan:
-        """The plan at some clip length; the same object for the same length."""
+        """Return the plan at a clip length; the same object for the same length."""
         if frames not in self._plans:
             self._plans[frames] = plans.build(frames=frames, levels=self._lm[0].levels, **self._pattern)
         return self._plans[frames]
 
     def tensors(self, frames: int) -> PlanTensors:
-        """The index tables of ``plan(frames)``, on the model's device."""
-        with torch.inference_mode(False):  # made or moved by a validation, they serve training as well
+        """Return the index tables of ``plan(frames)``, on the model's device."""
+        with torch.inference_mode(False):  # Validation may make or move them, and training uses the same tables.
             if frames not in self._tables:
                 self._tables[frames] = self._lm[0].tensors(self.plan(frames))
             return self._tables[frames].to(self._lm[0].embedding.weight.device)
 
     def work(self, frames: int, share: float = 1.0) -> Pass:
-        """A training pass over a clip, in this share of the steps."""
+        """Return a training pass over a clip, which ``share`` of the steps make."""
         plan = self.plan(frames)
         return Pass(share, plan.positions, plan.pairs, plan.levels * frames)
 
     def saved(self, frames: int) -> Saved:
-        """What the plan's training attention keeps for the backward pass."""
+        """Return what the plan's training attention keeps for the backward pass."""
         lm = self._lm[0]
         return self.tensors(frames).masked.saved(lm.dim, lm.transformer.heads)
 
 
 def plan_facts(plan: plans.Plan) -> dict[str, Any]:
-    """A plan in the numbers of a record."""
+    """Return the numbers of a plan for a record."""
     names = ("pattern", "schedule", "frames", "levels", "steps", "positions", "peak_cache")
     return {name: getattr(plan, name) for name in names}

@@ -30,15 +30,15 @@ from musicbench.study.statistics import paired_interval
 def train_and_describe(settings: ClapConfig, recordings: Sequence[Any], output: Path, command: str) -> Path:
     """Train clap_mini on recordings with captions, measure it on their test pieces, write weights and card.
 
-    What the judge hears is kept in ``<output>/heard``; only that takes minutes, and goes on where it stopped.
+    The judge's outputs are kept in ``<output>/heard``: only this step takes minutes, so it can be resumed.
 
     Returns:
-        the folder of weights and card.
+        The folder of weights and card.
 
     Raises:
-        UserError: too few recordings in a split, or one of them cannot be read.
+        UserError: a split has too few recordings, or a recording cannot be read.
     """
-    torch.set_num_threads(1)  # so that the result does not depend on the number of cores
+    torch.set_num_threads(1)  # One thread, so that the result does not depend on the number of cores.
     judge, encoder = MusiCNN(), TransformersEncoder("minilm")
     clips = _hear(judge, recordings, settings, output / "heard")
     captions = sorted({caption for clip in clips for caption in clip.captions})
@@ -85,7 +85,7 @@ def train_and_describe(settings: ClapConfig, recordings: Sequence[Any], output: 
 
 
 def captions_sha256(captions: Iterable[str]) -> str:
-    """Hash of a set of captions; that of the training captions stands in the card, to hold it against a store's."""
+    """Hash a set of captions; the card holds the hash of the training captions, to compare it with a store's."""
     return hashlib.sha256(json.dumps(sorted(set(captions))).encode()).hexdigest()
 
 
@@ -102,7 +102,7 @@ def _hear(judge: Any, recordings: Sequence[Any], settings: ClapConfig, cache: Pa
 
 
 def _true_and_shuffled(network: ClapNetwork, clips: Sequence[HeardClip], texts: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean score with own and with other pieces' captions, and the interval of the difference by piece."""
+    """Return mean scores with own and with other pieces' captions, and the interval of their difference by piece."""
     pieces = [clip.piece for clip in clips]
     captions = [clip.captions[0] for clip in clips]
     own_N, other_N = (

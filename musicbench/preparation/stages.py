@@ -39,7 +39,7 @@ def make_codec(config: Any, command: str) -> None:
     """Train the mini codec on the rendered corpus, and complete its card.
 
     Raises:
-        UserError: the configuration has recordings instead.
+        UserError: the configuration names recordings instead.
     """
     if _manifest(config):
         raise UserError(
@@ -54,7 +54,7 @@ def make_codec(config: Any, command: str) -> None:
 
 
 def _listener() -> tuple[dict[str, Any], Divergence]:
-    """The bundled judge, for a card, and how differently it hears an original and its reconstruction."""
+    """Return the bundled judge's facts for a card, and a function that compares an original and its reconstruction."""
     judge = MusiCNN()
 
     def divergence(original_1N: Tensor, made_1N: Tensor, sample_rate: int) -> float:
@@ -75,7 +75,7 @@ def _recordings(config: Any) -> list[Any]:
 
 
 def _manifest(config: Any) -> Path | None:
-    """The user's own, or the one that the corpus stage writes of real recordings."""
+    """Return the user's own manifest, or the manifest that the corpus stage writes for real recordings."""
     if config.manifest:
         return Path(config.manifest)
     return Path(config.corpus.folder) / MANIFEST if "packages" in config.corpus else None
@@ -85,7 +85,7 @@ def make_tokens(config: Any, command: str) -> None:
     """Make the token store of the recordings.
 
     Raises:
-        UserError: there is one of other recordings.
+        UserError: the folder holds a store of other recordings.
     """
     store, recordings = Path(config.store), _recordings(config)
     codec = instantiated("codec", config.codec)
@@ -95,7 +95,7 @@ def make_tokens(config: Any, command: str) -> None:
         wanted = {(recording.id, recording.captions) for recording in recordings}
         if made.card["codec"]["sha256"] != codec.sha256 or {(c.id, c.captions) for c in made.clips} != wanted:
             raise UserError(f"{store} was made from other recordings or with another codec; choose another store=")
-        forget_partial(store)  # a call that was killed at its end left them
+        forget_partial(store)  # An earlier call that was killed at its end left temporaries.
         print(f"token store: {store} is complete")
     else:
         if _manifest(config):
@@ -108,7 +108,7 @@ def make_tokens(config: Any, command: str) -> None:
 
 
 def _beside_the_bundled(made: Mapping[str, Any]) -> str:
-    """Whether a rebuilt store is the bundled one, and if not, which of its makers differ."""
+    """Say whether a rebuilt store equals the bundled one, and if not, which of its sources differ."""
 
     bundled = TokenStore.open(ASSETS / "tokens").card
     if all(made[name] == bundled[name] for name in ("codes_sha256", "clips_sha256")):
@@ -125,10 +125,10 @@ def _beside_the_bundled(made: Mapping[str, Any]) -> str:
 
 
 def judge_originals(config: Any) -> None:
-    """Keep what MusiCNN says of the originals beside the token store."""
+    """Judge the originals with MusiCNN, and keep its outputs beside the token store."""
     path = Path(config.store) / REFERENCE_FILE
     if path.is_file():
-        forget_parts(path)  # a call that was killed at its end left them
+        forget_parts(path)  # An earlier call that was killed at its end left temporaries.
         print(f"judge reference: {path} is complete")
         return
     build_reference(MusiCNN(), _originals(config), path)
@@ -150,7 +150,7 @@ def make_clap(config: Any, command: str) -> None:
 
 
 def _originals(config: Any) -> Iterator[tuple[str, str, Any, int]]:
-    """Original audio of the clips that the reference needs."""
+    """Yield the original audio of the clips that the reference needs."""
 
     for recording in _recordings(config):
         if recording.split in ("train", "test"):

@@ -1,4 +1,4 @@
-"""What a configuration may hold that came with a folder or a file: plain values, and no code but what is allowed."""
+"""Check a configuration that came with a folder or a file: it may hold plain values, and name allowed code only."""
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +16,8 @@ def require_allowed(named: Iterable[tuple[str, Any]], source: str) -> None:
     """Refuse names of code that neither a file of ``conf`` nor this command line gives.
 
     Args:
-        named: keys and names, as of ``named_code.names``.
-        source: where they stand, for the message.
+        named: keys and names, as ``named_code.names`` yields them.
+        source: the file or folder of these names, for the message.
 
     Raises:
         UserError: names the key, the name, and how to allow it.
@@ -35,7 +35,7 @@ def require_allowed(named: Iterable[tuple[str, Any]], source: str) -> None:
 
 
 def require_plain_values(tree: Any, source: str, prefix: str = "") -> None:
-    """Refuse what a stored configuration cannot hold: interpolations, missing values, other kinds than JSON's.
+    """Refuse values that a stored configuration cannot hold: interpolations, missing values, kinds that JSON lacks.
 
     Raises:
         UserError: names the key.
@@ -59,10 +59,10 @@ def require_plain_values(tree: Any, source: str, prefix: str = "") -> None:
 
 
 def require_own_parameters(part: Any, key: str, source: str) -> None:
-    """Refuse keys of a part that what makes it does not take, and the same of parts in it.
+    """Refuse keys of a part that its class or function does not take, and do the same for parts within it.
 
     Args:
-        part: plain; what it names must be allowed.
+        part: plain values; the code that they name must be allowed.
         key: where the part stands in the configuration.
 
     Raises:
@@ -83,7 +83,7 @@ def require_own_parameters(part: Any, key: str, source: str) -> None:
 
 
 def _parameters(target: Any, group: str) -> list[str] | None:
-    """Names that a class or function takes; None if it takes any."""
+    """Return the parameter names that a class or function takes; None if it takes any name."""
     try:
         found = inspect.signature(target).parameters
     except (TypeError, ValueError):
@@ -94,7 +94,7 @@ def _parameters(target: Any, group: str) -> list[str] | None:
 
 
 def _parts(value: Any, place: str) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Groups in a value that name what they make."""
+    """Return the groups within a value that name code (``_target_``)."""
     if isinstance(value, Mapping) and named_code.TARGET in value:
         yield value, place
     elif isinstance(value, Mapping | list):

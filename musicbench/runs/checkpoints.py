@@ -1,4 +1,4 @@
-"""Checkpoints of a run, read back: whole, and of the training that is wanted."""
+"""Read checkpoints of a run, and refuse damaged ones and those of another training."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -8,14 +8,14 @@ from musicbench import torch_files
 from musicbench.errors import UserError
 
 TRAINING = "musicbench_training"
-"""Key of a checkpoint under which it holds the training id that its weights are of."""
+"""Key of a checkpoint under which it holds the id of the training that made its weights."""
 
 
 def read_checkpoint(path: Path, trainings: Collection[str]) -> dict[str, Any]:
-    """A checkpoint that ``AtomicCheckpoints`` wrote.
+    """Read a checkpoint that ``AtomicCheckpoints`` wrote.
 
     Args:
-        trainings: the training ids that it may be of.
+        trainings: the training ids that the checkpoint may have.
 
     Raises:
         UserError: the file is missing, damaged, no checkpoint of a run, or of another training.
@@ -25,19 +25,19 @@ def read_checkpoint(path: Path, trainings: Collection[str]) -> dict[str, Any]:
     return content
 
 
-def require_training(path: Path, found: str, trainings: Collection[str]) -> None:
+def require_training(path: Path, training: str, trainings: Collection[str]) -> None:
     """Refuse a file of a run folder that belongs to another training than the configuration.
 
     Args:
-        found: the training id in the file; empty in files of older versions.
+        training: the training id in the file; empty in files of older versions.
 
     Raises:
-        UserError: it is none of ``trainings``.
+        UserError: the id is not among ``trainings``.
     """
-    if not found:
+    if not training:
         raise UserError(f"{path} was written by an older version; delete it and train again")
-    if found not in trainings:
+    if training not in trainings:
         raise UserError(
-            f"{path} is of another training ({found}) than the configuration ({' or '.join(sorted(trainings))}); "
+            f"{path} is of another training ({training}) than the configuration ({' or '.join(sorted(trainings))}); "
             "take back what was overridden, edited or replaced, or delete it and train again"
         )

@@ -1,4 +1,4 @@
-"""What works on this machine: judges, codecs, text encoders, devices and launchers."""
+"""Check what works on this machine: judges, codecs, text encoders, devices and launchers."""
 
 import os
 import shutil
@@ -18,10 +18,10 @@ Check = Callable[[], str]
 
 
 def checks_of(config: Any) -> dict[str, dict[str, Check]]:
-    """A check for every part, reference, device and launcher, by its name and by what kind it is of.
+    """Return a check for every part, reference, device and launcher, by kind and name.
 
     Args:
-        config: of ``musicbench doctor``.
+        config: configuration of ``musicbench doctor``.
     """
     bundled = compose("doctor", ["judges=bundled", "codec=mini", "text=minilm"])
 
@@ -58,7 +58,7 @@ def checks_of(config: Any) -> dict[str, dict[str, Check]]:
 
 
 def _fma_pop(config: Any) -> Check:
-    """Whether FMA-Pop's statistics are here, and fit the judge of FAD."""
+    """Check whether FMA-Pop's statistics are on this machine and fit the judge of FAD."""
 
     def check() -> str:
         found = fma_pop(instantiated("judges", config.judges.fad), None if config.fadtk is None else Path(config.fadtk))

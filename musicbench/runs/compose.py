@@ -34,11 +34,11 @@ __all__ = ["amend", "compose", "instantiated", "plain", "run_configuration", "sh
            "write_configuration"]  # fmt: skip
 
 CONFIG = "config.yaml"
-"""In a run folder: its resolved configuration."""
+"""Name of the file in a run folder that holds its resolved configuration."""
 
 
 def compose(name: str, overrides: Sequence[str], typed: bool = False) -> DictConfig:
-    """The configuration ``name`` with overrides; nothing is made of it.
+    """Compose the configuration ``name`` with overrides; no part of it is instantiated.
 
     Args:
         typed: the user typed the overrides on this command line, so that they may name code and options of his own.
@@ -69,9 +69,9 @@ def compose(name: str, overrides: Sequence[str], typed: bool = False) -> DictCon
 
 @cache
 def _chosen(name: str, folder: Path, choices: tuple[str, ...]) -> DictConfig:
-    """The configuration with options of groups, as Hydra has it before it applies the overrides of values.
+    """Compose the configuration with options of groups alone, before overrides of values are applied.
 
-    Hydra takes 0.2 s for it, so lines of a sweep with the same choices share one.
+    Hydra takes 0.2 s for it, so lines of a sweep with the same choices share the result.
     """
     with initialize_config_dir(str(folder), version_base="1.3"):
         return hydra_compose(name, overrides=list(choices))
@@ -79,13 +79,13 @@ def _chosen(name: str, folder: Path, choices: tuple[str, ...]) -> DictConfig:
 
 @cache
 def shipped(name: str, *choices: str) -> dict[str, Any]:
-    """The configuration with no overrides but choices of groups, plain: what each value usually is."""
+    """Return the configuration as shipped, with some choices of groups, as plain values: the default of each key."""
     with initialize_config_dir(str(shipped_folder("conf")), version_base="1.3"):
         return plain(hydra_compose(name, overrides=list(choices)))
 
 
 def run_configuration(folder: Path) -> DictConfig:
-    """The resolved configuration that a trained run keeps in its folder: plain values, and no unknown keys.
+    """Read the resolved configuration that a trained run keeps in its folder: plain values, and no unknown keys.
 
     Raises:
         UserError: it is missing, damaged or edited, a value is not what its key takes, or it names code that is not
@@ -120,7 +120,7 @@ def write_configuration(content: dict[str, Any], folder: Path) -> None:
 
 
 def amend(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """A run's configuration with some values replaced (``key=value`` of existing keys only).
+    """Replace some values of a run's configuration (``key=value`` of existing keys only).
 
     Raises:
         UserError: an override is no assignment, there is no such key, a value is not what its key takes, or an override
@@ -142,14 +142,14 @@ def amend(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def _fixed(content: dict[str, Any]) -> DictConfig:
-    """Plain values as a configuration that takes no other keys."""
+    """Turn plain values into a configuration that accepts no other keys."""
     config = OmegaConf.create(content)
     OmegaConf.set_struct(config, True)
     return config
 
 
 def _require_own(given: dict[str, Any], source: str) -> None:
-    """Check a run's configuration against those that its family and way of decoding have as shipped."""
+    """Check a run's configuration against the shipped one with the same family and way of decoding."""
     require_allowed(named_code.names(given), source)
     chosen = {group: given[group] for group in ("family", "decode") if isinstance(given.get(group), dict)}
     if any(named_code.TARGET not in part for part in chosen.values()):
@@ -177,29 +177,29 @@ def _require_known(given: dict[str, Any], usual: dict[str, Any], source: str, st
         group, _, role = key.partition(".")
         part = given.get(group) if not role else given.get(group, {}).get(role)
         usually = usual.get(group) if not role else usual.get(group, {}).get(role)
-        # What a file of conf says is what its class takes; to ask the class costs its imports.
+        # The file of conf lists what its class takes; asking the class would import its libraries.
         if part is not None and part != usually:
             require_own_parameters(part, key, source)
 
 
 def instantiated(group: str, part: Any, /, **options: Any) -> Any:
-    """What the part's ``_target_`` makes of its other keys and of ``options``.
+    """Make the part: call its ``_target_`` with its other keys and ``options``.
 
     Args:
-        group: of the configuration, which says what code may be named.
-        part: plain or not; parts in it are made first.
-        options: replace keys of the same names.
+        group: group of the configuration, which decides what code the part may name.
+        part: plain values or a node of the configuration; parts within it are made first.
+        options: arguments that replace keys of the same names.
 
     Raises:
-        UserError: what is made says so, the target is not allowed, or a key is unknown.
+        UserError: the constructor raises one, the target is not allowed, or a key is unknown.
     """
     return _make(group, part, lambda target: target, options)
 
 
 def described(group: str, part: Any) -> Any:
-    """What tells a part from others: what its class's ``known`` says of it, or the part itself where it has none.
+    """Identify a part without loading it, by its class's ``known``; a class without ``known`` is instantiated.
 
-    Arguments and errors are those of ``instantiated``.
+    Arguments and errors are the same as those of ``instantiated``.
     """
     return _make(group, part, lambda target: getattr(target, "known", target), {})
 
@@ -217,19 +217,19 @@ def _make(group: str, part: Any, maker: Callable[[Any], Any], options: Mapping[s
         return make(**made, **options)
     except (UserError, OSError, MemoryError):
         raise
-    except Exception as error:  # of a wrong value, or in code of one's own
+    except Exception as error:  # A wrong value or a user's own code may raise anything.
         raise UserError(f"{group}: {target} cannot be made: {one_line(error)}") from error
 
 
 def _made(group: str, value: Any) -> Any:
-    """The value, in which groups that name what they make are replaced by that."""
+    """Return the value with each group that has a ``_target_`` replaced by the object that it describes."""
     if isinstance(value, Mapping):
         return instantiated(group, value) if named_code.TARGET in value else value
     return [_made(group, item) for item in value] if isinstance(value, list) else value
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain containers (checkpoints and records hold nothing else)."""
+    """Return the configuration as plain containers, because checkpoints and records hold nothing else."""
     content = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}

@@ -1,4 +1,4 @@
-"""What is said of configurations: Hydra's errors in terms of what was typed, and the help of a command."""
+"""Explain configurations: Hydra's errors in the words that the user typed, and the help of a command."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from musicbench.errors import did_you_mean
 
 
 def explained(error: Exception, name: str, keys: Iterable[str]) -> str:
-    """An error of composing the configuration ``name``, which has these keys, in terms of what was typed."""
+    """Explain an error of composing ``name``, which has these keys, in the words that the user typed."""
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         options = error.options or []
@@ -23,18 +23,18 @@ def explained(error: Exception, name: str, keys: Iterable[str]) -> str:
 
 
 def unknown_key(key: str, name: str, keys: Iterable[str]) -> str:
-    """What to say of a key that the configuration ``name`` does not have."""
+    """Return the message about a key that the configuration ``name`` does not have."""
     return f"unknown key {key}{did_you_mean(key, keys) or ';'} `musicbench {name} --help` lists the keys"
 
 
 def one_line(error: BaseException) -> str:
-    """The first lines of an error in one."""
+    """Join the first lines of an error into one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:12]) or type(error).__name__
 
 
 def help_text(name: str, conf: Path) -> str:
-    """Groups, choices and keys of the configuration ``name`` in the folder ``conf``."""
+    """Describe groups, choices and keys of the configuration ``name`` in the folder ``conf``."""
     lines = [f"usage: musicbench {name} [group=choice] [key=value] ...", "", "groups:"]
     for group in sorted(folder for folder in conf.iterdir() if folder.is_dir()):
         choices = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))

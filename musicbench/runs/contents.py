@@ -1,8 +1,7 @@
-"""What a run is made from, by content: hashes of files, for which nothing is loaded.
+"""Hash the files from which a run is made, without loading a codec, judge or encoder.
 
 Torch and the networks' libraries take seconds and hundreds of MB, and a sweep asks for the ids of hundreds of runs. Of
-the bundled parts and of local folders the files say enough; other parts are made, and what made them says which they
-are.
+the bundled parts and of local folders the files say enough; other parts are instantiated and asked who they are.
 """
 
 import json
@@ -46,7 +45,7 @@ class Contents:
 
     @staticmethod
     def key(config: DictConfig) -> str:
-        """What configurations have in common whose contents are the same."""
+        """A key that two configurations share when their contents are the same."""
         groups = ("codec", "text", "judges", "evaluation", "audio", "captions", "originals")
         return json.dumps([config.data.store, *(_plain(config.get(group)) for group in groups)])
 
@@ -57,7 +56,7 @@ class Contents:
 
     @cached_property
     def codec(self) -> Any:
-        """Has the codec's ``id`` and ``sha256``."""
+        """An object with the codec's ``id`` and ``sha256``."""
         part = _plain(self.config.codec)
         name = str(part.get("name_or_folder", "mini"))
         if part[TARGET] == "musicbench.codecs.load_codec":
@@ -79,7 +78,7 @@ class Contents:
 
     @cached_property
     def judges(self) -> dict[str, Known]:
-        """What is known of the judges, by what they judge.
+        """Facts of the judges by role.
 
         Raises:
             UserError: one is missing.
@@ -107,13 +106,13 @@ class Contents:
 
     @cached_property
     def trained_on(self) -> dict[str, str]:
-        """Hashes of all that weights are made from.
+        """Hashes of everything that determines the weights.
 
         Raises:
             UserError: the token store was made with another codec.
         """
         if self.store.card["codec"]["sha256"] != self.codec.sha256:
-            # If it is damaged, it says so.
+            # Opening the store raises if it is damaged.
             require_codec(self.store, compose.instantiated("codec", self.config.codec))
         return {
             "tokens": self.store.card["codes_sha256"],
@@ -124,7 +123,7 @@ class Contents:
 
     @cached_property
     def judged_by(self) -> dict[str, str]:
-        """Hashes of the judges, and of what they compare clips with."""
+        """Hashes of the judges and of the references with which they compare clips."""
         contents = {role: judge_key(judge) for role, judge in self.judges.items()}
         contents["reference"] = self.original_files.reference_sha256(self.judges["fad"])
         if not self.config.get("captions"):
@@ -149,7 +148,7 @@ class Contents:
 
     @cached_property
     def own_files(self) -> dict[str, str]:
-        """Hashes of the folders and the captions that ``evaluate audio=FOLDER`` is given."""
+        """Hashes of the folders and the captions of ``evaluate audio=FOLDER``."""
         if not self.config.get("audio"):
             return {}
         contents = {"audio": folder_sha256(self.audio.files, self.hashes)}
@@ -161,10 +160,10 @@ class Contents:
 
 
 def require_codec(store: TokenStore, codec: Any) -> None:
-    """Refuse another codec than the one that a token store was made with.
+    """Refuse a codec that differs from the codec of the token store.
 
     Raises:
-        UserError: says which it was.
+        UserError: the codecs differ; the message names both.
     """
     made_with = store.card["codec"]
     if made_with["sha256"] != codec.sha256:

@@ -10,7 +10,7 @@ _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
 
 
 def device() -> torch.device:
-    """The device that evaluation and generation use; of processes that train together, each has its own."""
+    """Return the device of evaluation and generation; each of the processes that train together has its own."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     rank = next((int(os.environ[name]) for name in _LOCAL_RANKS if name in os.environ), 0)

@@ -1,4 +1,4 @@
-"""A run's folder: its name, its files, and what they say of how far the run is."""
+"""A run's folder: its name, its files, and how far the run is by these files."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,15 +21,15 @@ _LONGEST_MARKER = 1 << 10
 
 
 def run_folder(config: dict[str, Any], identity: str) -> Path:
-    """``<output>/<row>-<id>``."""
+    """Return ``<output>/<row>-<id>``."""
     return Path(config["output"]) / f"{row_label(config)}-{identity}"
 
 
 def finished(folder: Path) -> bool:
-    """Whether a run folder holds its record.
+    """Return whether a run folder holds its record.
 
     Raises:
-        UserError: there is one, but it is damaged.
+        UserError: the folder holds a record, but the record is damaged.
     """
     if not (folder / RECORD).is_file():
         return False
@@ -38,10 +38,10 @@ def finished(folder: Path) -> bool:
 
 
 def read_training_id(folder: Path) -> str:
-    """The training id that a finished training left in its run folder.
+    """Read the training id that a finished training left in its run folder.
 
     Raises:
-        UserError: there is none.
+        UserError: the folder holds no finished training.
     """
     try:
         found = require_regular(folder / TRAINED, _LONGEST_MARKER).read_text(encoding="utf-8").strip()
@@ -53,10 +53,10 @@ def read_training_id(folder: Path) -> str:
 
 
 def lenders(output: Path, training: str) -> Iterator[Path]:
-    """Run folders in ``output`` with a finished training of this id and its checkpoints."""
+    """Return run folders in ``output`` with a finished training of this id and its checkpoints."""
     for marker in unhidden(output, f"*/{TRAINED}"):
         folder, alike = marker.parent, False
-        with suppress(UserError):  # of an older version, or being deleted: it lends nothing
+        with suppress(UserError):  # An older version wrote the folder, or somebody deletes it: it lends nothing.
             alike = read_training_id(folder) == training
         if alike and all((folder / name).is_file() for name in (BEST, LAST)):
             yield folder

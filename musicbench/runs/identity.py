@@ -1,4 +1,4 @@
-"""Which run a configuration is: its id, its label and its folder."""
+"""Identify the run that a configuration describes: its ids, its label and its recorded form."""
 
 import hashlib
 import json
@@ -25,20 +25,20 @@ _NUMBERS: tuple[Changes, ...] = (*_WEIGHTS, "decoding", "evaluation")
 
 
 def training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
-    """Eight hex digits of everything that changes a run's weights; arguments as of ``run_id``."""
+    """Return eight hex digits of everything that changes a run's weights; for arguments see ``run_id``."""
     return _hash(_named(_recorded(config, _WEIGHTS, has_pattern(config))), contents)
 
 
 def former_training_id(config: dict[str, Any], contents: dict[str, str]) -> str:
-    """The training id that weights of this configuration have in run folders of before code was named by option."""
+    """Return the training id of this configuration in older run folders, whose ids hashed import paths of classes."""
     return _hash(_recorded(former(config), _WEIGHTS, has_pattern(config)), contents)
 
 
 def run_id(config: dict[str, Any], contents: dict[str, str]) -> str:
-    """Eight hex digits of everything that changes a run's numbers.
+    """Return eight hex digits of everything that changes a run's numbers.
 
     Args:
-        config: resolved, plain.
+        config: the resolved configuration, as plain values.
         contents: hashes of the data, codec, judges and text encoder.
     """
     return _hash(_named(_recorded(config, _NUMBERS, has_pattern(config))), contents)
@@ -50,31 +50,31 @@ def _hash(content: dict[str, Any], contents: dict[str, str]) -> str:
 
 
 def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as a record keeps it: without the places of one machine, and code named by its option.
+    """Return the configuration as a record keeps it: without paths of one machine, and with code named by option.
 
     Where a class lies does not change numbers, so a family is named by the file of ``conf/family`` that chooses it, and
-    ways of decoding, codecs and encoders are what their other keys say. Code of one's own that no file names stands
-    under ``code``.
+    ways of decoding, codecs and encoders by their other keys. A user's own code, which no file names, stands under
+    ``code``.
     """
     return _named(_recorded(config, (*_NUMBERS, "record"), has_pattern(config)))
 
 
 def _recorded(config: dict[str, Any], changes: tuple[Changes, ...], uses_pattern: bool) -> dict[str, Any]:
-    """A copy of those keys that change one of these."""
-    if config.get("system") or config.get("audio"):  # is the same beside whatever is trained
+    """Copy the keys that change one of the numbers in ``changes``."""
+    if config.get("system") or config.get("audio"):  # Such a row is the same, whatever model is trained.
         changes = tuple(change for change in changes if change not in ("weights", "decoding"))
     kept = _that_change(config, changes)
     if not uses_pattern:
         kept.pop("pattern", None)
         kept.pop("schedule", None)
     for group in _GROUPS_WITH_DEFAULTS:
-        if group in kept:  # an option left to its default is as good as one that is not there yet
+        if group in kept:  # A null option hashes as if it did not exist, so that a new option changes no older id.
             kept[group] = _set_options(kept[group])
     return kept
 
 
 def _that_change(tree: dict[str, Any], changes: tuple[Changes, ...], prefix: str = "") -> dict[str, Any]:
-    """A copy of the keys of a tree that change one of these; groups of which nothing is left go with their keys."""
+    """Copy the keys of a tree that change one of these numbers; groups without such keys are left out."""
     kept: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
@@ -87,19 +87,19 @@ def _that_change(tree: dict[str, Any], changes: tuple[Changes, ...], prefix: str
 
 
 def has_pattern(config: dict[str, Any]) -> bool:
-    """Whether the configured family decodes by a pattern."""
+    """Return whether the configured family decodes by a pattern."""
     return "pattern" in config and bool(config.get("family", {}).get("uses_pattern"))
 
 
 def family_name(config: dict[str, Any]) -> str:
-    """The configured family's option in ``conf/family``, or the name of a class of one's own."""
+    """Return the configured family's option in ``conf/family``, or the name of a user's own class."""
     target = str(config["family"][TARGET])
     options = options_of("family", target)
     return options[0] if options else target
 
 
 def _named(kept: dict[str, Any]) -> dict[str, Any]:
-    """The same keys, with code named by its option."""
+    """Return the same keys, with code named by its option."""
     for group, part in kept.items():
         _name_by_option(group, part)
     return kept
@@ -127,8 +127,8 @@ def _set_options(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def row_label(config: dict[str, Any]) -> str:
-    """Label of the table row: ``row``, or the family's name, its pattern with set options and schedule, and what
-    ``label`` asks for.
+    """Return the label of the table row: ``row``, or the family's name, its pattern with options and schedule, and
+    the keys that ``label`` names.
 
     Raises:
         UserError: ``label`` names no key, or the label cannot be part of a folder's name.

@@ -1,4 +1,4 @@
-"""Which run a configuration is, known from files alone."""
+"""Find which run a configuration describes, from files alone."""
 
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ class NamedRun:
     """A configuration with the ids and the folder of its run.
 
     Args:
-        contents: of the configuration, or of another one with the same parts; None: they are looked up.
+        contents: of the configuration, or of another configuration with the same parts; None: they are hashed here.
     """
 
     def __init__(self, config: DictConfig, contents: Contents | None = None) -> None:
@@ -37,7 +37,7 @@ class NamedRun:
     def id(self) -> str:
         """Eight hex digits of everything that changes the run's numbers."""
         found = self.contents
-        # One's own files come first: they say at once what is wrong with them, and show how far they are.
+        # The user's own files come first: their errors show at once, and hashing them shows progress.
         contents = found.own_files | found.trained_on | found.judged_by
         if self.rescorer_folder is not None:
             contents["rescorer"] = read_training_id(self.rescorer_folder)
@@ -45,7 +45,7 @@ class NamedRun:
 
     @cached_property
     def training_id(self) -> str:
-        """What runs have in common that differ in nothing but decoding and evaluation."""
+        """The id that runs share when they differ in nothing but decoding and evaluation."""
         return training_id(self.precise, self.contents.trained_on)
 
     @cached_property
@@ -62,7 +62,7 @@ class NamedRun:
 
     @property
     def folder(self) -> Path:
-        """Run folder."""
+        """The run's folder."""
         return run_folder(self.plain, self.id)
 
     @property

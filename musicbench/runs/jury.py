@@ -1,4 +1,4 @@
-"""Who judges a run's clips, and what they are compared with."""
+"""The judges of a run's clips, and the references with which they compare clips."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -29,7 +29,7 @@ class Jury:
 
     Args:
         parts: of the same configuration; its store, codec and text encoder serve the judges too.
-        contents: which files there are.
+        contents: hashes of the files of the configuration.
     """
 
     def __init__(self, config: DictConfig, parts: Parts, contents: Contents) -> None:
@@ -37,7 +37,7 @@ class Jury:
 
     @cached_property
     def judges(self) -> JudgeSet:
-        """The configured judges; those of equal configuration are one."""
+        """The configured judges; roles with equal configuration share one judge."""
         wanted = plain_config(self.config)["judges"]
         made: dict[str, Any] = {}
         for role in ("fad", "kld", "clap"):
@@ -67,23 +67,23 @@ class Jury:
 
     @cached_property
     def originals(self) -> Originals:
-        """What the judges say of the original recordings."""
+        """The original recordings, as the judges hear them."""
         return Originals(self.contents.original_files, self.cache)
 
     @property
     def cache(self) -> Path:
-        """Folder of what judges have said before."""
+        """Folder in which judges' outputs are kept."""
         return self.parts.cache / "judged"
 
     @cached_property
     def clap(self) -> ClapMini | None:
-        """The text-audio judge; None where the configuration wants none."""
+        """The text-audio judge; None if the configuration names none."""
         name = self.config.evaluation.clap_mini
         return None if name is None else ClapMini(clap_mini_folder(name))
 
     @cached_property
     def clap_encoder(self) -> TextEncoder:
-        """The text encoder that the text-audio judge was trained on; the run's own if it is the same."""
+        """The text encoder on which the text-audio judge was trained; the run's own encoder if both are the same."""
         assert self.clap is not None
         encoder: TextEncoder = self.parts.encoder
         if encoder.sha256 == self.clap.text_sha256:
@@ -97,6 +97,6 @@ class Jury:
         return encoder
 
     def clap_states(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Padded states and mask of any captions for the text-audio judge; each depends on its caption alone."""
+        """Return padded states and mask of captions for the text-audio judge; each depends on its caption alone."""
         table = caption_table(captions, OneByOne(self.clap_encoder), self.parts.cache / "text")
         return table.batch(list(captions))

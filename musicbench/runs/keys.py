@@ -1,4 +1,4 @@
-"""The keys of all configurations: what each may be, and which numbers it changes.
+"""The keys of all configurations: which values each key may have, and which numbers it changes.
 
 A key stands here once; its default and its explanation stand in ``conf``. A row whose name is that of a group speaks
 for all keys of the group.
@@ -26,11 +26,11 @@ class Key:
 
     Attributes:
         changes: which numbers of a run follow from it.
-        low, high: least and greatest value, both allowed.
+        low, high: least and greatest value; both are allowed.
         above_zero: zero is not allowed either.
         example: a value, where the shipped one is null.
         optional: null is allowed, although the shipped value is another.
-        free: a group whose keys are those of whatever class is chosen there.
+        free: whether it is a group whose keys the chosen class defines.
     """
 
     changes: Changes
@@ -43,14 +43,14 @@ class Key:
 
     @property
     def bounded(self) -> bool:
-        """Whether its value is a number with a least or a greatest value."""
+        """Whether the value is a number with a least or a greatest value."""
         return (self.low, self.high) != (-inf, inf)
 
 
 def key_of(name: str) -> Key:
-    """The row of a key, or that of the group that speaks for it.
+    """Return the row of a key, or the row of the group that speaks for it.
 
-    A key without a row belongs to a pattern, a family or a way of decoding of somebody's own, and changes numbers.
+    A key without a row belongs to a user's own pattern, family or way of decoding, so it is taken to change numbers.
     """
     found = name
     while found not in KEYS and "." in found:
@@ -107,7 +107,7 @@ _TRAIN = {
     "optimiser.clip_norm": Key("weights", low=0),
     "optimiser.betas": Key("weights", example=[0.9, 0.95]),
     "family._target_": Key("weights"),
-    "family.uses_pattern": Key("nothing"),  # follows from the family
+    "family.uses_pattern": Key("nothing"),  # The value follows from the family.
     "family.condition_dropout": Key("weights", low=0, high=1),
     "family.level_dropout": Key("weights", low=0, high=1),
     "family.autoregressive_share": Key("weights", low=0, high=1),
@@ -120,7 +120,7 @@ _TRAIN = {
     "pattern.stream_0": Key("weights", example="full"),
     "pattern.same_step": Key("weights", example=True),
     "schedule.schedule": Key("weights"),
-    # A stranger's configuration is not to fill the memory: the largest models published are below these.
+    # A stranger's configuration must not fill the memory: the largest published models are below these bounds.
     "model.dim": Key("weights", low=1, high=1 << 16),
     "model.layers": Key("weights", low=1, high=1000),
     "model.heads": Key("weights", low=1, high=1 << 16),
@@ -146,7 +146,7 @@ _TRAIN = {
     "trainer.num_nodes": Key("nothing"),
     "trainer.strategy": Key("nothing"),
     "trainer.precision": Key("everything"),
-    # Of too many the threading library ends the process.
+    # The threading library ends the process if it gets too many.
     "trainer.threads": Key("nothing", low=1, high=4096, example=2),
     "trainer.timeout": Key("nothing", low=1, example=600.0),
     "trainer.peak_flops": Key("nothing", low=1, example=1e14),
@@ -177,8 +177,8 @@ _PREPARE = {
     "store": Key("nothing"),
     "codec_output": Key("nothing"),
     "clap_output": Key("nothing"),
-    "codec_training": Key("nothing"),  # CodecTrainingConfig has its bounds
-    "clap_training": Key("nothing"),  # ClapConfig has its bounds
+    "codec_training": Key("nothing"),  # CodecTrainingConfig checks the bounds
+    "clap_training": Key("nothing"),  # ClapConfig checks the bounds
     "corpus.folder": Key("nothing"),
     "corpus.packages": Key("nothing"),
     "corpus.soundfont": Key("nothing"),
@@ -196,7 +196,7 @@ _BENCH_AND_DOCTOR = {
 }
 
 KEYS: dict[str, Key] = {**_TRAIN, **_EVALUATE, **_PREPARE, **_BENCH_AND_DOCTOR}
-"""All of them, by dotted name."""
+"""The keys of all configurations, by dotted name."""
 
 FREE = tuple(name for name, key in KEYS.items() if key.free)
-"""Groups whose keys are those of whatever class is chosen there."""
+"""Groups whose keys the chosen class defines."""

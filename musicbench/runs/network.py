@@ -14,10 +14,11 @@ from musicbench.runs.identity import has_pattern
 
 
 class Sizes(NamedTuple):
-    """What a network must know of data and captions.
+    """Sizes of data and captions that a network needs.
 
     Attributes:
-        levels: K, codes per frame. codebook_size: V, values per code.
+        levels: K, codes per frame.
+        codebook_size: V, values per code.
         text_dim: E, width of the caption states.
         frame_rate: frames per second.
     """
@@ -29,12 +30,12 @@ class Sizes(NamedTuple):
 
 
 def family(config: DictConfig) -> Any:
-    """The LightningModule class of the configured generator family."""
+    """Return the LightningModule class of the configured generator family."""
     return named_code.load("family", config.family._target_)
 
 
 def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None = None) -> Any:
-    """The LightningModule of the configured family, freshly initialised from the seed.
+    """Build the LightningModule of the configured family, freshly initialised from the seed.
 
     Args:
         codebooks_KVC: the codec's code vectors, where ``model.from_codebooks`` lets embeddings start from them.
@@ -62,7 +63,7 @@ def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None =
         )
     except (ValueError, TypeError, ImportError) as error:
         raise UserError(str(error)) from error
-    except RuntimeError as error:  # torch's, of a size that no memory holds
+    except RuntimeError as error:  # Torch raises it for a size that no memory holds.
         raise UserError(f"the model cannot be made ({one_line(error)[:200]}); choose smaller sizes") from error
     if codebooks_KVC is not None:
         module.lm.start_from_codebooks(codebooks_KVC)

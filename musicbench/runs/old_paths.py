@@ -1,4 +1,4 @@
-"""Run folders of before code was named by option: where their classes are now, and the ids that they were given."""
+"""Read older run folders, whose configurations and ids name classes by import path."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ MOVED = {
     "musicbench.models.masked_sampling.MaskedSampling": "musicbench.models.masked.sampling.MaskedSampling",
     "musicbench.text.encoder.TransformersEncoder": "musicbench.conditions.text.TransformersEncoder",
 }
-"""Classes that such a folder names, by their paths then, and their paths now."""
+"""Present import path of each class, by the path that older folders name."""
 
 _JUDGE_SET = "musicbench.evaluation.judge_set.JudgeSet"
 """What made the set of judges, which follows from its judges."""
@@ -19,7 +19,7 @@ _WITHOUT_PATTERN = "musicbench.generators.masked.MagnetLM"
 
 
 def renewed(content: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a run folder with the names and keys of today; one of today is left as it is."""
+    """Return the configuration of a run folder with today's names and keys; today's configurations stay as they are."""
     content = _renamed(content, MOVED)
     family = content.get("family")
     family = family if isinstance(family, dict) else {}
@@ -32,7 +32,7 @@ def renewed(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def former(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as it was hashed then: with the paths of its classes."""
+    """Return a configuration in the form that older versions hashed: with the import paths of its classes."""
     content: dict[str, Any] = _renamed(config, {now: then for then, now in MOVED.items()})
     content["family"] = {key: value for key, value in content["family"].items() if key != "uses_pattern"}
     return content

@@ -10,18 +10,18 @@ from musicbench.named_code import TARGET, shipped_folder
 
 
 def options(group: str) -> list[str]:
-    """Names of a group's options, sorted."""
+    """Return the names of a group's options, sorted."""
     return sorted(path.stem for path in (shipped_folder("conf") / group).glob("*.yaml"))
 
 
 def options_of(group: str, target: str) -> list[str]:
-    """Options of a group that make a ``_target_``; none if it is code of one's own."""
+    """Return the options of a group that name a ``_target_``; a user's own code has none."""
     return [option for option in options(group) if _target(shipped_folder("conf") / group, option) == target]
 
 
 @cache
 def _target(folder: Path, option: str) -> str | None:
-    """What an option makes, or the option that it begins with."""
+    """Return the ``_target_`` of an option or, if it has none, that of the option on which it is based."""
     content: Any = yaml.safe_load((folder / f"{option}.yaml").read_text(encoding="utf-8")) or {}
     if TARGET in content:
         return str(content[TARGET])

@@ -1,4 +1,4 @@
-"""The originals of a token store as files: which they are, without anything being judged."""
+"""Find the originals of a token store as files, without judging them."""
 
 import hashlib
 from collections.abc import Iterable
@@ -20,10 +20,10 @@ class OriginalFiles:
     """Originals by the file that came with their token store, or by their audio.
 
     Args:
-        store: whose clips they are.
-        stored: what a judge has said of them before, kept beside the store.
+        store: the token store of the clips.
+        stored: a judge's earlier outputs for the originals, kept beside the store.
         settings: the configuration's ``evaluation``.
-        hashes: of recordings that were read.
+        hashes: cache of the hashes of recordings that were read.
     """
 
     def __init__(self, store: TokenStore, stored: Reference, settings: DictConfig, hashes: ContentHashes) -> None:
@@ -36,14 +36,14 @@ class OriginalFiles:
         return evaluation_crops(self.store, self.settings.split, self.settings.seconds, self.settings.per_piece)
 
     def reference_sha256(self, judge: Known) -> str:
-        """Hash of what FAD is measured against.
+        """Return the hash of the reference of FAD.
 
         Raises:
-            UserError: it is not there.
+            UserError: it does not exist.
         """
         wanted = self.settings.reference
         if wanted == "fma_pop":
-            from musicbench.evaluation.references.sets import fma_pop  # late: torch is heavy
+            from musicbench.evaluation.references.sets import fma_pop  # Imported late, because torch is heavy.
 
             return fma_pop(judge, None if self.settings.fadtk is None else Path(self.settings.fadtk)).sha256
         if wanted != "originals":
@@ -53,10 +53,10 @@ class OriginalFiles:
         return self._files_sha256(clip.id for clip in self.store.split("train"))
 
     def crops_sha256(self, judges: Iterable[Known]) -> str:
-        """Hash of the originals of the held-out crops: of the stored view of them, or of the recordings' files.
+        """Return the hash of the held-out crops' originals: of a judge's stored outputs, or of the recordings' files.
 
         Raises:
-            UserError: a judge has not heard them, and their audio is not there.
+            UserError: a judge has not heard them, and their audio does not exist.
         """
         if all(self.stored.made_by(judge) for judge in judges):
             return str(self.stored.sha256)
@@ -64,14 +64,14 @@ class OriginalFiles:
 
     @cached_property
     def listing(self) -> Listing:
-        """The files of ``evaluation.reference=FOLDER``."""
+        """List the files of ``evaluation.reference=FOLDER``."""
         return Listing.of(Path(self.settings.reference))
 
     def path(self, clip: str) -> Path:
         """A clip's recording.
 
         Raises:
-            UserError: it is not there.
+            UserError: it does not exist.
         """
         path = find_original(self.folder, clip)
         if path is None:
@@ -87,5 +87,5 @@ class OriginalFiles:
 
 
 def find_original(originals: Path, clip: str) -> Path | None:
-    """A clip's recording: named by clip id, as in a corpus with .flac at the end, as in a manifest without."""
+    """Find a clip's recording, named by clip id: in a corpus with ``.flac`` at the end, in a manifest without."""
     return next((path for path in (originals / f"{clip}.flac", originals / clip) if path.is_file()), None)

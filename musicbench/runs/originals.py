@@ -1,4 +1,4 @@
-"""What the judges say of the original recordings: reference sets, and the originals of held-out clips."""
+"""The original recordings as the judges hear them: reference sets, and the originals of held-out clips."""
 
 import hashlib
 import sys
@@ -29,8 +29,8 @@ class Originals:
     """The originals of a token store, heard by judges.
 
     Args:
-        files: which they are.
-        cache: folder of what judges have said.
+        files: the recordings' files.
+        cache: folder in which judges' outputs are kept.
     """
 
     def __init__(self, files: OriginalFiles, cache: Path) -> None:
@@ -39,10 +39,10 @@ class Originals:
         self._references: dict[str, ReferenceSet] = {}
 
     def reference(self, judge: Judge) -> ReferenceSet:
-        """The reference of FAD that ``evaluation.reference`` names.
+        """Return the reference of FAD that ``evaluation.reference`` names.
 
         Raises:
-            UserError: there is none for this judge.
+            UserError: there is no such reference for this judge.
         """
         key = judge_key(judge)
         if key not in self._references:
@@ -62,7 +62,7 @@ class Originals:
         return _reference_set("training originals", self.files.reference_sha256(judge), judge, clips, self.cache)
 
     def of_crops(self, judges: Iterable[Judge], crops: Sequence[Crop]) -> Heard:
-        """What each judge says of the originals of held-out crops, by ``judge_key``."""
+        """Judge the originals of held-out crops; return the outputs by ``judge_key``."""
         stored, frame_rate = self.stored, self.store.frame_rate
         distinct = {judge_key(judge): judge for judge in judges}
         known = [key for key, judge in distinct.items() if stored.made_by(judge)]
@@ -74,7 +74,7 @@ class Originals:
         return found
 
     def codec_reference(self, latents: CodecLatents) -> ReferenceSet:
-        """Moments of the training clips' latents in the codec, from their stored codes; computed once."""
+        """Return the moments of the training clips' latents in the codec, from their stored codes; computed once."""
         card = self.store.card
         digest = hashlib.sha256(f"{card['codes_sha256']} {card['clips_sha256']} {latents.sha256}".encode()).hexdigest()
         kept = ContentCache(self.cache.parent / "codec_reference", "mean", "cov", "frames")
@@ -82,7 +82,7 @@ class Originals:
         return ReferenceSet("training codes", digest, int(found["frames"]), found["mean"], found["cov"])
 
     def _training_latents(self, latents: CodecLatents) -> dict[str, np.ndarray]:
-        self.store.verify()  # what is kept for good must not come from damaged codes
+        self.store.verify()  # These moments are kept for good, so they must not come from damaged codes.
         moments = RunningMoments(latents.codebooks_KVC.shape[2])
         for clip in self.store.split("train"):
             codes_KT = torch.from_numpy(self.store.codes(clip).astype(np.int64))
@@ -94,7 +94,8 @@ class Originals:
 
     def _folder_reference(self, judge: Judge) -> ReferenceSet:
         folder = Path(self.settings.reference).resolve()
-        report = deepcopy(self.files.listing.report)  # one for each pass: several judges may hear the folder
+        # A copy for each pass, because several judges may hear the folder.
+        report = deepcopy(self.files.listing.report)
         clips = read_clips(self.files.listing.items, report, seconds=None, shortest=judge.window_seconds)
         heard = ((audio_N, rate) for _, audio_N, rate in clips)
         found = _reference_set(folder.name, self.files.reference_sha256(judge), judge, heard, self.cache)
@@ -104,7 +105,7 @@ class Originals:
 
 
 def cut(audio_N: Tensor, rate: int, crop: Crop, frame_rate: float) -> tuple[Tensor, int]:
-    """The crop's stretch of its clip's audio, and the sample rate."""
+    """Cut the crop out of its clip's audio."""
     start, stop = (round(f / frame_rate * rate) for f in (crop.start_frame, crop.start_frame + crop.frames))
     return audio_N[start:stop], rate
 

@@ -1,4 +1,4 @@
-"""Overrides as they are typed or stand in a sweep file: read, and checked before anything is composed of them."""
+"""Read overrides from the command line or a sweep file, and check them before anything is composed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ class Setting:
     """One override.
 
     Attributes:
-        text: as it was written.
+        text: the override as it was written.
         key: dotted key, or a group's name, without its package.
-        value: plain; None for ``~key``.
-        assigns: whether it is ``key=value``: nothing is added or removed, and nothing put elsewhere.
-        parsed: as Hydra applies it.
+        value: plain value; None for ``~key``.
+        assigns: whether it is ``key=value``, which adds, removes and relocates nothing.
+        parsed: Hydra's own object, which Hydra applies.
     """
 
     text: str
@@ -34,12 +34,12 @@ class Setting:
 
     @property
     def group(self) -> bool:
-        """Whether it chooses an option of a group."""
+        """Whether the override chooses an option of a group."""
         return bool(self.key) and (named_code.shipped_folder("conf") / self.key).is_dir()
 
     @property
     def named(self) -> Iterator[tuple[str, Any]]:
-        """Keys and values of code that it names."""
+        """Keys and names of the code that the override names."""
         tree = self.value
         for part in reversed(self.key.split(".")):
             tree = {part: tree}
@@ -47,15 +47,15 @@ class Setting:
 
 
 def read_overrides(overrides: Sequence[str], typed: bool = False) -> list[Setting]:
-    """Overrides, none of which can run or read anything when it is composed.
+    """Read overrides, and refuse those that could run code or read files when they are composed.
 
     Args:
         overrides: ``key=value``, ``group=option``, ``+key=value`` or ``~key``.
-        typed: the user typed them here, so that code they name may be run.
+        typed: whether the user typed them here, which allows the code that they name.
 
     Raises:
-        UserError: one is no override, has an interpolation, leads out of ``conf``, sets Hydra itself, or names code
-            that is not allowed.
+        UserError: a text is no override, has an interpolation, leads out of ``conf``, sets Hydra itself, or names
+            code that is not allowed.
     """
     try:
         settings = [_setting(_parsed(text)) for text in overrides]
@@ -75,7 +75,7 @@ def require_harmless(lines: Iterable[Sequence[str]]) -> None:
     """Check the overrides of all runs of a sweep file before any of them is composed.
 
     Raises:
-        UserError: as ``read_overrides``.
+        UserError: see ``read_overrides``.
     """
     read_overrides(list(dict.fromkeys(override for line in lines for override in line)))
 
@@ -89,7 +89,7 @@ def allow(setting: Setting) -> None:
 
 @cache
 def _parsed(text: str) -> Override:
-    """One override by Hydra's grammar; lines of a sweep have most of them in common."""
+    """Parse one override by Hydra's grammar; cached, because lines of a sweep share most overrides."""
     (found,) = OverridesParser.create().parse_overrides([text])
     return found
 
@@ -116,7 +116,7 @@ def _require_plain(setting: Setting) -> None:
     if setting.key.replace("/", ".").split(".")[0] == "hydra":
         raise UserError(f"{setting.text}: Hydra's own settings cannot be changed here; leave it out")
     texts = list(_texts(setting.value))
-    # After Hydra's parser, because that takes backslashes away.
+    # Checked after Hydra's parser, because the parser takes backslashes away.
     if any("${" in text for text in (setting.text, *texts)):
         raise UserError(f"{setting.text}: interpolations are for files of conf only; write the value itself")
     if setting.group and any(_leads_elsewhere(text) for text in texts):

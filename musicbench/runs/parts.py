@@ -17,10 +17,10 @@ from musicbench.runs.network import Sizes
 
 
 class Parts:
-    """Each part is made when it is first asked for.
+    """The parts of a configuration; each is made when it is first read.
 
     Args:
-        contents: hashes of the same parts; it has opened the token store.
+        contents: hashes of the same parts, with the token store open.
     """
 
     def __init__(self, config: DictConfig, contents: Contents) -> None:
@@ -34,7 +34,7 @@ class Parts:
 
     @cached_property
     def codec(self) -> ChunkedCodec:
-        """The codec, checked against the store that was made with it."""
+        """The codec, which must be the codec of the token store."""
         codec: ChunkedCodec = instantiated("codec", self.config.codec)
         require_codec(self.store, codec)
         return codec.to(device())
@@ -52,7 +52,7 @@ class Parts:
 
     @property
     def sizes(self) -> Sizes:
-        """What a network must know of data and captions."""
+        """Sizes of data and captions that a network needs."""
         return Sizes(self.store.levels, self.store.codebook_size, self.encoder.dim, self.store.frame_rate)
 
     @property

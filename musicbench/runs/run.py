@@ -15,7 +15,7 @@ from musicbench.runs.parts import Parts
 
 
 class Run(NamedRun):
-    """What sessions, sweeps and commands hold; functions below them take what they use of it."""
+    """A run as sessions, sweeps and commands hold it; functions below them take only the parts that they use."""
 
     @cached_property
     def parts(self) -> Parts:
@@ -24,14 +24,14 @@ class Run(NamedRun):
 
     @cached_property
     def jury(self) -> Jury:
-        """Judges and what they compare clips with."""
+        """Judges and the references with which they compare clips."""
         return Jury(self.config, self.parts, self.contents)
 
     def generation_id(self, folder: Path) -> str:
-        """What evaluations have in common whose held-out clips have the same codes: they differ in judges alone.
+        """Return an id that evaluations share when their held-out clips have the same codes, whoever judges them.
 
         Args:
-            folder: of the run, whose weights count by content, as do the rescorer's.
+            folder: the run's folder; its weights and the rescorer's count by content.
         """
         clips = {key: self.plain["evaluation"][key] for key in ("split", "seconds", "per_piece")}
         contents = self.contents.trained_on | {"device": device().type}
@@ -42,10 +42,10 @@ class Run(NamedRun):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the metadata of its audio say of it."""
+        """Facts of the run for the metadata of its audio."""
         return {"run": self.id, "row": row_label(self.plain), "seed": self.config.seed}
 
     def model(self) -> Any:
-        """The LightningModule, freshly initialised from the seed."""
-        # What a codec draws while it loads comes before the seed is set, so that weights do not depend on it.
+        """Build the LightningModule, freshly initialised from the seed."""
+        # A codec may draw random numbers while it loads, so it is loaded before the seed is set.
         return build_model(self.config, self.parts.sizes, self.parts.codebooks_KVC)

@@ -1,4 +1,4 @@
-"""What a configuration says of a run, without any of its parts."""
+"""Read settings of a run from its configuration, without loading any part."""
 
 from glob import glob
 from pathlib import Path
@@ -14,18 +14,18 @@ from musicbench.runs import compose
 ASSETS = PACKAGE / "assets"
 
 SYSTEMS = ("ground_truth", "codec", "uniform", "unigram")
-"""What ``system`` may be."""
+"""The values that ``system`` may have."""
 
 PRECISIONS = ("bf16-mixed", "16-mixed", "32-true")
-"""What ``trainer.precision=auto`` may be."""
+"""The values that ``trainer.precision=auto`` may stand for."""
 
 _CPU = Path("/proc/cpuinfo")
 _GPUS = ("nvidia*", "kfd", "dxg")
-"""Files in ``/dev`` of which a machine with a GPU has one."""
+"""Patterns of files in ``/dev``; a machine with a GPU has at least one such file."""
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain containers, with the rescorer's folder by its name."""
+    """Return the configuration as plain containers, with the rescorer's folder resolved to its name."""
     content = compose.plain(config)
     folder = rescorer_folder(config)
     if folder is not None:
@@ -34,13 +34,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def rescorer_folder(config: DictConfig) -> Path | None:
-    """Run folder of the autoregressive model that rescores masked decoding, if there is one.
+    """Return the run folder of the autoregressive model that rescores masked decoding, if one is configured.
 
     Raises:
         UserError: the configured pattern, such as ``runs/rescorer-*``, fits several folders.
     """
     pattern = config.decode.get("masked", config.decode).get("rescorer")
-    if pattern is None or config.get("system"):  # baselines do not decode
+    if pattern is None or config.get("system"):  # Baselines do not decode.
         return None
     found = sorted(glob(pattern))
     if len(found) > 1:
@@ -49,15 +49,15 @@ def rescorer_folder(config: DictConfig) -> Path | None:
 
 
 def store_folder(name: str) -> Path:
-    """Folder of a token store: ``embedded`` is the bundled one."""
+    """Return the folder of a token store; ``embedded`` names the bundled store."""
     return ASSETS / "tokens" if name == "embedded" else Path(name)
 
 
 def frames(config: DictConfig, frame_rate: float) -> int:
-    """Clip length T in training.
+    """Return the clip length T in training.
 
     Raises:
-        UserError: it is none.
+        UserError: the length is below one frame.
     """
     found = round(config.data.seconds * frame_rate)
     if not found:
@@ -67,34 +67,34 @@ def frames(config: DictConfig, frame_rate: float) -> int:
 
 
 def training_stages(config: DictConfig, frame_rate: float, crops: int, accumulate: int = 1) -> list[Stage]:
-    """Crop lengths of training over time, for so many crops a batch."""
+    """Return the crop lengths of training over time, for ``crops`` crops a batch."""
     warmup = compose.plain(config)["training"]["length_warmup"]
     return stages(warmup, frames(config, frame_rate), crops, frame_rate, accumulate)
 
 
 def pattern_options(settings: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of ``plans.build`` without the sizes; unset options are left to their defaults.
+    """Return the arguments of ``plans.build`` without the sizes; unset options keep their defaults.
 
     Args:
-        settings: a configuration, plain.
+        settings: a configuration, as plain values.
     """
     merged = {**settings["pattern"], **settings["schedule"]}
     return {key: value for key, value in merged.items() if value is not None}
 
 
 def in_precision(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    """A plain configuration with another ``trainer.precision``."""
+    """Return a plain configuration with another ``trainer.precision``."""
     return {**settings, "trainer": {**settings["trainer"], "precision": name}}
 
 
 def precision(config: DictConfig) -> str:
-    """Lightning precision; ``auto`` is bf16-mixed where the hardware has it."""
+    """Return Lightning's precision; ``auto`` is bf16-mixed where the hardware has it."""
     wanted = str(config.trainer.precision)
     return wanted if wanted != "auto" else _best_precision()
 
 
 def _best_precision() -> str:
-    """That of the device here. Torch takes 500 MB, so it is asked only where the system does not say enough."""
+    """Return the best precision of this machine's device; import torch (500 MB) only if the system does not say it."""
     bf16, fp16, fp32 = PRECISIONS
     if not _CPU.is_file() or any(found for name in _GPUS for found in Path("/dev").glob(name)):
         import torch

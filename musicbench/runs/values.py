@@ -1,4 +1,4 @@
-"""What the values of a configuration may be: checked once, where it is composed or read back."""
+"""Check the values of a configuration once, when it is composed or read back."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def validate(given: dict[str, Any], usual: dict[str, Any]) -> None:
         usual: the same configuration as shipped, which says what kind each value is.
 
     Raises:
-        UserError: names the key and what it must be.
+        UserError: a value is wrong; the message names the key and what it must be.
     """
     _check_kinds(given, usual, "")
     for name, value in leaves(given, ""):
@@ -56,7 +56,7 @@ def _check_kinds(given: dict[str, Any], usual: dict[str, Any], prefix: str) -> N
             if name in FREE:
                 continue
             _check_kinds(value, normal, f"{name}.")
-        elif key == TARGET and "." in prefix[:-1] and value != normal:  # a part of what another key has chosen
+        elif key == TARGET and "." in prefix[:-1] and value != normal:  # The option fixes the code of its parts.
             raise UserError(f"{name}={value} must be {normal}")
         elif normal is not None and not _alike(value, normal):
             shown = "null" if value is None else value
@@ -67,7 +67,7 @@ def _require_known_keys(given: dict[str, Any], usual: dict[str, Any], prefix: st
     known = list(usual)
     if prefix == "pattern.":
         options = pattern_options(str(given.get("pattern")))
-        if options is None:  # of a pattern of one's own, which says itself what it does not take
+        if options is None:  # The key belongs to a user's own pattern, which refuses unknown keys itself.
             return
         known += [option for option in options if option not in known]
     for key in given:
@@ -95,7 +95,7 @@ def _kind(normal: Any) -> str:
 
 
 def leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Dotted names with their values; each item of a list stands for itself."""
+    """Yield dotted names with their values; each item of a list has a name of its own."""
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):

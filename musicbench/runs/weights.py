@@ -17,50 +17,50 @@ from musicbench.runs.run import Run
 
 
 def adopt(run: Run, folder: Path) -> bool:
-    """Take over the checkpoints of a finished run that was trained alike, from beside ``folder``; whether there is one.
+    """Take over the checkpoints of a finished run beside ``folder`` that was trained alike; return whether one exists.
 
-    A run whose checkpoints are damaged is told and lends nothing.
+    A run with damaged checkpoints lends nothing, and a warning names it.
     """
-    for other in lenders(folder.parent, run.training_id):
-        if other == folder:
+    for lender in lenders(folder.parent, run.training_id):
+        if lender == folder:
             continue
         try:
-            require_weights(other)
+            require_weights(lender)
         except UserError as error:
-            print(f"warning: {other} lends no weights: {error}", file=sys.stderr)
+            print(f"warning: {lender} lends no weights: {error}", file=sys.stderr)
             continue
-        print(f"trained already: weights of {other}")
-        take_over(run, other, folder)
+        print(f"trained already: weights of {lender}")
+        take_over(run, lender, folder)
         return True
     return False
 
 
-def take_over(run: Run, other: Path, folder: Path) -> None:
-    """Make ``folder`` that of a run with the weights of a finished one.
+def take_over(run: Run, lender: Path, folder: Path) -> None:
+    """Make ``folder`` a folder of ``run`` with the weights of ``lender``, the folder of a finished run.
 
-    Hard links where the disk has them: a sweep over decoding settings keeps one copy of the weights.
+    Weights are hard-linked where the disk allows it, so that a sweep over decoding settings keeps one copy of them.
     """
     write_configuration(run.plain, folder)
     for name in (LAST, BEST, TRAINED):
         with atomic_path(folder / name) as temporary:
             temporary.unlink()
-            _link(other / name, temporary)
+            _link(lender / name, temporary)
 
 
 def require_trained(run: Run, folder: Path) -> None:
     """Refuse a folder whose finished training is not that of the run's configuration.
 
     Raises:
-        UserError: there is none, or the configuration was edited since.
+        UserError: the folder holds no finished training, or its configuration was edited since.
     """
     require_training(folder / TRAINED, read_training_id(folder), run.training_ids)
 
 
 def require_weights(folder: Path) -> None:
-    """Refuse a finished training whose checkpoints are not those that its marker says.
+    """Refuse a finished training whose checkpoints differ from those that its marker names.
 
     Raises:
-        UserError: one is missing, damaged or of another training.
+        UserError: a checkpoint is missing, damaged or of another training.
     """
     training = read_training_id(folder)
     for name in (BEST, LAST):
@@ -70,12 +70,12 @@ def require_weights(folder: Path) -> None:
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another disk, or one without links
+    except OSError:  # The folders lie on different disks, or the disk has no hard links.
         shutil.copyfile(source, target)
 
 
 def load_trained(run: Run, folder: Path) -> Any:
-    """The module with the averaged weights of the best checkpoint.
+    """Load the module with the averaged weights of the best checkpoint.
 
     Raises:
         UserError: the checkpoint is missing, damaged, of another training or of another model.
@@ -86,7 +86,7 @@ def load_trained(run: Run, folder: Path) -> Any:
     weights = checkpoint["state_dict"]
     if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):
         raise UserError(other)
-    # Before the model is made: a configuration of a few bytes can ask for more than the memory holds.
+    # Checked before the model is made: a configuration of a few bytes can ask for more than the memory holds.
     if sum(weight.untyped_storage().nbytes() for weight in weights.values()) < _least_bytes(run):
         raise UserError(other)
     module = run.model()
@@ -99,6 +99,6 @@ def load_trained(run: Run, folder: Path) -> Any:
 
 
 def _least_bytes(run: Run) -> int:
-    """Bytes below those of any model of the configured size: a layer alone has several square matrices in fp32."""
+    """Return fewer bytes than any model of the configured size: a layer alone has several square matrices in fp32."""
     size = run.config.model
     return int(size.layers) * int(size.dim) ** 2 * 4

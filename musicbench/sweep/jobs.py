@@ -1,4 +1,4 @@
-"""From the lines of a sweep to jobs of a pool: run ids, what is finished, what is trained in common."""
+"""Turn the lines of a sweep into jobs of a pool: find their ids, finished runs and shared trainings."""
 
 import shlex
 import sys
@@ -20,7 +20,7 @@ _PROGRAM = (sys.executable, "-m", "musicbench.cli")
 
 
 def spelled(overrides: Sequence[str]) -> str:
-    """The command of a run as a user types it."""
+    """Return the command of a run as a user types it."""
     return shlex.join(["musicbench", "train", *overrides])
 
 
@@ -29,9 +29,9 @@ class Resolved:
     """The runs of a sweep.
 
     Attributes:
-        jobs: one for each run; lines that are the same run are one job.
-        mistaken: lines that are no run, with the reason.
-        alone: whether a run spreads over several devices, so that it can have no other beside it.
+        jobs: a job for each run; lines that describe the same run share a job.
+        mistaken: lines that describe no run, with the reason.
+        alone: whether a run uses several devices, so that no other run fits beside it.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Resolved:
 
 
 def resolve(lines: Sequence[list[str]], committed: set[str]) -> Resolved:
-    """Jobs for lines of overrides.
+    """Make jobs of lines of overrides.
 
     Args:
         lines: overrides of ``musicbench train``.
@@ -65,10 +65,10 @@ def resolve(lines: Sequence[list[str]], committed: set[str]) -> Resolved:
 
 
 def committed_ids(table: Path | None) -> set[str]:
-    """Ids of the runs whose records a table has.
+    """Read the ids of the runs whose records a table has.
 
     Raises:
-        UserError: one of them is damaged.
+        UserError: a record is damaged.
     """
     return {record["id"] for record in read_records(table / RECORDS)} if table is not None else set()
 

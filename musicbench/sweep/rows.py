@@ -1,4 +1,4 @@
-"""The rows of a sweep: runs at once on this machine."""
+"""Run the rows of a sweep on this machine, several at once."""
 
 import os
 import sys
@@ -21,14 +21,14 @@ def train_all(
         lines: overrides of each run.
         journal: file to which starts, ends and failures are appended.
         table: folder of a table whose records count as finished.
-        jobs: runs at once; one where a run spreads over several devices.
-        gpus: names of the GPUs to share out; all that are visible where none is named.
+        jobs: number of runs at once; 1 is used if a run spreads over several devices.
+        gpus: names of the GPUs that the runs share; if empty, all visible GPUs.
 
     Returns:
         Folders of the runs that succeeded, now or before, and how many did not.
 
     Raises:
-        KeyboardInterrupt: it was interrupted, after the runs have ended.
+        KeyboardInterrupt: the user interrupted the sweep; it is raised after the runs have ended.
     """
     found = resolve(lines, committed_ids(table))
     if found.alone:
@@ -52,7 +52,7 @@ def train_all(
 
 
 def visible_gpus() -> list[str]:
-    """Names of the GPUs that this process may use."""
+    """Return the names of the GPUs that this process may use."""
     import torch
 
     given = os.environ.get("CUDA_VISIBLE_DEVICES")

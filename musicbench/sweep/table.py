@@ -23,7 +23,7 @@ from musicbench.tracking.loggers import assess_and_send
 
 
 def assess_baselines(overrides: Sequence[str], table: Path) -> list[Path]:
-    """Evaluate the rows of a table that need no training, under the protocol of a run's overrides; their folders."""
+    """Evaluate the rows of a table that need no training, under a run's protocol; return their folders."""
     trained_only = ("row", "label", "seed")
     common = [o for o in overrides if not o.lstrip("+~").startswith(trained_only)]
     folders, committed = [], committed_ids(table)
@@ -43,7 +43,7 @@ def assess_baselines(overrides: Sequence[str], table: Path) -> list[Path]:
 def fill_table(table: Path, folders: Sequence[Path]) -> None:
     """Put the records of finished runs into ``<table>/records`` and their audio beside them; render the table.
 
-    Runs whose record the table has already may have no folder here.
+    Runs whose record the table has already need no folder on this machine.
     """
     here = [folder for folder in folders if (folder / RECORD).is_file()]
     for folder in here:

@@ -1,4 +1,4 @@
-"""Records for a table from where runs left them: a Weights & Biases project, or run folders."""
+"""Gather records for a table from a Weights & Biases project, or from run folders."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Found:
-    """A record, its file's content, and where and when it was left."""
+class GatheredRecord:
+    """A record, its file's content, and the place and time at which a run left it."""
 
     record: RunRecord
     content: bytes
@@ -38,7 +38,7 @@ class Found:
 
     @property
     def cell(self) -> tuple[str, int]:
-        """Row and seed, of which a table has one record."""
+        """Row and seed; a table has one record for each such pair."""
         return self.record["row"], self.record["seed"]
 
 
@@ -47,8 +47,8 @@ def gather(table: Path, project: str | None, where: Sequence[str], runs: Path | 
 
     Args:
         project: ``entity/project``.
-        where: ``KEY=VALUE`` of W&B's runs.
-        runs: folder of run folders.
+        where: conditions ``KEY=VALUE`` on W&B's runs.
+        runs: the folder that holds run folders.
 
     Raises:
         UserError: a condition is mistaken, or there is no record of the table's rows.
@@ -65,8 +65,8 @@ def gather(table: Path, project: str | None, where: Sequence[str], runs: Path | 
     put_into(table, newest(found))
 
 
-def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[Found]:
-    """Records of some rows that the runs of a W&B project logged; what is left out is told in a line.
+def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[GatheredRecord]:
+    """Fetch the records of some rows from the runs of a W&B project, and print a line about records left out.
 
     Args:
         path: ``entity/project``.
@@ -77,7 +77,7 @@ def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[
     """
     split_project(path)
     require_own_settings()
-    found: list[Found] = []
+    found: list[GatheredRecord] = []
     others: set[str] = set()
     for artifact in _asked(path, lambda: list(_artifacts(path, where))):
         row = (artifact.metadata or {}).get("row")
@@ -93,8 +93,8 @@ def from_project(path: str, rows: Sequence[str], where: dict[str, str]) -> list[
     return found
 
 
-def from_folders(folder: Path, rows: Sequence[str]) -> list[Found]:
-    """Records of some rows in the run folders below ``folder``; what is left out is told in a line.
+def from_folders(folder: Path, rows: Sequence[str]) -> list[GatheredRecord]:
+    """Read the records of some rows from the run folders below ``folder``, and print a line about records left out.
 
     Raises:
         UserError: there is no run folder.
@@ -102,7 +102,7 @@ def from_folders(folder: Path, rows: Sequence[str]) -> list[Found]:
     paths = unhidden(folder, f"*/{_RECORD}")
     if not paths:
         raise UserError(f"{folder} holds no finished run; name the folder of the run folders")
-    found: list[Found] = []
+    found: list[GatheredRecord] = []
     others: set[str] = set()
     for path in paths:
         found += _read(path, str(path), datetime.fromtimestamp(path.stat().st_mtime, UTC), rows, others)
@@ -110,10 +110,10 @@ def from_folders(folder: Path, rows: Sequence[str]) -> list[Found]:
     return found
 
 
-def newest(found: Iterable[Found]) -> list[Found]:
-    """One record for each row and seed, the newest; others that say something else are told in a line."""
-    kept: dict[tuple[str, int], Found] = {}
-    for one in sorted(found, key=lambda one: one.time):
+def newest(records: Iterable[GatheredRecord]) -> list[GatheredRecord]:
+    """Return the newest record for each row and seed, and print a line about older ones that differ from it."""
+    kept: dict[tuple[str, int], GatheredRecord] = {}
+    for one in sorted(records, key=lambda one: one.time):
         older = kept.get(one.cell)
         if older is not None and older.content != one.content:
             print(visible(f"{one.record['row']}, seed {one.record['seed']}: {one.place} is newer than {older.place}"))
@@ -121,8 +121,8 @@ def newest(found: Iterable[Found]) -> list[Found]:
     return [kept[cell] for cell in sorted(kept)]
 
 
-def put_into(table: Path, found: Iterable[Found]) -> None:
-    """Put records into ``<table>/records`` in place of those of the same row and seed, if the table can be built.
+def put_into(table: Path, records: Iterable[GatheredRecord]) -> None:
+    """Write records into ``<table>/records`` in place of those of the same row and seed, if the table can be built.
 
     Raises:
         UserError: the records do not compare with each other or with those that are there, or a link leads out of
@@ -130,7 +130,7 @@ def put_into(table: Path, found: Iterable[Found]) -> None:
     """
     before = {path: read_record(path) for path in unhidden(table / RECORDS, "*.json")}
     places = {(record["row"], record["seed"]): path for path, record in before.items()}
-    new = {places.get(one.cell, record_path(table, one.record)): one for one in found}
+    new = {places.get(one.cell, record_path(table, one.record)): one for one in records}
     after = before | {path: one.record for path, one in new.items()}
     build_table(read_spec(table / "table.yaml"), list(after.values()))
     for path, one in new.items():
@@ -148,7 +148,7 @@ def _artifacts(path: str, where: dict[str, str]) -> Iterator[Any]:
 
 
 def _asked(path: str, question: Callable[[], T]) -> T:
-    """An answer from W&B."""
+    """Ask W&B, and turn its errors into a ``UserError``."""
     import wandb
 
     try:
@@ -161,10 +161,10 @@ def _asked(path: str, question: Callable[[], T]) -> T:
 
 
 def split_project(path: str) -> tuple[str, str]:
-    """Entity and project.
+    """Split ``ENTITY/PROJECT``.
 
     Raises:
-        UserError: the path has other parts.
+        UserError: the path does not have exactly these two parts.
     """
     match path.split("/"):
         case [str(entity), str(project)] if entity and project:
@@ -173,17 +173,17 @@ def split_project(path: str) -> tuple[str, str]:
 
 
 def artifact_name(name: str) -> str:
-    """A name in the characters of W&B's artifacts, which are fewer than those of a row, and at most 128."""
+    """Return a name that W&B allows for artifacts: fewer characters than a row may have, and at most 128."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:100] or "_"
 
 
 def first_line(error: Exception) -> str:
-    """What an error of W&B says, in short."""
+    """Return the first line of an error of W&B."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
-def _read(path: Path, place: str, time: datetime, rows: Sequence[str], others: set[str]) -> list[Found]:
+def _read(path: Path, place: str, time: datetime, rows: Sequence[str], others: set[str]) -> list[GatheredRecord]:
     try:
         record = read_record(path)
     except UserError as error:
@@ -192,7 +192,7 @@ def _read(path: Path, place: str, time: datetime, rows: Sequence[str], others: s
     if record["row"] not in rows:
         others.add(record["row"])
         return []
-    return [Found(record, path.read_bytes(), place, time if time.tzinfo else time.replace(tzinfo=UTC))]
+    return [GatheredRecord(record, path.read_bytes(), place, time if time.tzinfo else time.replace(tzinfo=UTC))]
 
 
 def _say_others(place: str, rows: set[str]) -> None:

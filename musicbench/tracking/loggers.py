@@ -1,4 +1,4 @@
-"""What records the curves of a run while it trains."""
+"""Make the loggers that record a run's curves while it trains."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _TRACKER = f"{Tracker.__module__}.{Tracker.__qualname__}"
 
 
 def make_loggers(run: Run, folder: Path) -> list[Logger]:
-    """The configured logger; with one of another kind the CSV log is kept too, and comes first.
+    """Make the configured logger; any other logger than CSV gets a CSV log before it.
 
     Raises:
         UserError: the logger's options are wrong.
@@ -35,13 +35,13 @@ def make_loggers(run: Run, folder: Path) -> list[Logger]:
 
 
 def tracker(loggers: list[Logger]) -> Tracker | None:
-    """The one of them that has a W&B run."""
+    """Return the logger that has a W&B run, if there is one."""
     return next((logger for logger in loggers if isinstance(logger, Tracker)), None)
 
 
 @contextmanager
 def tracking(loggers: list[Logger]) -> Iterator[Callable[[Path], None]]:
-    """Yields what sends a ``record.json`` to W&B, if one of the loggers is W&B's; its run is closed at the end."""
+    """Yield a function that sends a ``record.json`` to W&B if a logger is W&B's; close W&B's run at the end."""
     tracked = tracker(loggers)
     failed = 1
     try:
@@ -59,7 +59,7 @@ def send(run: Run, path: Path) -> None:
 
 
 def send_once(run: Run, path: Path) -> None:
-    """The same for a run that was finished before, unless W&B has it; an agent's sweep has not."""
+    """Send the record of a run that was finished before, unless W&B has it (a W&B agent's sweep lacks it)."""
     if in_sweep() or not (path.parent / KEPT).is_file():
         send(run, path)
 
@@ -77,18 +77,18 @@ def assess_and_send(run: Run, assess: Callable[[Run], Path]) -> Path:
 
 
 def _nowhere(record: Path) -> None:
-    """There is no W&B run to send it to."""
+    """Do nothing, because there is no W&B run."""
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    """What W&B is told of a run when it starts; what the configuration says comes first."""
+    """Return the facts that W&B gets when a run starts; the configuration's options override them."""
     own = run.plain["logger"]
     row = row_label(run.plain)
     tags = list(own["tags"])
     if not run.plain.get("system") and not run.plain.get("audio"):
         tags.append(family_name(run.plain))
         if has_pattern(run.plain):
-            tags.append(run.plain["pattern"]["pattern"][:64])  # W&B takes no longer ones
+            tags.append(run.plain["pattern"]["pattern"][:64])  # W&B refuses longer names.
     config = {key: value for key, value in run.plain.items() if key != "logger"}
     facts = {
         "id": run.id,

@@ -1,4 +1,4 @@
-"""A rendered table as a run of a Weights & Biases project."""
+"""Log a rendered table as a run of a Weights & Biases project."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ def publish_table(path: str, name: str, title: str, lines: Sequence[Sequence[str
 
     Args:
         path: ``entity/project``.
-        name: of the table, the artifact and the run.
-        lines: of ``csv_lines``.
-        files: by their names in the artifact.
+        name: name of the table, the artifact and the run.
+        lines: the lines of ``csv_lines``.
+        files: the table's files by their names in the artifact.
 
     Raises:
         UserError: nobody is logged in, or W&B cannot be reached.
@@ -49,7 +49,7 @@ def publish_table(path: str, name: str, title: str, lines: Sequence[Sequence[str
 
 
 def _cell(column: str, text: str) -> str | float | None:
-    """W&B's columns are of one kind each: a number that is missing or failed is none."""
+    """Convert a cell to its column's kind: W&B allows one kind a column, so a missing or failed number becomes None."""
     if column in TEXTS:
         return text
     try:

@@ -32,22 +32,22 @@ STEP = "trainer/global_step"
 """The curve along which W&B draws all others: Lightning's name, so that projects with other runs stay comparable."""
 
 KEPT = Path("wandb") / "run.json"
-"""Which W&B run a run folder belongs to."""
+"""File in a run folder that names its W&B run."""
 _MOST_KEPT = 1 << 16
 
 
 class Tracker(Logger):
     """Owns a W&B run, in the first process only; its failures end the logging, never the run.
 
-    The W&B run has the id that is given, so that a resumed run goes on in it, unless the environment names one
+    The W&B run takes the given id, so that a resumed run goes on in it, unless the environment names one
     (``WANDB_RUN_ID``, as the agent of a W&B sweep does); the run folder remembers which it was. W&B's files are below
     ``WANDB_DIR`` or else the run folder.
 
     Args:
         save_dir: run folder.
         project: None: ``WANDB_PROJECT``, or musicbench.
-        offline: only write files, to be sent with ``wandb sync``; else what W&B's settings and ``WANDB_MODE`` say.
-        options: of ``wandb.init``.
+        offline: only write files, to be sent with ``wandb sync``; False: W&B's settings and ``WANDB_MODE`` decide.
+        options: options of ``wandb.init``.
     """
 
     def __init__(self, save_dir: str, project: str | None = None, offline: bool = False, **options: Any) -> None:
@@ -100,7 +100,7 @@ class Tracker(Logger):
             run.define_metric("*", step_metric=STEP, step_sync=True)
         except UserError:
             raise
-        except Exception as error:  # whatever it is, it must not be a traceback
+        except Exception as error:  # Whatever W&B raises, the user must not see a traceback.
             raise UserError(f"Weights & Biases does not start ({first_line(error)}); try again, {WITHOUT}") from error
         self.run = run
         if not run.disabled:
@@ -114,15 +114,19 @@ class Tracker(Logger):
         self._guarded(lambda: self._log(metrics, step))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: W&B has the whole configuration since the start."""
+        """Do nothing, because W&B has had the whole configuration since the start."""
 
     @rank_zero_only
     def publish(self, path: Path) -> None:
-        """Send what a run folder's ``record.json`` and ``samples/`` hold."""
+        """Send the record and the audio of a run folder (``record.json`` and ``samples/``)."""
         self._guarded(lambda: self._publish(path))
 
     def finish(self, exit_code: int) -> None:
-        """Send what is left and close the W&B run; 0: it succeeded."""
+        """Send the remaining data and close the W&B run.
+
+        Args:
+            exit_code: 0 if the run succeeded.
+        """
         if self.run is None:
             return
         run, self.run = self.run, None
@@ -131,11 +135,11 @@ class Tracker(Logger):
             return
         import wandb
 
-        # It has been told. What can still be sent is; and nothing is left for the interpreter's end to stumble over.
+        # The failure was printed before. W&B sends what it still can, and closes, so that it cannot fail at exit.
         for end in (lambda: run.finish(exit_code=exit_code), wandb.teardown):
             with suppress(Exception):
                 end()
-        wandb.run = None  # else the next one would be taken for it
+        wandb.run = None  # Otherwise W&B would take the next run for this one.
 
     def _log(self, metrics: Mapping[str, float], step: int | None) -> None:
         self.start()
@@ -153,8 +157,8 @@ class Tracker(Logger):
         name = artifact_name(record["row"])
         facts = {key: record[key] for key in ("id", "row", "seed", "kind", "schema")}  # type: ignore[literal-required]
         artifact = wandb.Artifact(f"{name}-{record['id']}", type=RECORD_TYPE, metadata=facts)
-        # In W&B's folder and not in its cache in the home folder, which ``wandb sync`` may never see; and not the
-        # record itself, which a later evaluation replaces.
+        # The copy lies in W&B's folder, because ``wandb sync`` may never see W&B's cache at home. It is not the
+        # record itself, because a later evaluation replaces that.
         copy = Path(run.dir) / path.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
@@ -162,12 +166,12 @@ class Tracker(Logger):
         run.log_artifact(artifact)
 
     def _guarded(self, action: Callable[[], Any]) -> None:
-        """Do it unless W&B has failed before; the first failure is told."""
+        """Run ``action`` unless W&B has failed before, and print the first failure."""
         if self.lost:
             return
         try:
             action()
-        except Exception as error:  # a full disk, a dead service process, a lost account: none may end a training
+        except Exception as error:  # A full disk, a dead service process or a lost account must not end a training.
             self.lost = True
             warnings.warn(
                 f"Weights & Biases failed ({first_line(error)}); the run goes on, and its folder holds logs and record",
@@ -182,24 +186,25 @@ class Tracker(Logger):
                 if name is not None or key != "entity":
                     require_name(name, key)
             return place
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, UserError):  # not started yet, or damaged
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, UserError):
+            # The W&B run has not started, or the file is damaged.
             return {}
 
 
 def assigned() -> tuple[str, ...]:
-    """What the environment says of the W&B run, so that nothing else may."""
+    """Return the names of the settings that the environment fixes, which no configuration may replace."""
     if in_sweep():
         return "id", "project", "entity"
     return ("id",) if os.environ.get("WANDB_RUN_ID") else ()
 
 
 def in_sweep() -> bool:
-    """Whether a W&B agent started this process."""
+    """Return whether a W&B agent started this process."""
     return bool(os.environ.get("WANDB_SWEEP_ID"))
 
 
 def require_login() -> None:
-    """Refuse to ask for an account in the middle of a command.
+    """Check that the user is logged in, because W&B would ask for an account in the middle of a command.
 
     Raises:
         UserError: nobody is logged in.

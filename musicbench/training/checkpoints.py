@@ -12,10 +12,10 @@ from musicbench.runs.folder import BEST
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Lightning's files, but renamed into place on their own disk: a full one leaves the old checkpoint whole.
+    """Writes Lightning's checkpoints beside their place and renames them, so that a full disk spares the old one.
 
     Args:
-        training: id of the training, which every file says and none of another one is read.
+        training: id of the training, which every file holds; a file with another id is refused.
     """
 
     def __init__(self, training: str) -> None:
@@ -33,7 +33,8 @@ class BestCheckpoint(ModelCheckpoint):
     """Keeps the checkpoint with the lowest validation score, and the score through interruptions.
 
     Args:
-        folder: run folder. monitor: logged quantity of the score.
+        folder: run folder.
+        monitor: logged quantity of the score.
     """
 
     def __init__(self, folder: Path, monitor: str) -> None:

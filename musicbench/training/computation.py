@@ -1,4 +1,4 @@
-"""By how many processes and on which device a training was computed: the last digits of its weights depend on it."""
+"""Record the processes and the device that computed a training: the last digits of its weights depend on them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 
 
 class Computation(Callback):
-    """Keeps, in checkpoints, who computed a training; an interrupted one may go on in another way."""
+    """Keeps in checkpoints which machine computed a training, because another one may continue it."""
 
     def __init__(self) -> None:
         self.stretches: list[dict[str, Any]] = []

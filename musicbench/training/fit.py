@@ -1,4 +1,4 @@
-"""Train one run under Lightning, or go on where it was interrupted."""
+"""Train one run under Lightning, or resume it where it was interrupted."""
 
 import logging
 import time
@@ -53,7 +53,7 @@ class WallClock(Callback):
 
 
 class LastCheckpoint(Checkpoint):
-    """Saves the state to resume from: after every so many optimiser steps, the last one, and each validation.
+    """Saves the state to resume from: every few optimiser steps, after the last step, and after each validation.
 
     Where a step is validated the state is saved after that, so that a resumed run neither skips the validation
     nor forgets the best score. Being a ``Checkpoint``, it is called after the one that keeps the best.
@@ -70,7 +70,7 @@ class LastCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
-        # Between the batches that accumulate, the step stands still: a state in there could not be resumed.
+        # The step counts whole batches: a state between accumulated batches could not be resumed.
         wanted = step % self.every == 0 or step == trainer.max_steps
         if step != self._seen and wanted and step % self.validate_every:
             self._save(trainer)
@@ -81,18 +81,18 @@ class LastCheckpoint(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         for logger in trainer.loggers:
-            logger.save()  # what was logged before the state is not logged again after it
+            logger.save()  # Write the log out, because a resumed run logs only the steps after this state.
         trainer.save_checkpoint(self.path)
 
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """How to train.
+    """Settings of one training.
 
     Attributes:
-        configuration: the run's, resolved and plain; the folder keeps it.
-        precision: Lightning's.
-        training_id: what the checkpoints are of.
+        configuration: the run's resolved configuration, as plain values; the folder keeps it.
+        precision: Lightning's name of the precision.
+        training_id: id that the checkpoints hold.
     """
 
     configuration: dict[str, Any]
@@ -110,7 +110,7 @@ def fit(
     """Train until the configured step; afterwards ``folder`` holds the best and the last checkpoint.
 
     Args:
-        data: makes batches of so many crops a process.
+        data: makes the data module from the number of crops a process and batch.
 
     Raises:
         UserError: the settings do not fit together, W&B cannot be used, or training diverged.
@@ -155,20 +155,20 @@ def fit(
         if told is None:
             raise
         raise told from error
-    except SystemExit as error:  # Lightning's way to end an interrupted training
+    except SystemExit as error:  # Lightning ends an interrupted training in this way.
         raise KeyboardInterrupt from error
 
 
 def averaging(training: Mapping[str, Any]) -> EMAWeightAveraging:
-    """The moving average of the weights under a configuration's ``training``."""
-    # Index tables are buffers too, and an average of integers is no integer.
+    """Make the moving average of the weights from a configuration's ``training``."""
+    # Index tables are buffers too, but an average of integers is no integer.
     every = training["ema_every"] or 1
     return EMAWeightAveraging(decay=training["ema_decay"], use_buffers=False, update_every_n_steps=every)
 
 
 @contextmanager
 def training_numerics() -> Iterator[None]:
-    """Torch's settings while training: faster matrix products, no denormal numbers."""
+    """Set torch for training: faster matrix products, no denormal numbers."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     # Tiny moments in Adam become denormal numbers, which CPUs add a hundred times slower.
@@ -176,7 +176,7 @@ def training_numerics() -> Iterator[None]:
     try:
         yield
     finally:
-        # Evaluation is in full fp32, and other libraries want all of its numbers.
+        # Evaluation needs full fp32, and other libraries need denormal numbers.
         torch.set_float32_matmul_precision(precision)
         torch.set_flush_denormal(False)
 
@@ -191,7 +191,7 @@ def _trainer(module: Any, settings: TrainerSettings, folder: Path, loggers: list
         WallClock(),
         Computation(),
         LastCheckpoint(folder / LAST, training["save_every"], training["validate_every"]),
-        # Behind all that belongs to a step.
+        # Last, so that its time covers everything else in a step.
         Throughput(precision, where["peak_flops"]),
         *([StepTrace(folder / TRACE)] if where["profile"] else []),
         TQDMProgressBar(refresh_rate=1),
@@ -220,11 +220,11 @@ def _trainer(module: Any, settings: TrainerSettings, folder: Path, loggers: list
 
 
 def quiet() -> None:
-    """Keep Lightning's remarks on what is meant to be so out of the output."""
+    """Hide those warnings of Lightning that concern deliberate settings."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-    # A step that the loss scaler skips counts in the schedule.
+    # The schedule also counts steps that the loss scaler skips.
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
-    warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")  # measured steps have none
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own, with torch 2.11
+    warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")  # Measured steps have no logger.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning itself causes it with torch 2.11.

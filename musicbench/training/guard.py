@@ -31,7 +31,7 @@ class NonFiniteGuard(pl.Callback):
             self.in_a_row = 0
             return
         self.in_a_row += 1
-        for logger in trainer.loggers:  # at once: Lightning's own way passes most steps over
+        for logger in trainer.loggers:  # Logged directly, because Lightning skips most steps.
             logger.log_metrics({"train/nonfinite_in_a_row": float(self.in_a_row)}, trainer.global_step)
         if self.in_a_row >= self.limit:
             raise UserError(

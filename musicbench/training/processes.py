@@ -1,4 +1,4 @@
-"""Processes that train one run together: who is first, how they meet, and what is said when one of them is lost."""
+"""Processes that train one run together: which is first, how they meet, and the message when one is lost."""
 
 import logging
 import os
@@ -16,31 +16,31 @@ from lightning.pytorch.utilities import rank_zero_only
 from musicbench.errors import UserError
 
 TIMEOUT = 600.0
-"""Seconds that processes wait for each other, if the configuration does not say."""
+"""Seconds that processes wait for each other, unless the configuration sets them."""
 
 GRACE = 10.0
-"""Seconds in which a process may find out by itself that another one is lost, before it is told and ended."""
+"""Seconds in which a process may notice by itself that another one is lost, before the launcher ends it."""
 
 _OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 _OF_SLURM = ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
 
 
 def is_first_process() -> bool:
-    """Whether this process is alone, or the first of those that train together: it evaluates and writes."""
-    # By the variables of torchrun, Slurm or Lightning at first, then by what the trainer found.
+    """Return whether this process is the only or the first one of a training, which evaluates and writes."""
+    # Before the trainer exists, variables of torchrun, Slurm or Lightning say it; then the trainer does.
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def strategy(name: str, timeout: float | None) -> Any:
-    """Lightning's strategy of a name; under ``ddp`` a process waits so many seconds for the others."""
+    """Make Lightning's strategy by its name; under ``ddp`` a process waits ``timeout`` seconds for the others."""
     return DDPStrategy(timeout=timedelta(seconds=timeout or TIMEOUT)) if name == "ddp" else name
 
 
 def cluster() -> list[ClusterEnvironment]:
-    """Plugins for where this process was started.
+    """Return the Lightning plugins of the launcher that started this process.
 
-    Slurm's without Lightning's own way to requeue: that saves a second kind of checkpoint wherever the signal arrives,
-    while the same command goes on from the last one anyway.
+    Slurm's plugin does not requeue: Lightning would save a second kind of checkpoint when the signal arrives, while
+    the same command resumes from the last checkpoint anyway.
 
     Raises:
         UserError: variables of torchrun or Slurm are incomplete.
@@ -56,11 +56,11 @@ def cluster() -> list[ClusterEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)] if slurm else []
 
 
-def check_number(wanted: int) -> None:
-    """Compare the processes that a launcher started with those that the configuration wants.
+def check_number(configured: int) -> None:
+    """Compare the processes that a launcher started with the number in the configuration.
 
     Raises:
-        UserError: torchrun or Slurm started another number, and each would train for itself, or wait for ever.
+        UserError: torchrun or Slurm started another number, so that each would train alone, or wait for ever.
     """
     if TorchElasticEnvironment.detect():
         launcher, started = "torchrun", int(os.environ["WORLD_SIZE"])
@@ -68,20 +68,20 @@ def check_number(wanted: int) -> None:
         launcher, started = "Slurm", int(os.environ["SLURM_NTASKS"])
     else:
         return
-    if started != wanted:
+    if started != configured:
         raise UserError(
-            f"{launcher} started {started} processes, but trainer.devices x trainer.num_nodes is {wanted}; "
+            f"{launcher} started {started} processes, but trainer.devices x trainer.num_nodes is {configured}; "
             "choose trainer=ddp (or ddp_cpu), and as many devices a node as processes"
         )
 
 
 def lost(error: BaseException, timeout: float | None) -> UserError | None:
-    """What to tell if an error means that another process is gone or silent; None if it means something else."""
+    """Return the message for an error that means another process is gone or silent; None for other errors."""
     return UserError(_lost(timeout)) if isinstance(error, distributed.DistError) or "gloo" in str(error) else None
 
 
 def tell_of_lost_children(timeout: float | None) -> None:
-    """Let Lightning's launcher say why, and not at once, when it ends this process because a child of it failed."""
+    """Make Lightning's launcher wait, and then say why, before it ends this process because a child failed."""
     logger = logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script")
     for old in [handler for handler in logger.handlers if isinstance(handler, _Teller)]:
         logger.removeHandler(old)
@@ -89,7 +89,7 @@ def tell_of_lost_children(timeout: float | None) -> None:
 
 
 class _Teller(logging.Handler):
-    """Called in the launcher's thread, just before it kills: most errors of this process end it before that."""
+    """Log handler that the launcher's thread calls just before it kills this process."""
 
     def __init__(self, timeout: float | None) -> None:
         super().__init__()

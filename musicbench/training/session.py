@@ -1,4 +1,4 @@
-"""One training session: a run is trained or goes on, and is evaluated when its training is finished."""
+"""One training session: train or resume a run, and evaluate it when its training is finished."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -27,7 +27,7 @@ from musicbench.training.processes import is_first_process
 
 
 def train(config: DictConfig) -> None:
-    """Train one run and evaluate it; an interrupted run goes on, a finished one is recognised.
+    """Train one run and evaluate it; an interrupted run is resumed, a finished one is recognised.
 
     Raises:
         UserError: a setting is mistaken, another process is at the same run, or training failed; the run's folder, if
@@ -66,7 +66,8 @@ def train(config: DictConfig) -> None:
 def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
     """Train a run's network on its token store until the configured step; see ``fit``."""
     config, parts = run.config, run.parts
-    captions = parts.captions  # before the seed is set, because an encoder may draw while it loads
+    # Loaded before the seed is set, because an encoder may draw random numbers while it loads.
+    captions = parts.captions
 
     def data(crops: int) -> TokenDataModule:
         return TokenDataModule(
@@ -84,16 +85,16 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
 
 
 def _make_weights(run: Run, folder: Path, loggers: list[Logger]) -> None:
-    """Make the run's weights, unless they are there; of processes that make the same ones, one after the other."""
+    """Make the run's weights unless they exist; processes that need the same weights take turns."""
     if (folder / TRAINED).is_file() and not (folder / BEST).is_file():
-        # Going on from the last step would not bring the best one back.
+        # Resuming at the last step would not bring back the best checkpoint.
         print(f"{folder / BEST} is gone: training again from the start")
         for name in (TRAINED, LAST):
             (folder / name).unlink(missing_ok=True)
     if all((folder / name).is_file() for name in (TRAINED, BEST, LAST)):
         require_trained(run, folder)
         return
-    # Processes that torchrun or srun started beside this one would not wait with it.
+    # Processes that torchrun or srun started beside this one would not wait for it.
     several = any(int(os.environ.get(name, "1")) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS"))
     hold = held if several else awaited
     with _first_holds(hold(training_lock(folder.parent, run.training_id), "the same weights are being trained")):
@@ -104,5 +105,5 @@ def _make_weights(run: Run, folder: Path, loggers: list[Logger]) -> None:
 
 
 def _first_holds(lock: AbstractContextManager[None]) -> AbstractContextManager[None]:
-    """The lock in the first process of a run on several devices; nothing in the others."""
+    """Hold the lock in the first process of a run on several devices; do nothing in the others."""
     return lock if is_first_process() else nullcontext()

@@ -1,4 +1,4 @@
-"""How fast training goes: what the log says of each process's share of the work."""
+"""Log how fast training goes."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ LOG_EVERY = 10
 
 
 class Throughput(pl.Callback):
-    """Logs speed over the batches since the last log; validation and checkpoints are left out.
+    """Logs the speed over the batches since the last log, without validation and checkpoints.
 
-    ``speed/frames_per_second`` and ``speed/positions_per_second`` are of all processes. ``speed/mfu`` is the
+    ``speed/frames_per_second`` and ``speed/positions_per_second`` count all processes. ``speed/mfu`` is the
     model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B): useful operations (``models.cost``) over what the
     device could have done in that time at ``speed/peak_flops``. ``speed/data_wait_share`` is the share of the time
     spent waiting for the data loader.
@@ -32,7 +32,7 @@ class Throughput(pl.Callback):
     def __init__(self, precision: str, peak_flops: float | None) -> None:
         self.precision, self.peak_flops = precision, peak_flops
         self.name = "speed/measured_peak_flops" if peak_flops is None else "speed/peak_flops"
-        # The host's: waiting for data and working on batches are then parts of one time.
+        # The host's clock, so that waiting for data and working on batches add up.
         self._clock = HostClock()
         self._began, self._step = 0.0, 0
 
@@ -57,11 +57,11 @@ class Throughput(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, CaptionedLM)
-        # While batches accumulate the step stands still.
+        # The step does not change while batches accumulate.
         due = trainer.global_step != self._step and trainer.global_step % LOG_EVERY == 0
         self._step = trainer.global_step
         if due:
-            wait_for(pl_module.device)  # what was asked of the device counts when it is done
+            wait_for(pl_module.device)  # Wait for the device, because its work counts only when it is done.
         self.seconds += sum(self._clock.seconds([self._began, self._clock.mark()]))
         (clips, _, frames), text_tokens = batch.codes_BKT.shape, batch.states_BLE.shape[1]
         self.frames += clips * frames

@@ -1,4 +1,4 @@
-"""A few real training steps on this device, timed."""
+"""Time a few real training steps on this device."""
 
 import statistics
 from collections.abc import Iterator, Mapping
@@ -17,10 +17,12 @@ from musicbench.training.guard import NonFiniteGuard
 
 
 class Measured(NamedTuple):
-    """Attributes:
-    flops_per_second: useful operations of forward and backward passes.
-    update_seconds: of clipping, optimiser and averaging, a parameter.
-    peak_bytes: memory at most; None where the system cannot tell.
+    """Speed and memory of a training step.
+
+    Attributes:
+        flops_per_second: useful operations of forward and backward passes.
+        update_seconds: time of clipping, optimiser and averaging, for one parameter.
+        peak_bytes: peak memory; None where the system cannot measure it.
     """
 
     flops_per_second: float
@@ -31,14 +33,14 @@ class Measured(NamedTuple):
 def measure(
     module: Any, config: Mapping[str, Any], precision: str, batches: IterableDataset[Batch], steps: int, flops: float
 ) -> Measured:
-    """Train through the family's own step, optimiser and callbacks.
+    """Train a few steps with the family's own step, optimiser and callbacks, and time them.
 
     Args:
         module: a generator family's LightningModule.
-        config: the run's configuration, plain.
-        precision: Lightning's.
-        steps: to be timed, after one that is not; the median counts.
-        flops: useful operations of the passes of a step.
+        config: the run's configuration, as plain values.
+        precision: Lightning's name of the precision.
+        steps: number of timed steps, after one that is not timed; the median counts.
+        flops: useful operations in the passes of a step.
     """
     quiet()
     clock = _StepMarks()
@@ -68,8 +70,10 @@ class RandomBatches(IterableDataset[Batch]):
     """Endless random tokens with random caption states.
 
     Args:
-        sizes: of tokens and states.
-        clips: a batch. frames: of a clip. tokens: of a caption.
+        sizes: sizes of tokens and states.
+        clips: number of clips a batch.
+        frames: length of a clip.
+        tokens: length of a caption.
     """
 
     def __init__(self, sizes: Sizes, clips: int, frames: int, tokens: int) -> None:
@@ -89,9 +93,9 @@ class RandomBatches(IterableDataset[Batch]):
 
 
 class _StepMarks(pl.Callback):
-    """Marks of every step: around its passes, and behind what follows once for all weights.
+    """Records the times at which the passes of every step begin and end, and the end of its update.
 
-    To stand behind the averaging.
+    The callback must come after the averaging, which belongs to the update.
     """
 
     def __init__(self) -> None:
@@ -116,6 +120,6 @@ class _StepMarks(pl.Callback):
         self._marks.append(self._clock.mark())
 
     def passes_and_updates(self) -> tuple[list[float], list[float]]:
-        """Seconds of every step's passes, and of its update; what lies between steps is left out."""
+        """Return the seconds of every step's passes and of its update, without the time between steps."""
         seconds = self._clock.seconds(self._marks)
         return seconds[0::3], seconds[1::3]

@@ -1,4 +1,4 @@
-"""A picture of a few training steps, operation by operation."""
+"""Trace a few training steps, operation by operation."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from musicbench.files import atomic_path
 
 TRACE = "trace.json"
 SKIPPED, WARMUP, TRACED = 10, 2, 3
-"""Batches before the profiler, with it but not written, and written."""
+"""Number of batches before the profiler starts, with the profiler warming up, and in the trace."""
 
 
 class StepTrace(pl.Callback):
-    """Writes a trace of ``TRACED`` batches for chrome://tracing or Perfetto; of the first process only.
+    """Writes a trace of ``TRACED`` batches for chrome://tracing or Perfetto, in the first process only.
 
     A training of fewer batches than ``SKIPPED + WARMUP + TRACED`` has no trace.
     """

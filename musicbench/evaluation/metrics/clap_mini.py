@@ -8,13 +8,13 @@ from musicbench.evaluation.metric import Clips, metric, per_clip
 
 @metric("clap_mini", "captions", "clap_mini")
 def clap_mini(clips: Clips) -> dict[str, Any]:
-    """The score of the clips with their captions."""
+    """Return the score of the clips with their captions."""
     assert clips.clap_mini is not None and clips.captions is not None
     return per_clip(clips.clap_mini(clips.captions))
 
 
 @metric("clap_mini_shuffled", "captions", "clap_mini")
 def clap_mini_shuffled(clips: Clips) -> dict[str, Any]:
-    """The score of the clips with captions of other pieces."""
+    """Return the score of the clips with captions of other pieces."""
     assert clips.clap_mini is not None and clips.captions is not None
     return per_clip(clips.clap_mini(shuffled_captions(clips.captions, clips.pieces)))

@@ -16,7 +16,7 @@ from musicbench.evaluation.metric import Clips, metric, per_clip
 
 
 def clap_score(text_embeddings_ND: np.ndarray, audio_embeddings_ND: np.ndarray) -> np.ndarray:
-    """Cosine of each caption's embedding and its clip's, float64 [N].
+    """Return the cosine of each caption's embedding and its clip's, float64 [N].
 
     Formula: <t, a> / (|t| |a|), not clamped at zero and not multiplied by 100. Range: -1 to 1, higher is better.
     Source: Wu et al., LAION-CLAP (arXiv 2211.06687); as a score of generated music, Copet et al., MusicGen
@@ -38,7 +38,7 @@ def clap_score(text_embeddings_ND: np.ndarray, audio_embeddings_ND: np.ndarray) 
 
 
 def _directions(x_ND: np.ndarray) -> np.ndarray:
-    # By the largest entry first: squares of very small or very large entries would leave float64.
+    # Divide by the largest entry first, because squares of very small or large entries would leave float64.
     largest_N1 = np.abs(x_ND).max(axis=-1, keepdims=True)
     if not (np.isfinite(largest_N1) & (largest_N1 > 0)).all():
         raise UserError("CLAP score of an embedding that is zero or not finite; check the audio and the model")
@@ -48,14 +48,14 @@ def _directions(x_ND: np.ndarray) -> np.ndarray:
 
 @metric("clap", "captions", "clap")
 def clap(clips: Clips) -> dict[str, Any]:
-    """CLAP score of the clips with their captions."""
+    """Return the CLAP score of the clips with their captions."""
     assert clips.captions is not None
     return per_clip(_scores(clips, clips.captions))
 
 
 @metric("clap_shuffled", "captions", "clap")
 def clap_shuffled(clips: Clips) -> dict[str, Any]:
-    """CLAP score of the clips with captions of other pieces."""
+    """Return the CLAP score of the clips with captions of other pieces."""
     assert clips.captions is not None
     return per_clip(_scores(clips, shuffled_captions(clips.captions, clips.pieces)))
 

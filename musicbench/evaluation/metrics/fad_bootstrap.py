@@ -29,9 +29,9 @@ class FadResult:
 
 
 def bootstrap_counts(pieces: Sequence[str], replicates: int, seed: int = BOOTSTRAP_SEED) -> np.ndarray:
-    """How often each distinct piece (in sorted order) is drawn in each replicate: int64 [replicates, P].
+    """Draw how often each distinct piece (in sorted order) occurs in each replicate: int64 [replicates, P].
 
-    Depends on the number of pieces and the seed alone, so that replicate b of every row of a table draws the
+    The draw depends on the number of pieces and the seed alone, so that replicate b of every row of a table draws the
     same multiset of pieces and differences between rows are paired.
     """
     distinct = len(set(pieces))
@@ -47,7 +47,7 @@ def bootstrapped_fad(
     replicates: int = 1000,
     seed: int = BOOTSTRAP_SEED,
 ) -> FadResult:
-    """FAD of all windows of all clips to the reference, and of each bootstrap replicate.
+    """Measure FAD of all windows of all clips to the reference, and of each bootstrap replicate.
 
     A replicate needs no pass over the audio: it is a weighted sum over pieces. Beside the embeddings this takes the
     memory of their float64 copy at most, and of D x D numbers a piece where a piece has more windows than D.
@@ -66,7 +66,7 @@ def bootstrapped_fad(
 
     factor_DR = covariance_factor(reference_cov_DD)
     reference_trace = np.square(factor_DR).sum()
-    # Moments about the overall mean: raw ones would lose digits to cancellation.
+    # Moments are about the overall mean, because raw moments would lose digits to cancellation.
     drawn = _Pieces.of(clips_of.values(), everything.mean_D, factor_DR)
 
     def fad(weight_P: np.ndarray) -> float:
@@ -87,9 +87,9 @@ def bootstrapped_fad(
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Of the centred windows of each piece: number, sum, sum of squares, and second moments in the factor's directions.
+    """Sums over the centred windows of each piece: number, sum, sum of squares, and second moments by the factor.
 
-    Those are kept as the windows themselves, or where a piece has more of them than directions as their product.
+    Second moments are kept as windows or, for a piece with more windows than directions, as their product.
     """
 
     count_P: Array
@@ -102,7 +102,7 @@ class _Pieces:
 
     @classmethod
     def of(cls, clips_of: Iterable[Sequence[np.ndarray]], centre_D: Array, factor_DR: Array) -> "_Pieces":
-        """From the clips' embeddings [W, D] of each piece."""
+        """Sum the clips' embeddings [W, D] of each piece."""
         counts, sums, squares, lengths = [], [], [], []
         directions = factor_DR.shape[1]
         rows, moments, long = [np.empty((0, directions))], [np.empty((0, directions, directions))], []
@@ -129,7 +129,7 @@ class _Pieces:
         )
 
     def moments(self, weight_P: Array) -> Array:
-        """F^T S F [R, R], with F the reference's factor and S the sum of the outer products of all drawn windows."""
+        """Return F^T S F [R, R]: F is the reference's factor, S the sum of outer products of all drawn windows."""
         weight_M = np.repeat(weight_P, self.lengths_P)
         drawn = np.flatnonzero(weight_M)
         scaled_MR = self.rows_MR[drawn] * np.sqrt(weight_M[drawn])[:, None]
@@ -139,7 +139,7 @@ class _Pieces:
 
 @metric("fad", "reference")
 def fad(clips: Clips) -> dict[str, Any]:
-    """FAD to the reference; replicates resample pieces in the same way for every system."""
+    """Measure FAD to the reference; replicates resample pieces in the same way for every system."""
     assert clips.reference is not None
     embeddings = [judgement.embeddings_WD for judgement in clips.heard["fad"]]
     return bootstrapped(embeddings, clips.reference, clips, "FAD's reference", "windows")
@@ -147,7 +147,7 @@ def fad(clips: Clips) -> dict[str, Any]:
 
 @metric("codec_distance", "codes")
 def codec_distance(clips: Clips) -> dict[str, Any]:
-    """Frechet distance of the clips' latents to a reference in the codec's latent space."""
+    """Measure the Frechet distance of the clips' latents to a reference in the codec's latent space."""
     assert clips.codes is not None
     return bootstrapped(clips.codes.latents, clips.codes.reference, clips, "the codec distance's reference", "frames")
 
@@ -155,7 +155,7 @@ def codec_distance(clips: Clips) -> dict[str, Any]:
 def bootstrapped(
     rows: Sequence[np.ndarray], reference: "ReferenceSet", clips: Clips, what: str, unit: str
 ) -> dict[str, Any]:
-    """The Frechet distance of rows of each clip [W, D] to a reference, which is warned of if it is small."""
+    """Measure the Frechet distance of each clip's rows [W, D] to a reference, and warn if the reference is small."""
     if reference.windows is not None:
         warn_if_few(reference.windows, len(reference.mean_D), what, unit)
     result = bootstrapped_fad(reference.mean_D, reference.cov_DD, rows, clips.pieces, clips.replicates)

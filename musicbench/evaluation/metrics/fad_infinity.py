@@ -40,7 +40,7 @@ def fad_infinity(
     smallest: int | None = None,
     seed: int = 0,
 ) -> FadInfinity:
-    """FAD of the rows of x to a reference, as if there were infinitely many rows.
+    """Extrapolate FAD of the rows of x to a reference to infinitely many rows.
 
     Formula: the intercept of the least-squares line through the FAD of random subsets of N rows against 1/N.
     A subset is of whole clips, since windows of a clip resemble each other, each drawn at most once; subsets
@@ -55,10 +55,10 @@ def fad_infinity(
         clips_N: the clip of each row of x; the result does not depend on the order of rows.
         smallest: clips of the smallest subset; None for as many as hold 2 D windows, but within a tenth and a
             half of all.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Raises:
-        UserError: there are too few clips for three sizes of subsets, or something does not fit.
+        UserError: there are too few clips for three sizes of subsets, or the shapes do not fit together.
 
     >>> x = np.random.default_rng(0).normal(size=(400, 2))
     >>> fit = fad_infinity(x, np.zeros(2), np.eye(2), np.arange(400) // 4)
@@ -102,14 +102,14 @@ def _line(windows: list[int], distances: list[float]) -> FadInfinity:
     value = float(distance_P.mean() - slope * inverse_P.mean())
     residual = np.square(distance_P - (value + slope * inverse_P)).sum()
     spread = np.square(distance_P - distance_P.mean()).sum()
-    # Without spread, the line meets every point.
+    # Distances without spread lie on the line exactly.
     r_squared = float(1 - residual / spread) if spread > 0 else 1.0
     return FadInfinity(value, slope, r_squared, tuple(windows), tuple(distances))
 
 
 @metric("fad_infinity", "reference")
 def fad_infinity_of(clips: Clips) -> dict[str, Any]:
-    """FAD-infinity to the reference of FAD."""
+    """Measure FAD-infinity to the reference of FAD."""
     assert clips.reference is not None
     embeddings = [judgement.embeddings_WD for judgement in clips.heard["fad"]]
     owners = np.repeat(np.arange(len(embeddings)), [len(rows) for rows in embeddings])

@@ -12,9 +12,11 @@ from musicbench.evaluation.metrics.moments import Array
 
 
 def frechet_distance(mu1: Array, cov1: Array, mu2: Array, cov2: Array) -> float:
-    """Squared Frechet distance |mu1 - mu2|^2 + tr(cov1 + cov2 - 2 sqrt(cov1 cov2)); never negative.
+    """Compute the squared Frechet distance |mu1 - mu2|^2 + tr(cov1 + cov2 - 2 sqrt(cov1 cov2)); never negative.
 
-    Args: means [D] and symmetric positive semi-definite covariances [D, D]; computed in float64.
+    Args:
+        mu1, mu2: means [D].
+        cov1, cov2: symmetric positive semi-definite covariances [D, D]; computed in float64.
 
     Raises:
         UserError: a mean or covariance is not finite.
@@ -26,7 +28,7 @@ def frechet_distance(mu1: Array, cov1: Array, mu2: Array, cov2: Array) -> float:
 
 
 def covariance_factor(cov_DD: Array) -> Array:
-    """F [D, R] with F F^T = cov, R the numerical rank: eigenvalues that are rounding noise are dropped.
+    """Return F [D, R] with F F^T = cov, R the numerical rank: eigenvalues that are rounding noise are dropped.
 
     Raises:
         UserError: the covariance is not finite.
@@ -39,7 +41,7 @@ def covariance_factor(cov_DD: Array) -> Array:
 
 
 def frechet_from_factors(mu1: Array, factor1_DR: Array, mu2: Array, factor2_DR: Array) -> float:
-    """``frechet_distance`` from the factors of both covariances, for callers that reuse one of them.
+    """Compute ``frechet_distance`` from the factors of both covariances, for callers that reuse one of them.
 
     tr sqrt(cov1 cov2) is the sum of the singular values of F1^T F2: no root is taken of a difference, which
     keeps it exact when a covariance is singular (fewer samples than dimensions).
@@ -51,7 +53,7 @@ def frechet_from_factors(mu1: Array, factor1_DR: Array, mu2: Array, factor2_DR: 
 
 
 def mean_and_covariance(x_ND: Array) -> tuple[Array, Array]:
-    """Mean [D] and unbiased covariance [D, D] of the rows of x, in float64.
+    """Return the mean [D] and unbiased covariance [D, D] of the rows of x, in float64.
 
     Raises:
         UserError: there are fewer than two rows.
@@ -63,7 +65,7 @@ def mean_and_covariance(x_ND: Array) -> tuple[Array, Array]:
 
 
 def frechet_audio_distance(x_ND: Array, y_ND: Array) -> float:
-    """FAD between two sets of embeddings, rows of x [N, D] and y [M, D], with unbiased covariances.
+    """Compute FAD between two sets of embeddings, rows of x [N, D] and y [M, D], with unbiased covariances.
 
     Formula: ``frechet_distance`` of the means and covariances of the rows. Range: 0 and up, lower is better. The
     value is biased upwards by an amount that depends on N and M: compare only values with equal counts.

@@ -13,7 +13,7 @@ SCALE = 100.0
 """The factor of the paper and of its toolkit, for readable numbers."""
 
 _BLOCK = 1024
-_DIGIT = 16  # bits that a pass over the distances fixes of their median
+_DIGIT = 16  # Bits of the median that one pass over the distances fixes.
 
 
 def kernel_audio_distance(
@@ -23,7 +23,7 @@ def kernel_audio_distance(
     scale: float = SCALE,
     block: int = _BLOCK,
 ) -> float:
-    """KAD of generated embeddings x [N, D] to reference embeddings y [M, D], in float64.
+    """Compute KAD of generated embeddings x [N, D] to reference embeddings y [M, D], in float64.
 
     Formula: ``scale`` times the unbiased estimate of the squared maximum mean discrepancy,
     mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j), with the Gaussian kernel
@@ -51,7 +51,7 @@ def kernel_audio_distance(
             raise UserError(f"KAD needs at least two windows on each side, got {len(rows)} {side}")
         if not np.isfinite(rows).all():
             raise UserError(f"KAD of {side} embeddings with NaN or infinity; check the audio and the judge")
-    # About the reference's mean: squared distances are differences, and lose digits far from the origin.
+    # Centred on the reference's mean, because squared distances are differences that lose digits far from 0.
     centre_D = y_MD.mean(axis=0)
     x_ND, y_MD = x_ND - centre_D, y_MD - centre_D
     bandwidth = median_distance(y_MD, block) if bandwidth is None else bandwidth
@@ -69,13 +69,13 @@ def kernel_audio_distance(
 
 
 def _squares(a_ND: np.ndarray, b_MD: np.ndarray) -> np.ndarray:
-    """Squared distances [N, M] of rows."""
+    """Return the squared distances [N, M] of rows."""
     squares_NM = np.square(a_ND).sum(axis=1)[:, None] + np.square(b_MD).sum(axis=1) - 2 * a_ND @ b_MD.T
     return squares_NM.clip(min=0)
 
 
 def _pairs(x_ND: np.ndarray, block: int) -> Iterator[np.ndarray]:
-    """Squared distances of all pairs i < j of rows, some at a time."""
+    """Yield squared distances of all pairs i < j of rows, block by block."""
     for i in range(0, len(x_ND), block):
         rows = x_ND[i : i + block]
         yield _squares(rows, rows)[np.triu_indices(len(rows), k=1)]
@@ -84,9 +84,9 @@ def _pairs(x_ND: np.ndarray, block: int) -> Iterator[np.ndarray]:
 
 
 def median_distance(y_MD: np.ndarray, block: int = _BLOCK) -> float:
-    """The lower median of the distances of all pairs, exact, without holding them.
+    """Return the exact lower median of the distances of all pairs, without holding them.
 
-    A radix selection: numbers that are not negative sort as their bit patterns do, so each pass over the pairs
+    This is a radix selection: non-negative numbers sort as their bit patterns do, so each pass over the pairs
     fixes the next bits of the median's square.
     """
     pairs = len(y_MD) * (len(y_MD) - 1) // 2
@@ -102,7 +102,7 @@ def median_distance(y_MD: np.ndarray, block: int = _BLOCK) -> float:
         rank -= int(below[digit] - counts[digit])
         known = known << _DIGIT | digit
     square = float(np.int64(known).view(np.float64))
-    # Rows that are equal may be a rounding error apart.
+    # Equal rows may differ by a rounding error.
     if square <= 1e-12 * np.square(y_MD).sum(axis=1).max():
         raise UserError("KAD: most pairs of reference embeddings are equal; give a bandwidth or other references")
     return float(np.sqrt(square))

@@ -14,7 +14,7 @@ from musicbench.evaluation.metric import Clips, metric
 from musicbench.evaluation.metrics.fad_bootstrap import BOOTSTRAP_SEED, bootstrap_counts
 from musicbench.evaluation.metrics.kad import SCALE, kernel_audio_distance, median_distance
 
-_ROWS = 1024  # of one side that are compared with all of the other at once
+_ROWS = 1024  # Rows of one side that are compared with all rows of the other side at once.
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ def bootstrapped_kad(
     replicates: int = 1000,
     seed: int = BOOTSTRAP_SEED,
 ) -> KadResult:
-    """KAD of all windows, and of each replicate, which draws pieces with their clips on both sides.
+    """Measure KAD of all windows, and of each replicate, which draws pieces with their clips on both sides.
 
     The bandwidth stays that of all originals. A piece that is drawn twice is not compared with its copy within one
     side, where equal windows would meet; a replicate that leaves no two windows to compare within a side is NaN.
 
     Args:
-        generated, originals: per clip, embeddings [W, D] of its windows.
+        generated, originals: for each clip, embeddings [W, D] of its windows.
         pieces: the piece of each clip.
 
     Raises:
@@ -61,7 +61,7 @@ def bootstrapped_kad(
     }
 
     def within(weight_P: np.ndarray, kernel_PP: np.ndarray, count_P: np.ndarray) -> float:
-        same_P = np.diag(kernel_PP) - count_P  # without each row's kernel with itself, which is 1
+        same_P = np.diag(kernel_PP) - count_P  # Leave out each row's kernel with itself, which is 1.
         total = weight_P @ kernel_PP @ weight_P - weight_P**2 @ np.diag(kernel_PP) + weight_P @ same_P
         drawn_P = weight_P * count_P
         pairs = drawn_P.sum() ** 2 - (drawn_P**2).sum() + weight_P @ (count_P * (count_P - 1))
@@ -79,7 +79,7 @@ def bootstrapped_kad(
 def _piece_sums(
     a_ND: np.ndarray, b_MD: np.ndarray, counts_a_P: np.ndarray, counts_b_P: np.ndarray, bandwidth: float
 ) -> np.ndarray:
-    """Sums of the kernel over the rows of each pair of pieces, [P, P]; rows are in the order of pieces."""
+    """Sum the kernel over the rows of each pair of pieces, [P, P]; rows are in the order of pieces."""
     starts_b = np.concatenate([[0], np.cumsum(counts_b_P)[:-1]]).astype(np.int64)
     owner_N = np.repeat(np.arange(len(counts_a_P)), counts_a_P.astype(np.int64))
     norms_M = np.square(b_MD).sum(axis=1)
@@ -94,7 +94,7 @@ def _piece_sums(
 
 @metric("kad", "originals")
 def kad(clips: Clips) -> dict[str, Any]:
-    """KAD of all windows to those of the originals with the same captions."""
+    """Measure KAD of all windows to those of the originals with the same captions."""
     assert clips.originals is not None
     sides = clips.heard["fad"], clips.originals["fad"]
     generated, original = ([judgement.embeddings_WD for judgement in side] for side in sides)

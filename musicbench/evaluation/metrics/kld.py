@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from musicbench.evaluation.judging import Judgement
 
 EPSILON = 1e-6
-"""Audiocraft's: added to the second distribution only, without renormalising."""
+"""Audiocraft's epsilon, which is added to the second distribution only, without renormalising."""
 
 KLD_FACTS = {"direction": "reference to generated", "epsilon": EPSILON}
-"""For a record's protocol: what else changes a KLD."""
+"""Facts that change a KLD, for a record's protocol."""
 
 
 def class_probabilities(logits_WC: np.ndarray, kind: Kind = "softmax") -> np.ndarray:
-    """Class probabilities of a clip from its windows' logits: taken by window, then averaged (float64).
+    """Compute class probabilities of each window from its logits, and average them over a clip's windows (float64).
 
-    Args: logits [..., W, C] of clips; the result is [..., C].
+    Args:
+        logits_WC: logits [..., W, C] of clips; the result is [..., C].
+        kind: see ``Kind``.
 
     >>> class_probabilities(np.array([[0.0, 0.0], [0.0, np.log(3)]])).round(3).tolist()
     [0.375, 0.625]
@@ -42,7 +44,7 @@ def kl_divergence(
     epsilon: float = EPSILON,
     kind: Kind = "softmax",
 ) -> np.ndarray:
-    """KL(reference || generated) in nats per item, float64 [N]: audiocraft's direction, with its epsilon.
+    """Compute KL(reference || generated) in nats per item, float64 [N]: audiocraft's direction, with its epsilon.
 
     - softmax: sum_c p_c log(p_c / (q_c + epsilon)), p the reference and q the generated probabilities;
     - sigmoid: the sum over classes of the divergences between two coins,
@@ -76,14 +78,14 @@ def kl_divergence(
 
 @metric("kld", "originals")
 def kld(clips: Clips) -> dict[str, Any]:
-    """KLD of each clip from the original with the same caption."""
+    """Measure KLD of each clip from the original with the same caption."""
     assert clips.originals is not None
     return per_clip(_divergences(clips.originals["kld"], clips.heard["kld"], clips.judges.kld.class_kind))
 
 
 @metric("kld_reverse", "originals")
 def kld_reverse(clips: Clips) -> dict[str, Any]:
-    """KLD in the other direction."""
+    """Measure KLD in the reverse direction."""
     assert clips.originals is not None
     return per_clip(_divergences(clips.heard["kld"], clips.originals["kld"], clips.judges.kld.class_kind))
 

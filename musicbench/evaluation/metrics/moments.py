@@ -36,7 +36,7 @@ class RunningMoments:
         """Unbiased covariance of all rows so far.
 
         Raises:
-            UserError: there are fewer than two.
+            UserError: there are fewer than two rows.
         """
         if self.count < 2:
             raise UserError(f"a covariance needs at least two windows or frames, got {self.count}")
