@@ -177,7 +177,7 @@ def test_two_processes_are_one_wandb_run(tiny_overrides, tmp_path):
     arguments = [*tiny_overrides, "trainer=ddp_cpu", "training.validate_every=4", "logger=wandb"]
     environment = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "NODE_RANK")}
     done = subprocess.run(
-        [sys.executable, str(HERE / "ddp_script.py"), str(HERE), str(tmp_path / "two"), "[]", *arguments],
+        [sys.executable, str(HERE / "ddp_script.py"), str(HERE), json.dumps([[str(tmp_path / "two"), [], arguments]])],
         capture_output=True, text=True, timeout=240, check=False, env=environment | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
