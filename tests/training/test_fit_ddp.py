@@ -13,6 +13,7 @@ import torch
 from musicbench.runs.folder import BEST, LAST
 from tests.helpers.compare import validation_curves
 from tests.helpers.fitting import fit
+from tests.helpers.observed import best_score
 from tests.helpers.probe import gradients, install
 from tests.helpers.real_run import environment
 
@@ -67,12 +68,6 @@ def in_two(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) 
     folder, done = _in_two[0]
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
-
-
-def best_score(folder: Path) -> float:
-    callbacks = torch.load(folder / LAST, weights_only=True)["callbacks"]
-    (state,) = [state for name, state in callbacks.items() if name.startswith("BestCheckpoint")]
-    return float(state["best_model_score"])
 
 
 @pytest.mark.parametrize(("family", "accumulate"), CASES)
