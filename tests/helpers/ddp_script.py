@@ -1,7 +1,7 @@
-"""Run by ``test_fit_ddp``, once per process: one small training under Lightning's own launcher.
+"""Run by ``test_fit_ddp``, once per process: small trainings, one after another, under Lightning's own launcher.
 
-Arguments: folder of this file, run folder, steps in which the second process has no finite loss (as a JSON
-list), overrides. Lightning starts the second process with the same arguments.
+Arguments: folder of this file, and a JSON list of trainings: run folder, steps in which the second process has no
+finite loss, overrides. Lightning starts the second process with the same arguments.
 """
 
 import json
@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    tests, folder, nan_steps, *overrides = sys.argv[1:]
+    tests, trainings = sys.argv[1:]
     sys.path.insert(0, tests)
+    import pytest
     from fitting import fit
     from probe import install
     from tiny_run import StubEncoder
@@ -20,13 +21,15 @@ if __name__ == "__main__":
     from musicbench.runs.device import set_threads
     from musicbench.runs.run import Run
 
-    install(Path(folder) / "gradients", json.loads(nan_steps))
-    run = Run(compose("train", overrides))
-    # There are no judges and no codec to make the ids from.
-    run.parts.__dict__.update(encoder=StubEncoder())
-    run.__dict__.update(id="0dd5", training_id="0dd5")
-    set_threads(run.config)
-    try:
-        fit(run, Path(folder))
-    except UserError as error:
-        sys.exit(f"musicbench: error: {error}")
+    for folder, nan_steps, overrides in json.loads(trainings):
+        run = Run(compose("train", overrides))
+        # There are no judges and no codec to make the ids from.
+        run.parts.__dict__.update(encoder=StubEncoder())
+        run.__dict__.update(id="0dd5", training_id="0dd5")
+        set_threads(run.config)
+        with pytest.MonkeyPatch.context() as patch:
+            install(Path(folder) / "gradients", nan_steps, put=patch.setattr)
+            try:
+                fit(run, Path(folder))
+            except UserError as error:
+                sys.exit(f"musicbench: error: {error}")

@@ -131,7 +131,7 @@ def make_run(tiny_overrides: list[str]) -> Callable[..., object]:
         run = Run(compose("train", [*tiny_overrides, *overrides]))
         # Its codec is none that there is, so that there is no content to make an id from.
         run.parts.__dict__.update(encoder=StubEncoder())
-        run.__dict__.update(training_id="0dd5")
+        run.__dict__.update(training_id="0dd5", training_ids=frozenset({"0dd5"}))
         return run
 
     return make

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from musicbench.study.statistics import (
-    holm,
     interval,
     paired_interval,
     paired_replicate_interval,
     replicate_interval,
-    welch_interval,
 )
 
 
@@ -182,162 +179,3 @@ def test_drawing_clips_within_pieces_again_would_count_their_scatter_twice() -> 
     drawn = values[generator.integers(200, size=(1000, 200))]
     clips = np.take_along_axis(drawn, generator.integers(2, size=drawn.shape), axis=2)
     assert clips.mean(axis=(1, 2)).std() == pytest.approx(0.05 * math.sqrt(1.5), rel=0.1)
-
-
-def test_several_seeds_cover_the_luck_of_training_too() -> None:
-    generator = np.random.default_rng(7)
-    pieces, seeds, trials = 20, 3, 400
-    names = [f"p{n // 2}" for n in range(2 * pieces)]
-    covered = pieces_only = resampled = 0
-    for _ in range(trials):
-        hard = np.repeat(generator.normal(0, 1, pieces), 2) + generator.normal(0, 0.3, 2 * pieces)
-        values = hard + generator.normal(0, 0.4, (seeds, 1)) + generator.normal(0, 0.2, (seeds, 2 * pieces))
-        found, alone = interval(values, names, replicates=400), interval(values.mean(axis=0), names, replicates=400)
-        covered += found.low <= 0 <= found.high
-        pieces_only += alone.low <= 0 <= alone.high
-        draws = generator.integers(seeds, size=(400, seeds))
-        means = values.mean(axis=1)[draws].mean(axis=1) + alone.error * generator.normal(size=400)
-        low, high = np.quantile(means - means.mean() + found.value, [0.025, 0.975])
-        resampled += low <= 0 <= high
-    assert 0.93 <= covered / trials <= 0.99
-    assert pieces_only / trials < 0.9, "else the truth is covered without the seeds' share"
-    assert resampled < covered, "three seeds resampled have no tails"
-
-
-@pytest.mark.parametrize("seeds", [(2, 2), (4, 3)])
-def test_difference_of_rows_with_seeds_covers_and_its_test_keeps_its_level(seeds: tuple[int, int]) -> None:
-    generator = np.random.default_rng(8)
-    pieces, trials = 20, 400
-    names = [str(n) for n in range(pieces)]
-    covered = rejected = 0
-    for _ in range(trials):
-        hard = generator.normal(0, 3, pieces)
-        a, b = (
-            hard + generator.normal(0, 0.4, (count, 1)) + generator.normal(0, 0.5, (count, pieces)) for count in seeds
-        )
-        found = paired_interval(a, b, names)
-        covered += found.low <= 0 <= found.high
-        rejected += found.p_value < 0.05
-    assert 0.93 <= covered / trials <= 1.0
-    assert rejected / trials <= 0.07
-
-
-def test_seeds_that_agree_and_single_seeds_leave_the_interval_as_it_was() -> None:
-    values, names = np.random.default_rng(9).normal(0, 1, 20), [str(n) for n in range(20)]
-    alone = interval(values, names)
-    same = interval(np.stack([values, values]), names)
-    assert (same.low, same.high, same.error) == (alone.low, alone.high, alone.error)
-    # Two seeds against one: the luck of the one is unknown.
-    a, b = np.stack([values, values + 1]), np.zeros(20)
-    assert paired_interval(a, b, names) == paired_interval(a.mean(axis=0), b, names)
-    assert paired_interval(a, np.stack([b, b]), names).high > paired_interval(a, b, names).high
-
-
-def test_seeds_of_replicates_are_as_seeds_of_clips() -> None:
-    """A mean is a statistic of the whole set as well, so that both ways to the interval must meet."""
-    generator = np.random.default_rng(10)
-    values = generator.normal(5, 1, (3, 30)) + np.array([[0.0], [1.0], [2.0]])
-    names = [f"{n:02}" for n in range(30)]
-    counts = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), size=2000)
-    by_clips, replicates = interval(values, names), values @ counts.T / 30
-    found = replicate_interval(values.mean(axis=1), replicates, 30)
-    assert (found.low, found.high) == pytest.approx((by_clips.low, by_clips.high), abs=0.02)
-    assert (found.error, found.freedom) == pytest.approx((by_clips.error, by_clips.freedom))
-    other = generator.normal(5, 1, (2, 30))
-    paired = paired_replicate_interval(values.mean(axis=1), replicates, other.mean(axis=1), other @ counts.T / 30, 30)
-    expected = paired_interval(values, other, names)
-    assert (paired.value, paired.error) == pytest.approx((expected.value, expected.error))
-    assert (paired.low, paired.high) == pytest.approx((expected.low, expected.high), abs=0.03)
-    with pytest.raises(ValueError, match="cannot be paired"):
-        paired_replicate_interval(1.0, np.ones(3), 1.0, np.ones(4), 30)
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.3, 0.6])
-def test_p_value_agrees_with_all_sign_flips_of_pieces(shift: float) -> None:
-    pieces, clips = 12, 24
-    signs = np.array(list(itertools.product((-1, 1), repeat=pieces)))
-    generator = np.random.default_rng(11)
-    gaps = []
-    for _ in range(40):
-        values = generator.normal(shift, 1, (pieces, 2))
-        found = paired_interval(values.ravel(), np.zeros(clips), [f"p{n // 2}" for n in range(clips)])
-        flipped = np.abs(signs @ values.mean(axis=1))
-        exact = (flipped >= abs(values.mean(axis=1).sum()) - 1e-12).mean()
-        if exact > 0.005:  # below, 4096 flips are too coarse
-            gaps.append(stats.norm.isf(found.p_value / 2) - stats.norm.isf(exact / 2))
-    # In standard deviations of a normal test: alike on average, and never far apart.
-    assert abs(np.mean(gaps)) < 0.1
-    assert np.abs(gaps).max() < 0.4
-
-
-def test_p_value_and_detectable_size_follow_t() -> None:
-    values, names = np.random.default_rng(12).normal(0.4, 1, 25), [str(n) for n in range(25)]
-    found = interval(values, names, replicates=100_000)
-    assert found.p_value == pytest.approx(stats.ttest_1samp(values, 0).pvalue, rel=0.05)
-    expected = (stats.t.ppf(0.995, 24) + stats.t.ppf(0.8, 24)) * stats.sem(values)
-    assert found.detectable(0.01) == pytest.approx(expected, rel=0.01)
-    same = interval(np.zeros(4), list("abcd"))
-    assert (same.p_value, interval(np.ones(4), list("abcd")).p_value) == (1.0, 0.0)
-
-
-def test_the_detectable_size_is_found_with_the_power_it_names() -> None:
-    generator = np.random.default_rng(13)
-    pieces, trials, level = 40, 600, 0.05
-    names = [str(n) for n in range(pieces)]
-    size = (stats.t.ppf(0.975, 39) + stats.t.ppf(0.8, 39)) / math.sqrt(pieces)
-    planned = [interval(generator.normal(0, 1, pieces), names, replicates=300).detectable(level) for _ in range(50)]
-    assert np.mean(planned) == pytest.approx(size, rel=0.05)
-    hits = sum(
-        interval(generator.normal(size, 1, pieces), names, replicates=300).p_value < level for _ in range(trials)
-    )
-    assert hits / trials == pytest.approx(0.8, abs=0.05)
-
-
-def test_welch_interval_is_that_of_scipy() -> None:
-    a, b = [1.0, 1.3, 0.9], [2.0, 2.9, 1.7, 2.2]
-    expected = stats.ttest_ind(a, b, equal_var=False)
-    found = welch_interval(np.mean(a) - np.mean(b), a, b)
-    ends = expected.confidence_interval(0.95)
-    assert (found.low, found.high, found.p_value) == pytest.approx((ends.low, ends.high, expected.pvalue))
-    with pytest.raises(ValueError, match="two measurements"):
-        welch_interval(0.0, [1.0], b)
-
-
-def test_holm_by_hand() -> None:
-    # Sorted 0.01, 0.015, 0.03, 0.04 times 4, 3, 2, 1: 0.04, 0.045, 0.06, and 0.04 raised to 0.06.
-    assert holm([0.03, 0.01, 0.04, 0.015]) == pytest.approx([0.06, 0.04, 0.06, 0.045])
-    assert holm([0.6, 0.5]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.randoms())
-def test_holm_lies_between_plain_and_bonferroni_and_decides_step_by_step(values: list[float], random: Any) -> None:
-    corrected = holm(values)
-    assert all(p <= q <= min(1, len(values) * p) + 1e-12 for p, q in zip(values, corrected, strict=True))
-    order = list(range(len(values)))
-    random.shuffle(order)
-    assert holm([values[n] for n in order]) == [corrected[n] for n in order]
-    # The procedure as it is told: walk up from the smallest, stop at the first that is too large.
-    rejected = set()
-    for step, n in enumerate(sorted(range(len(values)), key=lambda n: values[n])):
-        if (len(values) - step) * values[n] >= 0.05:
-            break
-        rejected.add(values[n])
-    assert {p for p, q in zip(values, corrected, strict=True) if q < 0.05} == rejected
-
-
-@given(
-    st.integers(1, 4), st.integers(1, 4), st.integers(2, 8), st.floats(0.1, 10), st.floats(-5, 5), st.integers(0, 99)
-)
-def test_differences_change_sign_and_scale_with_the_rows(
-    one: int, other: int, pieces: int, scale: float, shift: float, seed: int
-) -> None:
-    generator = np.random.default_rng(seed)
-    a, b = generator.normal(0, 1, (one, pieces)), generator.normal(0, 1, (other, pieces))
-    names = [str(n) for n in range(pieces)]
-    found, back = paired_interval(a, b, names), paired_interval(b, a, names)
-    assert (back.value, back.low, back.high) == pytest.approx((-found.value, -found.high, -found.low))
-    assert back.p_value == pytest.approx(found.p_value)
-    moved = paired_interval(scale * a + shift, scale * b + shift, names)
-    assert (moved.low, moved.high) == pytest.approx((scale * found.low, scale * found.high), abs=1e-9)
-    assert moved.p_value == pytest.approx(found.p_value, abs=1e-9)

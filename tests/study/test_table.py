@@ -1,20 +1,17 @@
-"""Cells, refusals and notes of a table built from synthetic records."""
+"""Cells of a table built from synthetic records."""
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from musicbench.errors import UserError
 from musicbench.study.cells import Cell
 from musicbench.study.run_record import RunRecord
-from musicbench.study.sentence import trust_sentence
 from musicbench.study.statistics import Estimate, holm, interval, paired_interval, replicate_interval
-from musicbench.study.table import Table, build_table, load_table
+from musicbench.study.table import Table, build_table
 
 PIECES = 12
 Make = Callable[..., RunRecord]
@@ -187,148 +184,3 @@ def test_clips_without_a_value_are_left_out_of_both_rows(spec: Any, make_record:
     difference = np.array(flat["metrics"]["bits_per_frame"]["per_clip"]) - reference
     assert cell(table, "flat", "Δ bits/frame").value == pytest.approx(np.delete(difference, 3).mean())
     assert "Delay, Bits/frame: 1 clip has no value; the mean is over the others." in table.notes
-
-
-@pytest.mark.parametrize(
-    "path, value",
-    [
-        ("protocol.judges.fad.sha256", "other"),
-        ("protocol.codec.id", "other"),
-        ("protocol.reference.windows", 1),
-        ("protocol.clip_seconds", 10.0),
-        ("protocol.split", "validation"),
-        ("protocol.tokens_sha256", "other"),
-        ("protocol.sampling.top_k", 50),
-        ("numerics", 2),
-    ],
-)
-def test_other_protocols_are_refused(spec: Any, make_record: Make, change: Change, path: str, value: Any) -> None:
-    other = make_record("flat")
-    change(other, path, value)
-    with pytest.raises(UserError, match=path.replace(".", r"\.")) as caught:
-        build_table(spec, [make_record("delay"), make_record("codec", kind="reference"), other])
-    assert "flat seed 0" in str(caught.value) and "delay seed 0" in str(caught.value)
-    assert str(value) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_sampling_settings_that_a_table_is_about_may_differ(spec: Any, make_record: Make, change: Change) -> None:
-    one, other = make_record("delay"), make_record("flat")
-    change(other, "protocol.sampling.top_k", 50)
-    spec["varied"] = ["top_k"]
-    build_table(spec, [one, other])
-    assert trust_sentence([one, other], ["top_k"])
-    change(other, "protocol.sampling.cfg", 1.0)
-    with pytest.raises(UserError, match=r"protocol\.sampling\.cfg \(3\.0 against 1\.0\)"):
-        build_table(spec, [one, other])
-    # Another family samples in a way of its own.
-    change(other, "protocol.sampling.kind", "MaskedSampling")
-    build_table(spec, [one, other])
-
-
-def test_other_clips_are_refused(spec: Any, make_record: Make) -> None:
-    other = make_record("flat")
-    other["clips"].reverse()
-    with pytest.raises(UserError, match="the clips or their order"):
-        build_table(spec, [make_record("delay"), other])
-
-
-def test_seeds_of_one_row_differ_in_the_seed_only(spec: Any, make_record: Make, change: Change) -> None:
-    first, second = make_record("delay"), make_record("delay", seed=1)
-    build_table(spec, [first, second])
-    change(second, "config.width", 512)
-    with pytest.raises(UserError, match=r"config\.width \(256 against 512\)"):
-        build_table(spec, [first, second])
-    change(second, "config.width", 256)
-    change(second, "seed", 0)
-    with pytest.raises(UserError, match="one row and one seed"):
-        build_table(spec, [first, second])
-
-
-def test_provenance_that_is_mixed_is_told(spec: Any, make_record: Make, change: Change) -> None:
-    records = [make_record("delay"), make_record("flat")]
-    assert not any("commits" in note or "Uncommitted" in note for note in build_table(spec, records).notes)
-    change(records[1], "git", {"commit": "fedcba9876543210", "dirty": True})
-    change(records[1], "machine.cpu", "Another CPU")
-    notes = " ".join(build_table(spec, records).notes)
-    assert "2 commits (0123456789ab, fedcba987654)" in notes
-    assert "Uncommitted changes were present in runs of flat" in notes
-    assert "different machines" in notes and "Another CPU" in notes
-
-
-def test_trainings_that_were_shared_out_in_different_ways_are_told(spec: Any, make_record: Make) -> None:
-    records = [
-        make_record("delay"),
-        make_record("flat"),
-        make_record("parallel"),
-        make_record("codec", kind="reference"),
-    ]
-
-    def compute(number: int, *processes: int) -> list[str]:
-        training = records[number]["training"]
-        assert training is not None
-        training["computed"] = [{"processes": count, "device": "cpu"} for count in processes]
-        return [note for note in build_table(spec, records).notes if "last digits" in note]
-
-    assert [compute(0, 2), compute(1, 2)] == [[], []], "what is not known is not told"
-    (note,) = compute(2, 1, 2)
-    delay, flat, parallel = (f"{r['row']} seed 0 ({r['id'][:12]})" for r in records[:3])
-    assert note == (
-        "Training was computed in different ways, on which the last digits depend: 2 processes on cpu "
-        f"({delay}, {flat}); 1 process on cpu, then 2 processes on cpu ({parallel})."
-    )
-
-
-def test_warnings_and_skipped_files_are_told_once(spec: Any, make_record: Make, change: Change) -> None:
-    records = [make_record("delay"), make_record("flat"), make_record("parallel")]
-    for record in records:
-        change(record, "warnings", ["few windows"])
-    change(records[1], "warnings", ["few windows", "little else"])
-    counts = {"files": 9, "read": 7, "mixed_down": 0, "cut": 0, "ignored": 0, "warnings": {}, "examples": {}}
-    change(records[0], "files", {**counts, "skipped": {"too short": 2}})
-    notes = build_table(spec, records).notes
-    assert [note for note in notes if "few windows" in note] == ["Warning, all runs: few windows."]
-    assert any(note.startswith("Warning, flat seed 0") and "little else" in note for note in notes)
-    assert any("2 files skipped, too short" in note for note in notes)
-
-
-def test_names_that_lead_nowhere_are_told(spec: Any, make_record: Make) -> None:
-    spec["columns"]["Quality"].append({"key": "metrics.fda", "label": "typo"})
-    table = build_table(spec, [make_record("delay"), make_record("stack")])
-    assert "No record holds metrics.fda." in table.notes
-    assert any("does not name: stack" in note for note in table.notes)
-    spec["columns"]["Quality"].append({"key": "training", "label": "not a number"})
-    with pytest.raises(UserError, match="column training leads to dict"):
-        build_table(spec, [make_record("delay")])
-
-
-@pytest.mark.parametrize(
-    "change_spec, message",
-    [
-        (lambda spec: spec.pop("title"), "title is missing"),
-        (lambda spec: spec.update(colour="red"), "colour is not known"),
-        (lambda spec: spec.update(reference_row="dealy"), "reference_row names dealy"),
-        (lambda spec: spec["rows"].append(dict(spec["rows"][0])), "row original is named twice"),
-        (lambda spec: spec["figure"]["y"].append("metrics.clap"), "figure names metrics.clap"),
-        (lambda spec: spec["published"]["rows"].update(stack={"FAD": 1.0}), "published.rows names stack"),
-        (lambda spec: spec["published"]["rows"]["flat"].update(OVL=80.0), "names OVL"),
-        (lambda spec: spec["columns"]["Cost"][0].update(better="faster"), "better is 'faster'"),
-    ],
-)
-def test_broken_specifications_are_refused(
-    tmp_path: Path,
-    spec: Any,
-    write_table: Callable[..., Path],
-    change_spec: Callable[[Any], None],
-    message: str,
-) -> None:
-    change_spec(spec)
-    with pytest.raises(UserError, match=message) as caught:
-        load_table(write_table(tmp_path, [], spec))
-    assert "table.yaml" in str(caught.value)
-
-
-def test_a_file_that_is_not_yaml_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "table.yaml").write_text("title: [unclosed\nrows: }")
-    with pytest.raises(UserError, match="is not YAML") as caught:
-        load_table(tmp_path)
-    assert "\n" not in str(caught.value)

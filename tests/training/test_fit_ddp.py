@@ -13,6 +13,7 @@ import torch
 from musicbench.runs.folder import BEST, LAST
 from tests.helpers.compare import validation_curves
 from tests.helpers.fitting import fit
+from tests.helpers.observed import best_score
 from tests.helpers.probe import gradients, install
 from tests.helpers.real_run import environment
 
@@ -30,13 +31,18 @@ COMMON = [
 ]
 
 
-def train_in_two(
-    folder: Path, overrides: Sequence[str], nan_steps: Sequence[int] = ()
-) -> subprocess.CompletedProcess[str]:
-    """Two processes of Lightning's launcher."""
-    arguments = [str(HERE), str(folder), json.dumps(nan_steps), *overrides, "trainer=ddp_cpu", "trainer.timeout=200"]
+CASES = [("autoregressive", 1), ("autoregressive", 2), ("magnet", 1), ("hybrid", 1)]
+"""Families, and batches that a step accumulates."""
+
+
+def train_in_two(*trainings: tuple[Path, Sequence[int], Sequence[str]]) -> subprocess.CompletedProcess[str]:
+    """Two processes of Lightning's launcher; each training has a folder, steps of NaN and overrides."""
+    told = [
+        (str(folder), nan_steps, [*overrides, "trainer=ddp_cpu", "trainer.timeout=200"])
+        for folder, nan_steps, overrides in trainings
+    ]
     return subprocess.run(
-        [sys.executable, str(HERE / "ddp_script.py"), *arguments],
+        [sys.executable, str(HERE / "ddp_script.py"), str(HERE), json.dumps(told)],
         capture_output=True,
         text=True,
         timeout=500,
@@ -45,49 +51,58 @@ def train_in_two(
     )
 
 
-def best_score(folder: Path) -> float:
-    callbacks = torch.load(folder / LAST, weights_only=True)["callbacks"]
-    (state,) = [state for name, state in callbacks.items() if name.startswith("BestCheckpoint")]
-    return float(state["best_model_score"])
+_in_two: list[tuple[Path, subprocess.CompletedProcess[str]]] = []
 
 
-@pytest.mark.parametrize(
-    ("family", "accumulate"), [("autoregressive", 1), ("autoregressive", 2), ("magnet", 1), ("hybrid", 1)]
-)
-def test_two_processes_equal_one(make_run, tiny_overrides, tmp_path, monkeypatch, family, accumulate):
+@pytest.fixture
+def in_two(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the trainings of all ``CASES`` by two processes, which start once for all of them."""
+    if not _in_two:
+        folder = tmp_path_factory.mktemp("two")
+        trainings = [
+            (folder / f"{family}-{accumulate}", [],
+             [*tiny_overrides, *COMMON, *FAMILIES[family], f"training.accumulate={accumulate}"])
+            for family, accumulate in CASES
+        ]  # fmt: skip
+        _in_two.append((folder, train_in_two(*trainings)))
+    folder, done = _in_two[0]
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize(("family", "accumulate"), CASES)
+def test_two_processes_equal_one(make_run, in_two, tmp_path, monkeypatch, family, accumulate):
     """Three validation clips: the ranks have unequal numbers of batches, and each clip counts once.
 
     One process that accumulates twice as many batches sees the same ones, each with the same masks and dropout.
     """
-    overrides = [*COMMON, *FAMILIES[family]]
-    install(tmp_path / "one" / "gradients", put=monkeypatch.setattr)
-    fit(make_run(*overrides, f"training.accumulate={2 * accumulate}"), tmp_path / "one")
-    done = train_in_two(tmp_path / "two", [*tiny_overrides, *overrides, f"training.accumulate={accumulate}"])
-    assert done.returncode == 0, done.stderr[-3000:]
+    sides = one, two = tmp_path / "one", in_two / f"{family}-{accumulate}"
+    install(one / "gradients", put=monkeypatch.setattr)
+    fit(make_run(*COMMON, *FAMILIES[family], f"training.accumulate={2 * accumulate}"), one)
 
-    whole = gradients(tmp_path / "one" / "gradients", 0, 0)
-    first, second = (gradients(tmp_path / "two" / "gradients", rank, 0) for rank in (0, 1))
+    whole = gradients(one / "gradients", 0, 0)
+    first, second = (gradients(two / "gradients", rank, 0) for rank in (0, 1))
     assert whole.keys() == first.keys()
     for name, value in whole.items():
         assert torch.equal(first[name], second[name]), name
         torch.testing.assert_close(first[name], value, atol=1e-6 * float(value.abs().max()) + 1e-9, rtol=1e-4, msg=name)
     assert any(value.abs().max() > 0 for value in whole.values())
 
-    curves = [validation_curves(tmp_path / side) for side in ("one", "two")]
+    curves = [validation_curves(side) for side in sides]
     assert curves[0].keys() == curves[1].keys() != set()
     for name, curve in curves[0].items():
         assert len(curve) >= 3 and curves[1][name] == pytest.approx(curve, rel=1e-4)
-    computed = [torch.load(tmp_path / side / LAST, weights_only=True)["callbacks"] for side in ("one", "two")]
+    computed = [torch.load(side / LAST, weights_only=True)["callbacks"] for side in sides]
     assert [state["Computation"]["stretches"] for state in computed] == [
         [{"processes": processes, "device": "cpu"}] for processes in (1, 2)
     ]
     for name in (LAST, BEST):
-        one, two = (torch.load(tmp_path / side / name, weights_only=True) for side in ("one", "two"))
-        assert one["global_step"] == two["global_step"]
+        alone, shared = (torch.load(side / name, weights_only=True) for side in sides)
+        assert alone["global_step"] == shared["global_step"]
         for key in ("current_model_state", "state_dict"):
-            for weight, value in one[key].items():
-                torch.testing.assert_close(two[key][weight], value, atol=1e-4, rtol=0, msg=f"{name} {weight}")
-    assert abs(best_score(tmp_path / "one") - best_score(tmp_path / "two")) < 1e-3
+            for weight, value in alone[key].items():
+                torch.testing.assert_close(shared[key][weight], value, atol=1e-4, rtol=0, msg=f"{name} {weight}")
+    assert abs(best_score(one) - best_score(two)) < 1e-3
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -108,7 +123,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(make_run, tmp_path, 
 
 def test_one_ranks_nan_is_skipped_by_both(tiny_overrides, tmp_path):
     """Steps 1 and 2 are bad on the second rank alone, and both skip them; training goes on from step 0's weights."""
-    done = train_in_two(tmp_path / "run", [*tiny_overrides, "training.steps=6", "training.max_nonfinite=3"], [1, 2])
+    done = train_in_two((tmp_path / "run", [1, 2], [*tiny_overrides, "training.steps=6", "training.max_nonfinite=3"]))
     assert done.returncode == 0, done.stderr[-3000:]
     for step in range(6):
         first, second = (gradients(tmp_path / "run" / "gradients", rank, step) for rank in (0, 1))
@@ -130,7 +145,7 @@ def test_one_ranks_nan_is_skipped_by_both(tiny_overrides, tmp_path):
 
 def test_nan_of_one_rank_for_ever_stops_both_and_keeps_the_checkpoint(tiny_overrides, tmp_path):
     settings = ["training.steps=9", "training.max_nonfinite=3", "training.save_every=1"]
-    done = train_in_two(tmp_path / "run", [*tiny_overrides, *settings], [4, 5, 6, 7, 8])
+    done = train_in_two((tmp_path / "run", [4, 5, 6, 7, 8], [*tiny_overrides, *settings]))
     assert done.returncode not in (0, None)
     assert "3 steps in a row had gradients that are not finite" in done.stderr
     last = torch.load(tmp_path / "run" / LAST, weights_only=True)

@@ -31,6 +31,15 @@ def only_run(output: Path) -> Path:
     return record.parent
 
 
+@pytest.fixture(scope="module")
+def alone(real_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same run in one process that accumulates."""
+    output = tmp_path_factory.mktemp("alone")
+    command = [*TRAIN, *real_overrides, *SHORT, "training.accumulate=2", f"output={output}"]
+    assert subprocess.run(command, env=environment()).returncode == 0
+    return only_run(output)
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / LAST, weights_only=True)["current_model_state"]
 
@@ -89,7 +98,7 @@ def jobs() -> Iterator[list[Job]]:
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", "slurm"])
-def test_two_processes_make_one_record(real_overrides, tmp_path, jobs, launcher):
+def test_two_processes_make_one_record(real_overrides, alone, tmp_path, jobs, launcher):
     command = [*real_overrides, *SHORT, f"output={tmp_path}"]
     if launcher == "torchrun":
         done = subprocess.run(
@@ -109,10 +118,8 @@ def test_two_processes_make_one_record(real_overrides, tmp_path, jobs, launcher)
     record = read_record(only_run(tmp_path) / "record.json")
     assert record["training"]["steps"] == 4
     assert not list(tmp_path.glob("*/hpc_ckpt*"))
-    # The same run in one process that accumulates has the same id and, but for rounding, the same weights.
-    alone = subprocess.run([*TRAIN, *command, "training.accumulate=2", f"output={tmp_path / 'one'}"], env=environment())
-    assert alone.returncode == 0
-    two, one = weights(only_run(tmp_path)), weights(only_run(tmp_path / "one"))
+    # In one process it has, but for rounding, the same weights.
+    two, one = weights(only_run(tmp_path)), weights(alone)
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-4, rtol=0, msg=name)
 
