@@ -20,6 +20,7 @@ from tests.helpers.tiny_run import (  # noqa: F401  (fixtures of all rooms that 
     make_clap,
     make_run,
     overrides,
+    own_conf,
     stub_codec,
     stub_encoder,
     tiny_overrides,

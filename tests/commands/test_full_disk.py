@@ -100,7 +100,7 @@ def test_a_record_is_not_lost(trained_run):
 
 
 def test_caption_states_are_whole_or_absent(make_run, tmp_path):
-    encoder = make_run().encoder
+    encoder = make_run().parts.encoder
     captions = [f"caption {number}" for number in range(200)]
     with disk_of(500), pytest.raises(UserError, match="cannot write"):
         caption_table(captions, encoder, tmp_path / "states")

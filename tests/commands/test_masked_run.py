@@ -87,7 +87,7 @@ def test_half_a_run_lends_nothing(overrides, tmp_path, monkeypatch, damage):
     [
         (["family=magnet"], "does not decode by Sampling; choose decode=magnet_10s or magnet_30s"),
         (["family=hybrid", "decode=magnet_10s"], "does not decode by MaskedSampling; choose decode=hybrid_10s"),
-        (["decode=magnet_10s"], "does not decode by MaskedSampling; choose decode=musicgen or plain"),
+        (["decode=magnet_10s"], "does not decode by MaskedSampling; choose decode=musicgen"),
         ([*MAGNET, "decode.spans=both"], "spans must be one of nonoverlap, stride1; got 'both'"),
         ([*MAGNET, "decode.iterations=[3,2,1]"], "iterations must be given for 2 levels"),
         ([*MAGNET, "decode.rescore=0.5"], "rescore=0.5 needs a rescorer"),

@@ -143,7 +143,7 @@ def test_a_killed_process_ends_the_other_with_a_line(real_overrides, tmp_path, j
     endless = ("training.steps=100000", "training.save_every=2", "training.validate_every=50000")
     jobs.append(Job([*real_overrides, *endless, f"output={tmp_path}"]))
     job = jobs[0]
-    job.read(until=rb"\| [3-9]/|\| \d\d+/")
+    job.read(until=rb"Epoch 0:[^\r]*\| ([3-9]|\d\d+)/")
     assert job.tasks[rank].poll() is None, job.said[rank][-3000:].decode()
     job.tasks[rank].kill()
     job.read()
@@ -162,7 +162,7 @@ def test_a_silent_process_ends_the_other_after_the_timeout(real_overrides, tmp_p
     endless = ("training.steps=100000", "training.save_every=2", "training.validate_every=50000")
     jobs.append(Job([*real_overrides, *endless, f"output={tmp_path}", "trainer.timeout=60"]))
     job = jobs[0]
-    job.read(until=rb"\| [3-9]/|\| \d\d+/")
+    job.read(until=rb"Epoch 0:[^\r]*\| ([3-9]|\d\d+)/")
     job.tasks[1].send_signal(signal.SIGSTOP)
     stopped = time.monotonic()
     assert job.tasks[0].wait(timeout=600) == 2

@@ -115,7 +115,7 @@ def test_one_command_makes_a_store(apt: Path, tmp_path: Path, monkeypatch: pytes
         def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
             return (audio_BN.unfold(1, 800, 800).mean(-1) * 100).round().long().clamp(0, 99)[:, None]
 
-    monkeypatch.setattr("musicbench.runs.compose.instantiated", lambda *_: Means())
+    monkeypatch.setattr("musicbench.preparation.stages.instantiated", lambda *_: Means())
     arguments = ["corpus=recordings", "corpus.packages=[singularity-music]", f"corpus.folder={tmp_path / 'packages'}"]
     arguments += [f"store={tmp_path / 'store'}", "stages=[corpus,tokens]"]
     for _ in range(2):  # the second time everything is found complete
