@@ -19,6 +19,7 @@ from musicbench import named_code
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.named_code import shipped_folder
+from musicbench.names import is_inside
 from musicbench.plain_files import parse_yaml
 from musicbench.regular_files import require_regular
 from musicbench.runs.allowed import require_allowed, require_own_parameters, require_plain_values
@@ -110,7 +111,17 @@ def run_configuration(folder: Path) -> DictConfig:
     require_plain_values(content, str(path))
     content = renewed(content)
     _require_own(content, str(path))
+    content["cache"] = _near(str(content["cache"]), folder)
     return _fixed(content)
+
+
+def _near(cache: str, folder: Path) -> str:
+    """Return a stored cache folder if it lies beside the run or below the current folder, else the shipped one.
+
+    A run folder that came from elsewhere must not say where this machine is written to.
+    """
+    near = any(is_inside(Path(cache), place) for place in (folder.resolve().parent, Path.cwd()))
+    return cache if near else str(shipped("train")["cache"])
 
 
 def write_configuration(content: dict[str, Any], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +144,15 @@ def test_records_carry_configurations_as_data_only(trained_run, tmp_path, capsys
     cli.main(["table", str(folder)])
     assert not (tmp_path / CANARY).exists()
     assert json.loads((folder / "records" / "delay-seed0.json").read_text())["config"]["codec"]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_stored_cache_elsewhere_is_not_written_to(hostile, tmp_path, tmp_path_factory, monkeypatch, link):
+    victim = tmp_path_factory.mktemp("victim")
+    cache = tmp_path / "cached" if link else victim / "deep"
+    if link:
+        cache.symlink_to(victim)
+    folder = hostile(setting("cache", str(cache)))
+    monkeypatch.chdir(tmp_path_factory.mktemp("current"))
+    assert cli.main(["evaluate", f"run={folder}"]) == 0
+    assert not list(victim.iterdir()) and (Path.cwd() / "runs" / "cache").is_dir()
