@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from musicbench.data.audio_folder import Item
+from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import Crop
-from musicbench.data.module import crop_codes
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_facts import judge_facts
 from musicbench.evaluation.judges.base import RESAMPLER

@@ -11,8 +11,8 @@ from musicbench.assessment.adapters import sampling_facts, trained_system
 from musicbench.assessment.assess import assess_system
 from musicbench.assessment.clips import held_out
 from musicbench.assessment.record import Facts, record
+from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import evaluation_crops
-from musicbench.data.module import crop_codes
 from musicbench.data.stages import clips_seen
 from musicbench.errors import UserError
 from musicbench.evaluation.likelihood import bits_per_frame

@@ -21,13 +21,13 @@ def main(argv: list[str]) -> int:
     from musicbench.assessment.trained import assess_run, trained_run
     from musicbench.runs.device import set_threads
     from musicbench.runs.run import Run
-    from musicbench.tracking.loggers import assess_and_send, send
+    from musicbench.tracking.send import assess_and_send, send_record
 
     set_threads(config)
     if config.run is not None:
         run, folder = trained_run(config, argv)
         path = assess_run(run, folder)
-        send(run, path)
+        send_record(run, path)
         print(f"record: {path}")
     elif config.system is not None:
         print(f"record: {assess_and_send(Run(config), assess_baseline)}")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import Crop, TrainingCrops, evaluation_crops
 from musicbench.data.stages import Stage
 from musicbench.data.step_batches import Sample, StepBatches
@@ -20,12 +21,6 @@ from musicbench.errors import UserError
 
 CaptionStates = Callable[[list[str]], tuple[Tensor, Tensor]]
 """Captions -> padded states [B, L, E] and mask [B, L]."""
-
-
-def crop_codes(store: TokenStore, crops: Sequence[Crop]) -> Tensor:
-    """Tokens of crops of equal length, int64 [B, K, T]."""
-    grids = [store.codes(crop.source, crop.start_frame, crop.frames) for crop in crops]
-    return torch.stack([torch.from_numpy(grid.astype("int64")) for grid in grids])
 
 
 class NumberedCrops(Dataset[tuple[Crop, int]]):

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -52,6 +51,8 @@ def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None =
             "pattern": settings.pattern_options(plain),
             "frames": settings.frames(config, sizes.frame_rate),
         }
+    from lightning.pytorch import seed_everything  # Lightning takes seconds, and judging needs no network of ours
+
     seed_everything(config.seed, verbose=False)
     of_data = {"levels": sizes.levels, "codebook_size": sizes.codebook_size, "text_dim": sizes.text_dim}
     try:

@@ -19,7 +19,7 @@ from musicbench.study.render import render_table
 from musicbench.study.samples import record_path
 from musicbench.study.table_spec import read_spec
 from musicbench.sweep.jobs import committed_ids
-from musicbench.tracking.loggers import assess_and_send
+from musicbench.tracking.send import assess_and_send
 
 
 def assess_baselines(overrides: Sequence[str], table: Path) -> list[Path]:

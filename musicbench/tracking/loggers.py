@@ -9,7 +9,6 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from musicbench.errors import UserError
 from musicbench.runs.compose import instantiated
-from musicbench.runs.folder import finished
 from musicbench.runs.identity import family_name, has_pattern, row_label
 from musicbench.runs.run import Run
 from musicbench.tracking.wandb_run import KEPT, Tracker, in_sweep
@@ -62,18 +61,6 @@ def send_once(run: Run, path: Path) -> None:
     """Send the record of a run that was finished before, unless W&B has it (a W&B agent's sweep lacks it)."""
     if in_sweep() or not (path.parent / KEPT).is_file():
         send(run, path)
-
-
-def assess_and_send(run: Run, assess: Callable[[Run], Path]) -> Path:
-    """Evaluate a run, and send its record to W&B; a run that was finished before is sent once.
-
-    Args:
-        assess: returns the path of the run's record.
-    """
-    before = finished(run.folder)
-    path = assess(run)
-    (send_once if before else send)(run, path)
-    return path
 
 
 def _nowhere(record: Path) -> None:

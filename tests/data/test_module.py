@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import TrainingCrops, evaluation_crops
-from musicbench.data.module import TokenDataModule, crop_codes
+from musicbench.data.module import TokenDataModule
 from musicbench.data.stages import Stage
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError

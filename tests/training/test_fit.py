@@ -36,8 +36,8 @@ def test_best_checkpoint_has_the_lowest_validation_bits(make_run, tmp_path):
     assert best["global_step"] == min(curve, key=curve.get) < 40
     # The checkpoint's weights, evaluated from outside, give the value that chose it.
     from musicbench.assessment.adapters import trained_system
+    from musicbench.data.crop_codes import crop_codes
     from musicbench.data.crops import evaluation_crops
-    from musicbench.data.module import crop_codes
     from musicbench.evaluation.likelihood import bits_per_frame
     from musicbench.runs.weights import load_trained
 
