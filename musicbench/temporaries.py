@@ -59,7 +59,7 @@ def clear_once(folder: Path) -> None:
 
 def unhidden(folder: Path, pattern: str) -> list[Path]:
     """Return sorted paths below a folder that fit a pattern, without hidden ones (temporaries, files of the system)."""
-    found = (path for path in folder.glob(pattern))
+    found = folder.glob(pattern)
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 

@@ -64,7 +64,8 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
             "moved) and trainer.threads"
         )
     moved = [a for a in argv if a.startswith("data.store=")]
-    again = amend(run_configuration(folder), [*moved, *named, *(a for a in argv if a.startswith("evaluation."))])
+    stored = run_configuration(folder)
+    again = amend(stored, [*moved, *named, *(a for a in argv if a.startswith("evaluation."))])
     if any(argument.startswith("judges") for argument in argv):
         again.judges = config.judges
     again.output = str(folder.parent)
@@ -73,7 +74,7 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
     run = Run(again)
     require_trained(run, folder)
     # A run keeps its folder, although an older version may have computed its id.
-    if Run(amend(run_configuration(folder), moved)).id == run.id:
+    if Run(amend(stored, moved)).id == run.id:
         return run, folder
     if not (run.folder / TRAINED).is_file():
         require_weights(folder)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 from musicbench.errors import UserError
+from musicbench.names import one_line
 from musicbench.runs.compose import compose
 
 
@@ -35,11 +36,11 @@ def examine(check: Callable[[], str]) -> tuple[bool, str]:
     """Return whether a check passes, and its line; any error becomes such a line too."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), _quiet():
-            return True, _one_line(check())
+            return True, one_line(check())
     except UserError as error:
-        return False, _one_line(str(error))
+        return False, one_line(str(error))
     except Exception as error:  # A broken installation may raise anything, and this command reports it.
-        return False, _one_line(f"{type(error).__name__}: {error}")[:300]
+        return False, one_line(f"{type(error).__name__}: {error}")[:300]
 
 
 @contextlib.contextmanager
@@ -47,7 +48,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

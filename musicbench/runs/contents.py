@@ -5,11 +5,11 @@ the bundled parts and of local folders the files say enough; other parts are ins
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,6 +27,8 @@ from musicbench.runs.settings import ASSETS, store_folder
 
 REFERENCE_FILE = "judge_musicnn.npz"
 WEIGHTS = "model.safetensors"
+
+Made = TypeVar("Made")
 
 
 class Codec(NamedTuple):
@@ -83,16 +85,7 @@ class Contents:
         Raises:
             UserError: one is missing.
         """
-        wanted = _plain(self.config.judges)
-        found: dict[str, Known] = {}
-        for role in ("fad", "kld", "clap"):
-            part = wanted.get(role)
-            same = next((other for other in found if wanted[other] == part), None)
-            if part is None and role != "clap":
-                raise UserError(f"judges.{role} is missing; name a judge, as conf/judges/bundled.yaml does")
-            if part is not None:
-                found[role] = found[same] if same else _judge(part)
-        return found
+        return judges_by_role(_plain(self.config.judges), _judge)
 
     @cached_property
     def reference(self) -> Reference:
@@ -171,6 +164,26 @@ def require_codec(store: TokenStore, codec: Any) -> None:
             f"the token store was made with codec {made_with['id']} ({made_with['sha256'][:12]}), "
             f"not {codec.id} ({codec.sha256[:12]}); choose that codec or run `musicbench prepare`"
         )
+
+
+def judges_by_role(wanted: Mapping[str, Any], make: Callable[[Any], Made]) -> dict[str, Made]:
+    """Make something of the judge of each role; roles with equal configuration share it.
+
+    Args:
+        wanted: the configuration's ``judges``, plain.
+
+    Raises:
+        UserError: a judge is missing that every evaluation needs.
+    """
+    made: dict[str, Made] = {}
+    for role in ("fad", "kld", "clap"):
+        part = wanted.get(role)
+        same = next((other for other in made if wanted[other] == part), None)
+        if part is None and role != "clap":
+            raise UserError(f"judges.{role} is missing; name a judge, as conf/judges/bundled.yaml does")
+        if part is not None:
+            made[role] = made[same] if same else make(part)
+    return made
 
 
 def clap_mini_folder(name: str) -> Path:

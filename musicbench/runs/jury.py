@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from torch import Tensor
@@ -18,7 +17,7 @@ from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.runs.compose import instantiated
 from musicbench.runs.compose import plain as plain_config
-from musicbench.runs.contents import Contents, clap_mini_folder
+from musicbench.runs.contents import Contents, clap_mini_folder, judges_by_role
 from musicbench.runs.device import device
 from musicbench.runs.originals import Originals
 from musicbench.runs.parts import Parts
@@ -39,15 +38,7 @@ class Jury:
     def judges(self) -> JudgeSet:
         """The configured judges; roles with equal configuration share one judge."""
         wanted = plain_config(self.config)["judges"]
-        made: dict[str, Any] = {}
-        for role in ("fad", "kld", "clap"):
-            part = wanted.get(role)
-            same = next((other for other in made if wanted[other] == part), None)
-            if part is None and role != "clap":
-                raise UserError(f"judges.{role} is missing; name a judge, as conf/judges/bundled.yaml does")
-            if part is not None:
-                made[role] = made[same] if same else instantiated("judges", part, device=device())
-        return JudgeSet(**made)
+        return JudgeSet(**judges_by_role(wanted, lambda part: instantiated("judges", part, device=device())))
 
     @cached_property
     def musicnn(self) -> Judge:

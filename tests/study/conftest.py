@@ -1,7 +1,6 @@
 """Fixtures of synthetic run records: known numbers on 24 clips of 12 pieces that differ in difficulty."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 from musicbench.study.records import write_record
 from musicbench.study.run_record import RunRecord
 from tests.study.browser import Browser
+from tests.tracking.offline import without_account
 
 PIECES, PER_PIECE, REPLICATES = 12, 2, 400
 
@@ -261,12 +261,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """W&B in files below the test's folder."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    for name in ("CACHE", "CONFIG", "DATA"):
-        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb-home"))
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    without_account(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     wandb.teardown()  # it reads the environment once
     yield
