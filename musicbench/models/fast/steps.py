@@ -9,7 +9,6 @@ of a layer, V codebook size.
 from functools import lru_cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.step_tables import DecodeStep, decode_steps
 from musicbench.models.fast.compiled.step import run_step
+from musicbench.models.fast.threads import set_threads
 from musicbench.models.transformer import KeysValues
 from musicbench.plans import Plan
 
@@ -48,7 +48,6 @@ def can_run(model: PatternLM, device: torch.device) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and model.dim // lm.heads % 4 == 0
         and model.codebook_size >= 4
-        and not numba.config.DISABLE_JIT
     )
 
 
@@ -63,7 +62,7 @@ class FastSteps(StepNetwork):
         self, model: PatternLM, plan: Plan, states_BLE: Tensor, mask_BL: Tensor, cfg: float, grid_BKT: Tensor
     ) -> None:
         super().__init__(model, plan, states_BLE, mask_BL, cfg, grid_BKT)
-        self.parts = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+        self.parts = set_threads()
         weights = [dict(block.named_parameters()) for block in model.transformer.blocks]
         self.table_LW = np.array([[layer[name].data_ptr() for name in LAYER] for layer in weights])
         norm = model.transformer.out_norm
@@ -83,9 +82,10 @@ class FastSteps(StepNetwork):
         Raises:
             IndexError: the step reads a token that is not drawn yet.
         """
+        self.cache.enter(step.written, step.live, step.mask_QS)
         here, table = step.positions, self.tables[step.positions.start]
         space = self._space(here.stop - here.start, len(table.level_N))
-        numba.set_num_threads(self.parts)
+        set_threads()
         drawn = run_step(
             self.parts,
             self.table_LW,
@@ -113,10 +113,10 @@ class FastSteps(StepNetwork):
 
     def _captions(self, states_BLE: Tensor, mask_BL: Tensor) -> tuple[list[KeysValues], Tensor]:
         """Each caption is projected by itself: in a larger product its last bits would depend on its neighbours."""
-        clips = [
-            self.model.guided_text(states_E[None, seen] if seen.any() else states_E[None, :1], seen[seen][None], False)
-            for states_E, seen in zip(states_BLE, mask_BL, strict=True)
-        ]
+        clips = []
+        for states_LE, seen_L in zip(states_BLE, mask_BL, strict=True):
+            own_L = seen_L if seen_L.any() else torch.arange(len(seen_L)) == 0
+            clips.append(self.model.guided_text(states_LE[None, own_L], seen_L[None, own_L], False))
         if self.guided:
             nobody = mask_BL.new_zeros(1, 1)
             clips += [self.model.guided_text(states_BLE[:1, :1], nobody, False)] * len(states_BLE)
@@ -138,17 +138,21 @@ class FastSteps(StepNetwork):
         sequences, dim, size = len(self.length), self.model.dim, self.model.codebook_size
         rows, both = (count + count % 2 for count in (sequences * asked, sequences * drawn))
         slots = max(self.keys.shape[3], self.text_keys.shape[3])
-        shapes = Workspace(
-            (rows, dim),
-            (rows, dim),
-            (rows, 4 * dim),
-            (self.parts, rows, dim),
-            (self.parts, slots),
-            (self.parts, both, dim),
-            (self.parts, both, size),
-            (len(self.grid), drawn, size),
+        parts = self.parts
+        return Workspace(
+            x_MD=_zeros(rows, dim),
+            heads_MD=_zeros(rows, dim),
+            wide_ME=_zeros(rows, 4 * dim),
+            own_PMD=_zeros(parts, rows, dim),
+            scores_PS=_zeros(parts, slots),
+            rows_PMD=_zeros(parts, both, dim),
+            both_PMV=_zeros(parts, both, size),
+            logits_BNV=_zeros(len(self.grid), drawn, size),
         )
-        return Workspace(*(np.zeros(shape, np.float32) for shape in shapes))
+
+
+def _zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
 
 
 class Workspace(NamedTuple):

@@ -38,8 +38,9 @@ def _largest(values_V, rank):
 @njit(error_model="numpy", inline="never")
 def _weights(logits_V, most, least, per_temperature, weights_V):
     for v in range(logits_V.shape[0]):
-        weight = exp((logits_V[v] - most) * per_temperature)
-        weights_V[v] = weight if logits_V[v] >= least else np.float32(0)
+        power = (logits_V[v] - most) * per_temperature
+        # Below e^-87 there is no fp32 number; such a code is impossible, as one of minus infinity is.
+        weights_V[v] = exp(power) if logits_V[v] >= least and power > np.float32(-87) else np.float32(0)
 
 
 @compiled

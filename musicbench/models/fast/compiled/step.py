@@ -6,8 +6,8 @@ order whatever the other rows are: a clip's logits are the same bits in any batc
 
 Shape suffixes: B clips, R sequences (clips, and behind them their null conditions), Q positions of the step, M rows
 (R x Q, padded to an even number), I inputs of a product, D width, E entries of a row (4 x D), H heads, C width of a
-head, F frequencies, S slots, K levels, T frames, L layers, V codebook size, N tokens drawn, P parts of a loop, W weights
-of a layer.
+head, F frequencies, S slots, K levels, T frames, L layers, V codebook size, N tokens drawn, P parts of a loop,
+W weights of a layer.
 """
 
 from numba import njit, prange
