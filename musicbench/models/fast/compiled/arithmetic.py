@@ -1,6 +1,6 @@
 """Products, normalisation and activation of a few rows.
 
-Shape suffixes: M rows (an even number), I inputs and O outputs of a product, D width, E entries.
+Shape suffixes: M rows (an even number), I inputs of a product, O outputs of a product, D width, E entries.
 """
 
 import numpy as np
