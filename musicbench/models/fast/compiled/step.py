@@ -119,8 +119,9 @@ def _logits(hidden_MD, asked, query_N, level_N, heads_KVD, cfg, sequences, rows_
         following = n
         while following < count and level_N[following] == level_N[n]:
             for r in range(sequences):
-                row_D = rows_MD[(following - n) * sequences + r]
-                row_D[:] = hidden_MD[r * asked + query_N[following]]
+                from_D, to_D = hidden_MD[r * asked + query_N[following]], rows_MD[(following - n) * sequences + r]
+                for d in range(len(to_D)):
+                    to_D[d] = from_D[d]
             following += 1
         used = (following - n) * sequences
         product(rows_MD[: used + used % 2], heads_KVD[level_N[n]], both_MV, first, end)
@@ -134,6 +135,40 @@ def _logits(hidden_MD, asked, query_N, level_N, heads_KVD, cfg, sequences, rows_
                         logit = null + cfg * (logit - null)
                     logits_BNV[b, i, v] = logit
         n = following
+
+
+@njit(error_model="numpy", inline="never")
+def _part_of_layer(
+    stage, p, parts, at_W, x_MD, own_MD, wide_ME, heads_MD, asked, turn_Q2F, keys_RHSC, values_RHSC, slot_Q, live,
+    seen_QS, text_keys_RHSC, text_values_RHSC, length_R, scores_S,
+):  # fmt: skip
+    """The share of one thread in one of the six loops of a layer."""
+    dim = x_MD.shape[1]
+    if stage == 0 or stage == 2:
+        first, end = _share(keys_RHSC.shape[1], parts, p, 1)
+        if first == end:
+            return
+        norm = array_at(at_W[2 * stage], (dim,)), array_at(at_W[2 * stage + 1], (dim,))
+        if stage == 0:
+            _self_attention(
+                norm, x_MD, array_at(at_W[2], (3 * dim, dim)), own_MD, wide_ME, heads_MD, turn_Q2F, keys_RHSC,
+                values_RHSC, slot_Q, live, seen_QS, scores_S, first, end,
+            )  # fmt: skip
+        else:
+            _cross_attention(
+                norm, x_MD, array_at(at_W[6], (dim, dim)), own_MD, wide_ME, heads_MD, asked, text_keys_RHSC,
+                text_values_RHSC, length_R, seen_QS[:0].ravel(), scores_S, first, end,
+            )  # fmt: skip
+    elif stage == 4:
+        first, end = _share(4 * dim, parts, p, 4)
+        norm = array_at(at_W[8], (dim,)), array_at(at_W[9], (dim,))
+        _widen(norm, x_MD, array_at(at_W[10], (4 * dim, dim)), own_MD, wide_ME, first, end)
+    else:
+        first, end = _share(dim, parts, p, 4)
+        if stage == 5:
+            _output(wide_ME, array_at(at_W[11], (dim, 4 * dim)), own_MD, x_MD, first, end)
+        else:
+            _output(heads_MD, array_at(at_W[3 if stage == 1 else 7], (dim, dim)), own_MD, x_MD, first, end)
 
 
 @compiled
@@ -156,46 +191,19 @@ def run_step(
     Returns:
         Whether every token that is read was drawn before; if not, nothing is computed.
     """
-    layers, sequences, heads = keys_LRHSC.shape[:3]
+    layers, sequences = keys_LRHSC.shape[:2]
     levels, asked, dim, size = grid_BKT.shape[1], reads_QK.shape[0], x_MD.shape[1], top[4]
     embedding_ED = array_at(top[0], (levels * (size + 1), dim))
     if not _read(grid_BKT, reads_QK, code_QD, embedding_ED, size, sequences, x_MD):
         return False
-    everything = seen_QS[:0].ravel()
-    for layer in range(layers):
-        at_W = table_LW[layer]
-        norm_self = array_at(at_W[0], (dim,)), array_at(at_W[1], (dim,))
-        norm_cross = array_at(at_W[4], (dim,)), array_at(at_W[5], (dim,))
-        norm_ffn = array_at(at_W[8], (dim,)), array_at(at_W[9], (dim,))
-        qkv, self_out = array_at(at_W[2], (3 * dim, dim)), array_at(at_W[3], (dim, dim))
-        cross_q, cross_out = array_at(at_W[6], (dim, dim)), array_at(at_W[7], (dim, dim))
-        ffn_in, ffn_out = array_at(at_W[10], (4 * dim, dim)), array_at(at_W[11], (dim, 4 * dim))
+    for loop in range(6 * layers):
+        layer = loop // 6
         for p in prange(parts):
-            first, end = _share(heads, parts, p, 1)
-            if first < end:
-                _self_attention(
-                    norm_self, x_MD, qkv, own_PMD[p], wide_ME, heads_MD, turn_Q2F, keys_LRHSC[layer],
-                    values_LRHSC[layer], slot_Q, live, seen_QS, scores_PS[p], first, end,
-                )  # fmt: skip
-        for p in prange(parts):
-            first, end = _share(dim, parts, p, 4)
-            _output(heads_MD, self_out, own_PMD[p], x_MD, first, end)
-        for p in prange(parts):
-            first, end = _share(heads, parts, p, 1)
-            if first < end:
-                _cross_attention(
-                    norm_cross, x_MD, cross_q, own_PMD[p], wide_ME, heads_MD, asked, text_keys_LRHSC[layer],
-                    text_values_LRHSC[layer], length_R, everything, scores_PS[p], first, end,
-                )  # fmt: skip
-        for p in prange(parts):
-            first, end = _share(dim, parts, p, 4)
-            _output(heads_MD, cross_out, own_PMD[p], x_MD, first, end)
-        for p in prange(parts):
-            first, end = _share(4 * dim, parts, p, 4)
-            _widen(norm_ffn, x_MD, ffn_in, own_PMD[p], wide_ME, first, end)
-        for p in prange(parts):
-            first, end = _share(dim, parts, p, 4)
-            _output(wide_ME, ffn_out, own_PMD[p], x_MD, first, end)
+            _part_of_layer(
+                loop % 6, p, parts, table_LW[layer], x_MD, own_PMD[p], wide_ME, heads_MD, asked, turn_Q2F,
+                keys_LRHSC[layer], values_LRHSC[layer], slot_Q, live, seen_QS, text_keys_LRHSC[layer],
+                text_values_LRHSC[layer], length_R, scores_PS[p],
+            )  # fmt: skip
     if len(level_N) == 0:
         return True
     normed(x_MD, array_at(top[1], (dim,)), array_at(top[2], (dim,)), heads_MD)
