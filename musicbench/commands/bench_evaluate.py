@@ -26,7 +26,7 @@ HEADER = [
 
 def main(argv: list[str]) -> int:
     """Time every judge of the configured set and print the table; overrides such as ``clips=4``."""
-    config = compose("bench", argv, typed=True)
+    config = compose("bench_evaluate", argv, typed=True)
     clips = noise(config.clips, config.seconds, config.sample_rate)
     roles = {role: config.judges[role] for role in ("fad", "kld", "clap") if config.judges[role] is not None}
     judges = distinct(JudgeSet(**{role: instantiated("judges", part, device=device()) for role, part in roles.items()}))

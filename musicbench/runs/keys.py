@@ -89,7 +89,7 @@ _TRAIN = {
     "row": Key("record"),
     "label": Key("record"),
     "seed": Key("everything", low=0, high=2**32 - 1),
-    "output": Key("nothing"),
+    "output": Key("nothing", example="runs"),
     "cache": Key("nothing"),
     "training.steps": Key("weights", low=1),
     "training.batch_size": Key("weights", low=1),
@@ -193,6 +193,15 @@ _BENCH_AND_DOCTOR = {
     "repeats": Key("nothing", low=1),
     "matrix": Key("nothing", low=1),
     "fadtk": Key("nothing", example=_FADTK),
+    "names": Key("nothing"),
+    "shapes": Key("nothing"),
+    "engines": Key("nothing"),
+    "batches": Key("nothing", low=1),
+    "frames": Key("nothing", low=1, high=100_000, example=200),
+    "rounds": Key("nothing", low=1),
+    "minutes": Key("nothing", low=0),
+    "dtype": Key("nothing", example="fp32"),
+    "threads": Key("nothing", low=1, high=4096, example=2),
 }
 
 KEYS: dict[str, Key] = {**_TRAIN, **_EVALUATE, **_PREPARE, **_BENCH_AND_DOCTOR}

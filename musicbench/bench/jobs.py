@@ -1,0 +1,141 @@
+"""Pieces of decoding work, each with its floors: patterns, masked decoding and the hybrid, at a batch size."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from musicbench.bench.floors import KernelFloor
+from musicbench.bench.products import Rate
+from musicbench.bench.shapes import NETWORKS, TEXT_TOKENS, BenchShape, captions
+from musicbench.bench.work import masked_bytes, masked_passes, plan_bytes, steps
+from musicbench.models.autoregressive.decode import sample
+from musicbench.models.cost import Pass, caption_flops, pass_flops
+from musicbench.models.hybrid import HybridSampling, decode_hybrid
+from musicbench.models.masked.decode import decode_masked
+from musicbench.models.masked.sampling import MaskedSampling
+from musicbench.models.sampling import Sampling
+from musicbench.models.token_lm import TokenLM
+from musicbench.plans import Plan, build
+from musicbench.speed.clocks import clock_for
+
+GUIDED = 2
+"""Rows of a clip under guidance: its caption and the null condition."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A batch of clips to be decoded.
+
+    Attributes:
+        name: the pattern's, or ``magnet`` or ``hybrid``.
+        decode: does the work once.
+        kernel_floor: measures the time of its matrix products now; None on a device where calls bound small ones.
+        bytes_read: weights, keys and values that it reads. model_bytes: of the model's weights.
+    """
+
+    name: str
+    shape: BenchShape
+    batch: int
+    frames: int
+    decode: Callable[[], object]
+    kernel_floor: Callable[[], float | None]
+    bytes_read: int
+    model_bytes: int
+
+
+class Jobs:
+    """Makes the jobs of one shape; they share networks with random weights and what floors need.
+
+    The settings of sampling are the papers', which are their classes' defaults.
+
+    Args:
+        frames: length of every clip.
+        dtype, device: of weights and caches.
+    """
+
+    def __init__(self, shape: BenchShape, frames: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.shape, self.frames, self.dtype, self.device = shape, frames, dtype, device
+        self.network = cache(lambda kind: shape.network(NETWORKS[kind], device, dtype))
+        self.plan = cache(lambda pattern, frames: build(pattern, frames, shape.levels))
+        self.products = cache(lambda: KernelFloor(shape.costs, dtype, device))
+        self.rate = cache(lambda rows: Rate(rows, shape.dim, dtype, device, clock_for(device)))
+
+    def job(self, name: str, batch: int) -> Job:
+        """A job by the name of a pattern, ``magnet`` or ``hybrid``.
+
+        Raises:
+            ValueError: there is no such pattern.
+        """
+        made = {"magnet": self._magnet, "hybrid": self._hybrid}.get(name)
+        decode, floor, read, network = made(batch) if made else self._pattern(name, batch)
+        weights = sum(p.numel() for p in network.parameters()) * self.dtype.itemsize
+        return Job(name, self.shape, batch, self.frames, decode, floor, read, weights)
+
+    def _pattern(self, pattern: str, batch: int) -> "_Parts":
+        model, plan, given = self.network("pattern"), self.plan(pattern, self.frames), self._given(batch)
+
+        def decode() -> None:
+            sample(model, plan, *given, list(range(batch)), Sampling())
+
+        return decode, lambda: self._plan_seconds(plan, batch), self._plan_bytes(plan, batch), model
+
+    def _magnet(self, batch: int) -> "_Parts":
+        model, sampling, given = self.network("magnet"), self._masked_sampling(), self._given(batch)
+        passes = masked_passes(model, self.frames, sampling)
+
+        def decode() -> None:
+            decode_masked(model, *given, self.frames, list(range(batch)), sampling)
+
+        return decode, lambda: self._masked_seconds(passes, batch), self._masked_bytes(len(passes), batch), model
+
+    def _hybrid(self, batch: int) -> "_Parts":
+        model, given = self.network("hybrid"), self._given(batch)
+        sampling = HybridSampling(masked=self._masked_sampling())
+        own = sampling.frames(self.frames)
+        plan = self.plan("delay", own) if own else None
+        passes = masked_passes(model, self.frames, sampling.masked, own)
+
+        def decode() -> None:
+            decode_hybrid(model, plan, *given, self.frames, list(range(batch)), sampling)
+
+        def floor() -> float | None:
+            begun = 0.0 if plan is None else self._plan_seconds(plan, batch)
+            return None if begun is None else begun + self._masked_seconds(passes, batch)
+
+        read = self._masked_bytes(len(passes), batch) + (0 if plan is None else self._plan_bytes(plan, batch))
+        return decode, floor, read, model
+
+    def _given(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return captions(batch, self.device, self.dtype)
+
+    def _masked_sampling(self) -> MaskedSampling:
+        first, *others = MaskedSampling().iterations
+        return MaskedSampling(iterations=(first, *(others[:1] * (self.shape.levels - 1))))
+
+    def _plan_bytes(self, plan: Plan, batch: int) -> int:
+        return plan_bytes(self.shape.costs, plan, batch, TEXT_TOKENS, True, self.dtype.itemsize)
+
+    def _masked_bytes(self, calls: int, batch: int) -> int:
+        return masked_bytes(self.shape.costs, calls, batch, TEXT_TOKENS, True, self.dtype.itemsize)
+
+    def _plan_seconds(self, plan: Plan, batch: int) -> float | None:
+        """Time of a plan's products; None on a GPU, where launching small ones takes longer than they do."""
+        if self.device.type != "cpu":
+            return None
+        products: KernelFloor = self.products()
+        return products.seconds(steps(plan), GUIDED * batch) + self._caption_seconds(batch)
+
+    def _masked_seconds(self, passes: Sequence[Pass], batch: int) -> float:
+        # A row of the caption sees all its tokens, a row of the null condition one.
+        flops = sum(pass_flops(self.shape.costs, one, (TEXT_TOKENS + 1) / 2) for one in passes)
+        rate: float = self.rate(GUIDED * batch * self.frames)()
+        return GUIDED * batch * flops / rate + self._caption_seconds(batch)
+
+    def _caption_seconds(self, batch: int) -> float:
+        rate: float = self.rate(batch * TEXT_TOKENS)()
+        return batch * sum(caption_flops(self.shape.costs, TEXT_TOKENS)) / rate
+
+
+_Parts = tuple[Callable[[], object], Callable[[], float | None], int, TokenLM]
