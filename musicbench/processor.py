@@ -1,10 +1,12 @@
 """The CPU of this machine, as the system describes it: its model and its instruction sets."""
 
 import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 _DESCRIPTION = Path("/proc/cpuinfo")
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "sve2", "sve", "asimd")
 """Instruction sets for vectors, the best first; of one machine only the best is named."""
 _MATRICES = ("avx512_bf16", "avx512_fp16", "amx_bf16", "i8mm", "bf16")
@@ -27,6 +29,16 @@ def cpu_model() -> str:
     """The CPU's name."""
     named = next((value for name, value in _facts() if name == "model name"), None)
     return named or platform.processor() or platform.machine()
+
+
+def last_cache() -> int | None:
+    """Bytes of the largest cache that a core can reach; None where the system does not say."""
+    sizes = []
+    for path in _CACHES.glob("index*/size"):
+        found = re.fullmatch(r"(\d+)([KMG]?)\s*", path.read_text(encoding="ascii", errors="replace"))
+        if found:
+            sizes.append(int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2]])
+    return max(sizes, default=None)
 
 
 def _facts() -> Iterator[tuple[str, str]]:

@@ -81,7 +81,7 @@ class DecodeBench:
     def _measured(self, job: Job, ways: dict[str, Callable[[], object]]) -> Iterator[Row]:
         """Let engines and floors take turns; a way that fails while it warms up is left out."""
         clock = clock_for(self.device)
-        first = {}
+        first: dict[str, float] = {}
         for engine, way in dict(ways).items():
             try:
                 first |= {engine: in_turns({engine: way}, clock, 1)[engine][0]}

@@ -10,6 +10,7 @@ from typing import Any, NotRequired, TypedDict
 import torch
 
 from musicbench.files import atomic_path
+from musicbench.processor import last_cache
 from musicbench.study.environment import environment
 from musicbench.study.markdown import markdown_grid
 
@@ -48,6 +49,8 @@ class Row(TypedDict):
     levels: NotRequired[int]
     model_bytes: NotRequired[int]
     read_bandwidth: NotRequired[float]
+    flops: NotRequired[float]
+    matmul_flops_per_second: NotRequired[float]
     memory: NotRequired[dict[str, int]]
 
 
@@ -73,7 +76,7 @@ def document(bench: str, device: torch.device, rows: list[Row], failures: Sequen
     limits = {name: os.environ[name] for name in LIMITS if name in os.environ}
     machine = {
         **here["machine"],
-        "cache_bytes": _last_cache(),
+        "cache_bytes": last_cache(),
         "torch_capability": torch.backends.cpu.get_cpu_capability(),
         "limits": limits,
     }
@@ -197,12 +200,6 @@ def machine_line(content: Document) -> str:
     place = machine["gpu"] or f"{machine['cpu']}, {machine['isa']}"
     limits = "".join(f", {name}={value}" for name, value in machine["limits"].items())
     return f"{place}; {machine['threads']} threads of {machine['cores']} cores, torch {machine['torch']}{limits}"
-
-
-def _last_cache() -> int | None:
-    """Bytes of the CPU's third cache; None where the system does not say."""
-    name = "SC_LEVEL3_CACHE_SIZE"
-    return (os.sysconf(name) or None) if name in getattr(os, "sysconf_names", {}) else None
 
 
 def _number(value: float | None) -> str:

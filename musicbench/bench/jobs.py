@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -57,7 +58,7 @@ class Jobs:
 
     def __init__(self, shape: BenchShape, frames: int, dtype: torch.dtype, device: torch.device) -> None:
         self.shape, self.frames, self.dtype, self.device = shape, frames, dtype, device
-        self.network = cache(lambda kind: shape.network(NETWORKS[kind], device, dtype))
+        self.network: Callable[[str], Any] = cache(lambda kind: shape.network(NETWORKS[kind], device, dtype))
         self.plan = cache(lambda pattern, frames: build(pattern, frames, shape.levels))
         self.products = cache(lambda: KernelFloor(shape.costs, dtype, device))
         self.rate = cache(lambda rows: Rate(rows, shape.dim, dtype, device, clock_for(device)))

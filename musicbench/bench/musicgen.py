@@ -31,7 +31,7 @@ class Musicgen:
         absent = shape.codebook_size
         torch.manual_seed(0)
         self.shape, self.device, self.dtype, self.compiled = shape, device, dtype, compiled
-        self.config = MusicgenDecoderConfig(
+        self.config: Any = MusicgenDecoderConfig(
             vocab_size=absent,
             hidden_size=shape.dim,
             num_hidden_layers=shape.layers,
@@ -42,7 +42,8 @@ class Musicgen:
             pad_token_id=absent,
             bos_token_id=absent,
         )
-        self.model: Any = MusicgenForCausalLM(self.config).to(device, dtype).eval()
+        network: Any = MusicgenForCausalLM(self.config)
+        self.model = network.to(device, dtype).eval()
         self.calls: list[int] = []
         self.model.model.register_forward_pre_hook(self._count, with_kwargs=True)
         if compiled:

@@ -96,3 +96,15 @@ def masked_passes(model: MaskedLM, frames: int, sampling: MaskedSampling, given:
             drawn = min(units.most_open, units.at_most(iteration.gamma)) if i else units.most_open
             found.append(Pass(1.0, frames, model.frame_pairs(frames, level), drawn))
     return found
+
+
+def training_bytes(parameters: int, itemsize: int) -> int:
+    """Bytes that a training step reads whatever it does with them.
+
+    The weights are read in the forward and in the backward pass; the update reads them again in fp32, with their
+    gradients, AdamW's two moments and the average.
+
+    Args:
+        itemsize: bytes of a number in matrix products.
+    """
+    return parameters * (2 * itemsize + 5 * 4)

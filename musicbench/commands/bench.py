@@ -4,7 +4,7 @@ import importlib
 
 from musicbench.errors import UserError, did_you_mean
 
-PARTS = ("decode", "evaluate")
+PARTS = ("decode", "train", "evaluate")
 """Each is a module ``bench_PART`` beside this one, with a ``main``."""
 
 

@@ -36,7 +36,9 @@ def main(argv: list[str]) -> int:
         if isinstance(judge, WindowedJudge)
     ]
     untimed = [judge.id for judge in judges if not isinstance(judge, WindowedJudge)]
-    print(render(speeds, untimed, config))
+    failures = [f"Not timed, being no WindowedJudge: {', '.join(untimed)}."] * (len(untimed) > 0)
+    print(introduction(config))
+    print(report(document("evaluate", device(), judge_rows(speeds, config.clips), failures), config.output))
     return 0
 
 
@@ -48,29 +50,10 @@ def distinct(judges: JudgeSet) -> list[Judge]:
     return list(found.values())
 
 
-def render(speeds: Sequence[JudgeSpeed], untimed: Sequence[str], config: Any) -> str:
-    """Render the table as Markdown below a line about machine and settings; ``untimed`` judges have no row."""
-    lines = [
-        [
-            speed.id,
-            str(speed.windows),
-            f"{speed.flop / 1e9:.3g}",
-            f"{speed.anew:.3g}",
-            f"{speed.cached:.3g}",
-            f"{speed.flop_rate / 1e9:.3g}",
-            f"{speed.matmul_flop / 1e9:.3g}",
-            f"{speed.share:.0%}",
-        ]
-        for speed in speeds
-    ]
-    table = [markdown_grid(HEADER, lines)] * (len(lines) > 0)
-    table += [f"Not timed, being no WindowedJudge: {', '.join(untimed)}."] * (len(untimed) > 0)
-    return "\n\n".join(
-        [
-            f"{config.clips} clips of {config.seconds:g} s at {config.sample_rate} Hz; medians of {config.repeats} "
-            f"after a warm-up; {torch.get_num_threads()} threads, torch {torch.__version__}, {device().type}",
-            *table,
-            "GFLOP/s counts the network's products and convolutions over all of the time; beside it a "
-            f"float32 product of {config.matrix} x {config.matrix} matrices in the same process.",
-        ]
+def introduction(config: Any) -> str:
+    """Say what was measured, and what the floor is."""
+    return (
+        f"{config.clips} clips of {config.seconds:g} s at {config.sample_rate} Hz; the kernel floor is the time that the "
+        f"network's products and convolutions take at the speed of a float32 product of {config.matrix} x "
+        f"{config.matrix} matrices in the same process.\n"
     )
