@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "speed": ("musicbench.speed", "musicbench.evaluation"),
     "bench": (
         "musicbench.bench",
+        "musicbench.evaluation",
         "musicbench.generators",
         "musicbench.models",
         "musicbench.plans",
