@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -23,7 +24,8 @@ from musicbench.speed.rounds import in_turns
 NAMES = (*PATTERNS, "magnet", "hybrid")
 """What can be decoded."""
 ENGINES = ("ours", "plain", "transformers", "transformers_compiled")
-_KERNELS: dict[str, kernels.Kernels] = {"ours": "auto", "plain": "plain"}
+KERNELS: dict[str, kernels.Kernels] = {"ours": "auto", "plain": "plain"}
+"""Engines that are this project, with the kernels that they use."""
 
 _bandwidth = cache(read_bandwidth)
 
@@ -55,10 +57,10 @@ class DecodeBench:
     def rows(self, shape: BenchShape) -> Iterator[Row]:
         """Measure a shape, one row for each engine that can do a job; what fails is told in ``failures``."""
         frames = self.frames or shape.frames
-        peers = {name: self._peer(shape, name) for name in self.engines if name not in _KERNELS}
+        peers = {name: self._peer(shape, name) for name in self.engines if name not in KERNELS}
         made = Jobs(shape, frames, self.dtype, self.device)
         for job in (made.job(name, batch) for batch in self.batches for name in self.names):
-            ways = {name: self._way(job, name) for name in self.engines if name in _KERNELS}
+            ways = {name: self._way(job, name) for name in self.engines if name in KERNELS}
             if job.name == "delay":
                 ways |= {name: _generating(peer, job.batch, frames) for name, peer in peers.items() if peer is not None}
             print(f"{shape.name} {job.name}, batch {job.batch}", file=sys.stderr)
@@ -73,7 +75,7 @@ class DecodeBench:
 
     def _way(self, job: Job, engine: str) -> Callable[[], object]:
         def decode() -> None:
-            with kernels.using(_KERNELS[engine]):
+            with kernels.using(KERNELS[engine]):
                 job.decode()
 
         return decode
@@ -86,7 +88,7 @@ class DecodeBench:
             try:
                 first |= {engine: in_turns({engine: way}, clock, 1)[engine][0]}
             except Exception as error:  # A peer may fail in any way; the others are measured all the same.
-                if engine in _KERNELS:
+                if engine in KERNELS:
                     raise
                 self._failed(f"{job.shape.name} {job.name}, batch {job.batch}", engine, error)
                 del ways[engine]
@@ -98,30 +100,49 @@ class DecodeBench:
             for engine, seconds in in_turns(ways, clock, 1).items():
                 found[engine] += seconds
             floors.append(job.kernel_floor())
-        kernel = None if floors[0] is None else statistics.median(floor for floor in floors if floor is not None)
-        bandwidth = _bandwidth(min(job.model_bytes, LARGE), self.device)
         for engine, repeats in found.items():
-            yield row(
-                job.name,
-                engine,
-                job.batch,
-                dtype_name(self.dtype),
-                statistics.median(repeats),
-                repeats,
-                kernel=kernel,
-                memory=job.bytes_read / bandwidth,
-                audio=job.batch * job.frames / job.shape.frame_rate,
-                first_seconds=first[engine],
-                shape=job.shape.name,
-                frames=job.frames,
-                levels=job.shape.levels,
-                model_bytes=job.model_bytes,
-                read_bandwidth=bandwidth,
-            )
+            yield job_row(job, engine, self.dtype, self.device, repeats, floors, first_seconds=first[engine])
 
     def _failed(self, what: str, engine: str, error: Exception) -> None:
         lines = str(error).splitlines() or [type(error).__name__]
         self.failures.append(f"{what}: {engine} failed ({lines[0][:200]})")
+
+
+def job_row(
+    job: Job,
+    engine: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    repeats: list[float],
+    floors: Sequence[float | None],
+    **facts: Any,
+) -> Row:
+    """The row of an engine at a job.
+
+    Args:
+        repeats: seconds of each time. floors: the kernel floors measured between them.
+        facts: further fields.
+    """
+    known = [floor for floor in floors if floor is not None]
+    bandwidth = _bandwidth(min(job.model_bytes, LARGE), device)
+    return row(
+        job.name,
+        engine,
+        job.batch,
+        dtype_name(dtype),
+        statistics.median(repeats),
+        repeats,
+        kernel=statistics.median(known) if known else None,
+        memory=job.bytes_read / bandwidth,
+        audio=job.audio,
+        shape=job.shape.name,
+        frames=job.frames,
+        levels=job.shape.levels,
+        model_bytes=job.model_bytes,
+        cache_bytes=job.cache_bytes,
+        read_bandwidth=bandwidth,
+        **facts,
+    )
 
 
 def _generating(peer: Musicgen, batch: int, frames: int) -> Callable[[], object]:

@@ -29,6 +29,7 @@ class Row(TypedDict):
         ratio_to_kernel_floor, ratio_to_memory_floor: ``seconds`` over a floor; null where that floor is undefined.
         kernel_floor_seconds, memory_floor_seconds: the floors.
         model_bytes, read_bandwidth: of the weights, and bytes a second at which an array of this size is read.
+        cache_bytes: of keys and values that live at once.
         rtf: seconds for one second of audio; null where no audio comes of it.
     """
 
@@ -48,10 +49,11 @@ class Row(TypedDict):
     frames: NotRequired[int]
     levels: NotRequired[int]
     model_bytes: NotRequired[int]
+    cache_bytes: NotRequired[int]
     read_bandwidth: NotRequired[float]
     flops: NotRequired[float]
     matmul_flops_per_second: NotRequired[float]
-    memory: NotRequired[dict[str, int]]
+    peak_memory: NotRequired[dict[str, int]]
 
 
 class Document(TypedDict):
@@ -63,14 +65,15 @@ class Document(TypedDict):
     machine: dict[str, Any]
     rows: list[Row]
     failures: list[str]
+    settings: dict[str, Any]
 
 
-def document(bench: str, device: torch.device, rows: list[Row], failures: Sequence[str], **facts: Any) -> Document:
+def document(bench: str, device: torch.device, rows: list[Row], failures: Sequence[str], **settings: Any) -> Document:
     """Put rows beside the machine.
 
     Args:
         bench: the part of ``musicbench bench``.
-        facts: what else was measured of the machine.
+        settings: what does not follow from the rows.
     """
     here = environment(torch.get_num_threads(), torch.cuda.get_device_name(device) if device.type == "cuda" else None)
     limits = {name: os.environ[name] for name in LIMITS if name in os.environ}
@@ -85,9 +88,10 @@ def document(bench: str, device: torch.device, rows: list[Row], failures: Sequen
         "bench": bench,
         "date": now,
         "git": dict(here["git"]),
-        "machine": machine | facts,
+        "machine": machine,
         "rows": rows,
         "failures": list(failures),
+        "settings": settings,
     }
 
 
@@ -146,7 +150,7 @@ def keep(content: Document, folder: Path) -> Path:
 
 
 COLUMNS = (
-    "shape", "name", "engine", "batch", "dtype", "seconds", "kernel floor", "ratio", "memory floor", "ratio", "RTF",
+    "shape", "name", "engine", "batch", "frames", "K", "dtype", "seconds", "kernel floor", "ratio", "memory floor", "ratio", "RTF",
 )  # fmt: skip
 
 
@@ -158,6 +162,8 @@ def table(content: Document) -> str:
             one["name"],
             one["engine"],
             str(one["batch"]),
+            str(one.get("frames", "")),
+            str(one.get("levels", "")),
             one["dtype"],
             *(
                 _number(one[field])  # type: ignore[literal-required]

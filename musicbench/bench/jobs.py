@@ -33,7 +33,8 @@ class Job:
         name: the pattern's, or ``magnet`` or ``hybrid``.
         decode: does the work once.
         kernel_floor: measures the time of its matrix products now; None on a device where calls bound small ones.
-        bytes_read: weights, keys and values that it reads. model_bytes: of the model's weights.
+        bytes_read: weights, keys and values that it reads, over all calls of the network.
+        model_bytes: of the model's weights. cache_bytes: of keys and values that live at once.
     """
 
     name: str
@@ -44,6 +45,12 @@ class Job:
     kernel_floor: Callable[[], float | None]
     bytes_read: int
     model_bytes: int
+    cache_bytes: int
+
+    @property
+    def audio(self) -> float:
+        """Seconds of sound that all clips last together."""
+        return self.batch * self.frames / self.shape.frame_rate
 
 
 class Jobs:
@@ -70,9 +77,12 @@ class Jobs:
             ValueError: there is no such pattern.
         """
         made = {"magnet": self._magnet, "hybrid": self._hybrid}.get(name)
-        decode, floor, read, network = made(batch) if made else self._pattern(name, batch)
-        weights = sum(p.numel() for p in network.parameters()) * self.dtype.itemsize
-        return Job(name, self.shape, batch, self.frames, decode, floor, read, weights)
+        decode, floor, read, network, plan = made(batch) if made else self._pattern(name, batch)
+        costs, item = self.shape.costs, self.dtype.itemsize
+        weights = sum(p.numel() for p in network.parameters()) * item
+        alive = GUIDED * batch * (0 if plan is None else plan.peak_cache)
+        cached = 2 * costs.layers * costs.dim * item * (alive + GUIDED * batch * TEXT_TOKENS)
+        return Job(name, self.shape, batch, self.frames, decode, floor, read, weights, cached)
 
     def _pattern(self, pattern: str, batch: int) -> "_Parts":
         model, plan, given = self.network("pattern"), self.plan(pattern, self.frames), self._given(batch)
@@ -80,7 +90,7 @@ class Jobs:
         def decode() -> None:
             sample(model, plan, *given, list(range(batch)), Sampling())
 
-        return decode, lambda: self._plan_seconds(plan, batch), self._plan_bytes(plan, batch), model
+        return decode, lambda: self._plan_seconds(plan, batch), self._plan_bytes(plan, batch), model, plan
 
     def _magnet(self, batch: int) -> "_Parts":
         model, sampling, given = self.network("magnet"), self._masked_sampling(), self._given(batch)
@@ -89,7 +99,7 @@ class Jobs:
         def decode() -> None:
             decode_masked(model, *given, self.frames, list(range(batch)), sampling)
 
-        return decode, lambda: self._masked_seconds(passes, batch), self._masked_bytes(len(passes), batch), model
+        return decode, lambda: self._masked_seconds(passes, batch), self._masked_bytes(len(passes), batch), model, None
 
     def _hybrid(self, batch: int) -> "_Parts":
         model, given = self.network("hybrid"), self._given(batch)
@@ -106,7 +116,7 @@ class Jobs:
             return None if begun is None else begun + self._masked_seconds(passes, batch)
 
         read = self._masked_bytes(len(passes), batch) + (0 if plan is None else self._plan_bytes(plan, batch))
-        return decode, floor, read, model
+        return decode, floor, read, model, plan
 
     def _given(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         return captions(batch, self.device, self.dtype)
@@ -139,4 +149,4 @@ class Jobs:
         return batch * sum(caption_flops(self.shape.costs, TEXT_TOKENS)) / rate
 
 
-_Parts = tuple[Callable[[], object], Callable[[], float | None], int, TokenLM]
+_Parts = tuple[Callable[[], object], Callable[[], float | None], int, TokenLM, Plan | None]

@@ -7,7 +7,7 @@ from musicbench.errors import UserError
 from musicbench.runs.compose import amend, compose, plain, shipped_folder
 
 CONF = shipped_folder("conf")
-NAMES = ("train", "prepare", "doctor", "bench_evaluate", "bench_decode", "bench_train")
+NAMES = ("train", "prepare", "doctor", "bench_evaluate", "bench_decode", "bench_train", "bench_scale", "bench_table")
 
 
 def choices(name: str) -> list[tuple[str, str]]:
