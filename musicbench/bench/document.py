@@ -150,7 +150,8 @@ def keep(content: Document, folder: Path) -> Path:
 
 
 COLUMNS = (
-    "shape", "name", "engine", "batch", "frames", "K", "dtype", "seconds", "kernel floor", "ratio", "memory floor", "ratio", "RTF",
+    "shape", "name", "engine", "batch", "frames", "K", "dtype", "seconds", "kernel floor", "ratio", "memory floor",
+    "ratio", "RTF",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from musicbench.bench.document import Document, Row, machine_line
 from musicbench.study.figure import COLOURS, LITERAL, MARKERS
@@ -36,7 +37,12 @@ def draw_scaling(content: Document, path: Path) -> None:
             _draw(panels[:, column], rows, axis, ", ".join(line), number)
         for panel in panels[:, column]:
             panel.set(xscale="log", yscale="log", xlabel=LABELS[axis])
-            panel.grid(True, which="both", alpha=0.2)
+            panel.grid(True, alpha=0.3)
+            panel.set_xticks(sorted({size(row, axis) for line in lines for row in along(content, axis, *line)}))
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            for ticks in (panel.xaxis, panel.yaxis):
+                ticks.set_major_formatter("{x:.4g}")
+                ticks.set_minor_locator(NullLocator())
     panels[0, 0].set_ylabel("seconds to decode")
     panels[1, 0].set_ylabel("peak memory, MB")
     panels[0, 0].legend(fontsize=8)
