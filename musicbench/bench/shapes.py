@@ -61,7 +61,7 @@ OF_RECORD = BenchShape("bench", 512, 8, 8, 4, 2048, "sinusoidal", 200, 50.0)
 
 
 def shape_of(name: str) -> BenchShape:
-    """``bench``, or an option of ``conf/model`` with clips of 10 s of the bundled codec (4 levels of 1024, 25 Hz).
+    """``bench``, or an option of ``conf/model`` with clips of 5 s of the bundled codec (4 levels of 1024, 50 Hz).
 
     Raises:
         UserError: there is no such model.
@@ -71,7 +71,7 @@ def shape_of(name: str) -> BenchShape:
     if name not in options("model"):
         raise UserError(f"unknown shape {name!r}, choose one of {', '.join([OF_RECORD.name, *options('model')])}")
     model = compose("train", [f"model={name}"]).model
-    return BenchShape(name, model.dim, model.layers, model.heads, 4, 1024, model.position, 250, 25.0)
+    return BenchShape(name, model.dim, model.layers, model.heads, 4, 1024, model.position, 250, 50.0)
 
 
 def captions(batch: int, device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
