@@ -26,7 +26,8 @@ NAMES = (*PATTERNS, "magnet", "hybrid")
 ENGINES = ("ours", "plain", "transformers", "transformers_compiled")
 KERNELS: dict[str, kernels.Kernels] = {"ours": "auto", "plain": "plain"}
 """Engines that are this project, with the kernels that they use."""
-
+WARM_UPS = {"transformers_compiled": 2}
+"""Rounds before those that count, if not one: torch compiles anew for the second cache."""
 _bandwidth = cache(read_bandwidth)
 
 
@@ -42,6 +43,8 @@ class DecodeBench:
         rounds: of each engine, after one that is not counted.
         seconds: no round begins later than this after the first of its job.
         dtype: of weights and caches.
+        failures: what could not be measured.
+        products: of each shape, the fastest way to multiply so many rows here.
     """
 
     names: Sequence[str]
@@ -53,6 +56,7 @@ class DecodeBench:
     dtype: torch.dtype
     device: torch.device
     failures: list[str] = field(default_factory=list)
+    products: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def rows(self, shape: BenchShape) -> Iterator[Row]:
         """Measure a shape, one row for each engine that can do a job; what fails is told in ``failures``."""
@@ -65,6 +69,7 @@ class DecodeBench:
                 ways |= {name: _generating(peer, job.batch, frames) for name, peer in peers.items() if peer is not None}
             print(f"{shape.name} {job.name}, batch {job.batch}", file=sys.stderr)
             yield from self._measured(job, ways)
+        self.products[shape.name] = made.fastest()
 
     def _peer(self, shape: BenchShape, engine: str) -> Musicgen | None:
         try:
@@ -86,7 +91,7 @@ class DecodeBench:
         first: dict[str, float] = {}
         for engine, way in dict(ways).items():
             try:
-                first |= {engine: in_turns({engine: way}, clock, 1)[engine][0]}
+                first |= {engine: in_turns({engine: way}, clock, WARM_UPS.get(engine, 1))[engine][0]}
             except Exception as error:  # A peer may fail in any way; the others are measured all the same.
                 if engine in KERNELS:
                     raise

@@ -67,8 +67,13 @@ class Jobs:
         self.shape, self.frames, self.dtype, self.device = shape, frames, dtype, device
         self.network: Callable[[str], Any] = cache(lambda kind: shape.network(NETWORKS[kind], device, dtype))
         self.plan = cache(lambda pattern, frames: build(pattern, frames, shape.levels))
-        self.products = cache(lambda: KernelFloor(shape.costs, dtype, device))
-        self.rate = cache(lambda rows: Rate(rows, shape.dim, dtype, device, clock_for(device)))
+        self.products: Callable[[], KernelFloor] = cache(lambda: KernelFloor(shape.costs, dtype, device))
+        self.rates: dict[int, Rate] = {}
+
+    def fastest(self) -> dict[str, str]:
+        """The fastest way to multiply here, by the number of rows, as far as floors asked for it."""
+        by_rows = self.products().fastest() | {rows: rate.fastest for rows, rate in self.rates.items()}
+        return {str(rows): by_rows[rows] for rows in sorted(by_rows)}
 
     def job(self, name: str, batch: int) -> Job:
         """A job by the name of a pattern, ``magnet`` or ``hybrid``.
@@ -135,18 +140,20 @@ class Jobs:
         """Time of a plan's products; None on a GPU, where launching small ones takes longer than they do."""
         if self.device.type != "cpu":
             return None
-        products: KernelFloor = self.products()
-        return products.seconds(steps(plan), GUIDED * batch) + self._caption_seconds(batch)
+        return self.products().seconds(steps(plan), GUIDED * batch) + self._caption_seconds(batch)
 
     def _masked_seconds(self, passes: Sequence[Pass], batch: int) -> float:
         # A row of the caption sees all its tokens, a row of the null condition one.
         flops = sum(pass_flops(self.shape.costs, one, (TEXT_TOKENS + 1) / 2) for one in passes)
-        rate: float = self.rate(GUIDED * batch * self.frames)()
-        return GUIDED * batch * flops / rate + self._caption_seconds(batch)
+        return GUIDED * batch * flops / self._rate(GUIDED * batch * self.frames) + self._caption_seconds(batch)
 
     def _caption_seconds(self, batch: int) -> float:
-        rate: float = self.rate(batch * TEXT_TOKENS)()
-        return batch * sum(caption_flops(self.shape.costs, TEXT_TOKENS)) / rate
+        return batch * sum(caption_flops(self.shape.costs, TEXT_TOKENS)) / self._rate(batch * TEXT_TOKENS)
+
+    def _rate(self, rows: int) -> float:
+        if rows not in self.rates:
+            self.rates[rows] = Rate(rows, self.shape.dim, self.dtype, self.device, clock_for(self.device))
+        return self.rates[rows]()
 
 
 _Parts = tuple[Callable[[], object], Callable[[], float | None], int, TokenLM, Plan | None]

@@ -3,6 +3,7 @@
 Shape suffixes: B batch, D width, K levels, L tokens of a caption, T frames.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ class Musicgen:
         self.calls: list[int] = []
         self.model.model.register_forward_pre_hook(self._count, with_kwargs=True)
         if compiled:
-            self.model.model.forward = torch.compile(self.model.model.forward, dynamic=False)
+            self.model.model.forward = _compiled(self.model.model.forward)
 
     def _count(self, module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         ids = named["input_ids"] if "input_ids" in named else given[0]
@@ -105,3 +106,16 @@ class Musicgen:
 
         own = StaticCache(config=self.config, max_cache_len=length) if self.compiled else DynamicCache()
         return EncoderDecoderCache(own, DynamicCache())
+
+
+def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """The same call, compiled, and called so that one program serves all steps.
+
+    Given as they come, ids have another stride and the mask, all ones, another length at each step.
+    """
+    compiled = torch.compile(forward)
+
+    def call(input_ids: Tensor, attention_mask: Tensor | None = None, **named: Any) -> Any:
+        return compiled(input_ids=input_ids.clone(memory_format=torch.contiguous_format), **named)
+
+    return call

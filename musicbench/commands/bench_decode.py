@@ -24,5 +24,5 @@ def main(argv: list[str]) -> int:
     )
     shapes = [shape_of(name) for name in config.shapes]
     rows = [row for shape in shapes for row in bench.rows(shape)]
-    print(report(document("decode", device(), rows, bench.failures), config.output))
+    print(report(document("decode", device(), rows, bench.failures, products=bench.products), config.output))
     return 0

@@ -36,6 +36,18 @@ def test_a_peer_that_makes_other_calls_is_no_peer(monkeypatch):
         peer.generate(1, 6)
 
 
+def test_a_static_cache_gives_the_same_codes(monkeypatch):
+    """As it is called for the compiler, but for the compiler itself, which takes a minute."""
+    monkeypatch.setattr(torch, "compile", lambda forward: forward)
+    drawn = []
+    for compiled in (False, True):
+        peer = Musicgen(SMALL, CPU, compiled=compiled)
+        torch.manual_seed(1)
+        drawn += [peer.generate(2, 9), peer.generate(2, 9)]
+    assert torch.equal(drawn[0], drawn[2]) and torch.equal(drawn[1], drawn[3])
+    assert not torch.equal(drawn[0], drawn[1])
+
+
 def test_the_peer_has_as_many_weights():
     """But for the projection of captions, the null condition, the biases of norms, and the absent embeddings."""
     peer = sum(p.numel() for p in Musicgen(SMALL, CPU).model.parameters())

@@ -46,6 +46,7 @@ def test_decode_measures_every_engine_at_every_job(capsys):
     names = ("delay", "flat", "magnet", "hybrid")
     expected = [(n, engine, b) for b in (1, 2) for n in names for engine in engines.get(n, ("ours", "plain"))]
     assert found == expected and content["failures"] == []
+    assert {"2", "4", "12", "24"} <= set(content["settings"]["products"]["tiny"])
     for row in content["rows"]:
         assert row["rtf"] == pytest.approx(row["seconds"] / (row["batch"] * 6 / 50))
         assert row["dtype"] == "fp32" and row["ratio_to_kernel_floor"] and row["ratio_to_memory_floor"]
