@@ -5,13 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
 
 from musicbench.bench.document import Row, row
-from musicbench.bench.floors import LARGE, read_bandwidth
+from musicbench.bench.floors import Floors
 from musicbench.bench.jobs import Job, Jobs
 from musicbench.bench.musicgen import Musicgen
 from musicbench.bench.settings import dtype_name
@@ -28,7 +27,6 @@ KERNELS: dict[str, kernels.Kernels] = {"ours": "auto", "plain": "plain"}
 """Engines that are this project, with the kernels that they use."""
 WARM_UPS = {"transformers_compiled": 2}
 """Rounds before those that count, if not one: torch compiles anew for the second cache."""
-_bandwidth = cache(read_bandwidth)
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,9 @@ class DecodeBench:
                 break
             for engine, seconds in in_turns(ways, clock, 1).items():
                 found[engine] += seconds
-            floors.append(job.kernel_floor())
+            floors.append(job.floors())
         for engine, repeats in found.items():
-            yield job_row(job, engine, self.dtype, self.device, repeats, floors, first_seconds=first[engine])
+            yield job_row(job, engine, self.dtype, repeats, floors, first_seconds=first[engine])
 
     def _failed(self, what: str, engine: str, error: Exception) -> None:
         lines = str(error).splitlines() or [type(error).__name__]
@@ -114,22 +112,16 @@ class DecodeBench:
 
 
 def job_row(
-    job: Job,
-    engine: str,
-    dtype: torch.dtype,
-    device: torch.device,
-    repeats: list[float],
-    floors: Sequence[float | None],
-    **facts: Any,
+    job: Job, engine: str, dtype: torch.dtype, repeats: list[float], floors: Sequence[Floors], **facts: Any
 ) -> Row:
     """The row of an engine at a job.
 
     Args:
-        repeats: seconds of each time. floors: the kernel floors measured between them.
+        repeats: seconds of each time. floors: those measured between them.
         facts: further fields.
     """
-    known = [floor for floor in floors if floor is not None]
-    bandwidth = _bandwidth(min(job.model_bytes, LARGE), device)
+    kernel = [floor.kernel for floor in floors if floor.kernel is not None]
+    bandwidth = statistics.median(floor.bandwidth for floor in floors)
     return row(
         job.name,
         engine,
@@ -137,7 +129,7 @@ def job_row(
         dtype_name(dtype),
         statistics.median(repeats),
         repeats,
-        kernel=statistics.median(known) if known else None,
+        kernel=statistics.median(kernel) if kernel else None,
         memory=job.bytes_read / bandwidth,
         audio=job.audio,
         shape=job.shape.name,

@@ -6,6 +6,7 @@ Shape suffixes: R rows, D width.
 import statistics
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -21,29 +22,48 @@ LARGE = 1 << 29
 """Bytes of an array that no cache of today's holds."""
 
 
-@torch.inference_mode()
-def read_bandwidth(size: int, device: torch.device, rounds: int = 7) -> float:
-    """Bytes a second at which an array of ``size`` bytes is read again and again, the best of some rounds.
+class Floors(NamedTuple):
+    """What bounds a piece of work now: seconds of its matrix products if they count, bytes read in a second."""
+
+    kernel: float | None
+    bandwidth: float
+
+
+class ReadRate:
+    """The speed at which an array is read again and again.
 
     An array that fits a cache is read from there, as a model of that size is in decoding.
+
+    Args:
+        size: bytes of the array; larger ones than ``LARGE`` are read no faster, and so not made.
     """
-    columns = 1024
-    matrix = torch.ones(max(1, size // (4 * columns)), columns, device=device)
-    vector = torch.ones(columns, device=device)
-    again = max(1, (1 << 26) // matrix.nbytes)  # small arrays many times, or calling takes the time
 
-    def sums() -> None:
-        for _ in range(again):
-            matrix.sum()
+    REPEATS = 3
 
-    def products() -> None:
-        for _ in range(again):
-            torch.mv(matrix, vector)
+    @torch.inference_mode()
+    def __init__(self, size: int, device: torch.device) -> None:
+        columns, self.clock = 1024, clock_for(device)
+        matrix = torch.ones(max(1, min(size, LARGE) // (4 * columns)), columns, device=device)
+        vector = torch.ones(columns, device=device)
+        again = max(1, (1 << 26) // matrix.nbytes)  # small arrays many times, or calling takes the time
+        self.bytes = again * matrix.nbytes
 
-    clock, ways = clock_for(device), {"sum": sums, "product": products}
-    in_turns(ways, clock, 1)
-    seconds = in_turns(ways, clock, rounds)
-    return again * matrix.nbytes / min(min(found) for found in seconds.values())
+        def sums() -> None:
+            for _ in range(again):
+                matrix.sum()
+
+        def products() -> None:
+            for _ in range(again):
+                torch.mv(matrix, vector)
+
+        self.ways = {"sum": sums, "product": products}
+        in_turns(self.ways, self.clock, 1)
+
+    @torch.inference_mode()
+    def __call__(self) -> float:
+        """Bytes a second, the best of some repeats now."""
+        seconds = in_turns(self.ways, self.clock, self.REPEATS)
+        return self.bytes / min(min(found) for found in seconds.values())
 
 
 class KernelFloor:

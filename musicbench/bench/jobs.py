@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from musicbench.bench.floors import KernelFloor
+from musicbench.bench.floors import Floors, KernelFloor, ReadRate
 from musicbench.bench.products import Rate
 from musicbench.bench.shapes import NETWORKS, TEXT_TOKENS, BenchShape, captions
 from musicbench.bench.work import masked_bytes, masked_passes, plan_bytes, steps
@@ -33,6 +33,7 @@ class Job:
         name: the pattern's, or ``magnet`` or ``hybrid``.
         decode: does the work once.
         kernel_floor: measures the time of its matrix products now; None on a device where calls bound small ones.
+        read_rate: measures how many bytes a second are read now, of weights as many as the model's.
         bytes_read: weights, keys and values that it reads, over all calls of the network.
         model_bytes: of the model's weights. cache_bytes: of keys and values that live at once.
     """
@@ -43,9 +44,14 @@ class Job:
     frames: int
     decode: Callable[[], object]
     kernel_floor: Callable[[], float | None]
+    read_rate: Callable[[], float]
     bytes_read: int
     model_bytes: int
     cache_bytes: int
+
+    def floors(self) -> Floors:
+        """Measure what bounds the work now."""
+        return Floors(self.kernel_floor(), self.read_rate())
 
     @property
     def audio(self) -> float:
@@ -68,6 +74,7 @@ class Jobs:
         self.network: Callable[[str], Any] = cache(lambda kind: shape.network(NETWORKS[kind], device, dtype))
         self.plan = cache(lambda pattern, frames: build(pattern, frames, shape.levels))
         self.products: Callable[[], KernelFloor] = cache(lambda: KernelFloor(shape.costs, dtype, device))
+        self.read_rate: Callable[[int], ReadRate] = cache(lambda size: ReadRate(size, device))
         self.rates: dict[int, Rate] = {}
 
     def fastest(self) -> dict[str, str]:
@@ -87,7 +94,7 @@ class Jobs:
         weights = sum(p.numel() for p in network.parameters()) * item
         alive = GUIDED * batch * (0 if plan is None else plan.peak_cache)
         cached = 2 * costs.layers * costs.dim * item * (alive + GUIDED * batch * TEXT_TOKENS)
-        return Job(name, self.shape, batch, self.frames, decode, floor, read, weights, cached)
+        return Job(name, self.shape, batch, self.frames, decode, floor, self.read_rate(weights), read, weights, cached)
 
     def _pattern(self, pattern: str, batch: int) -> "_Parts":
         model, plan, given = self.network("pattern"), self.plan(pattern, self.frames), self._given(batch)

@@ -85,10 +85,8 @@ class ScaleBench:
         peak = memory.peak()  # before floors need memory of their own
         long = first[0] > self.seconds
         repeats = first if long else in_turns({"": decode}, clock, self.rounds)[""]
-        floors = [job.kernel_floor() for _ in range(self.rounds)]
-        return job_row(
-            job, point.engine, self.dtype, self.device, repeats, floors, first_seconds=first[0], peak_memory=peak
-        )
+        floors = [job.floors() for _ in range(self.rounds)]
+        return job_row(job, point.engine, self.dtype, repeats, floors, first_seconds=first[0], peak_memory=peak)
 
 
 def points(

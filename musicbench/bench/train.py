@@ -4,13 +4,12 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 
 from musicbench.bench.document import Row, row
-from musicbench.bench.floors import LARGE, read_bandwidth
+from musicbench.bench.floors import ReadRate
 from musicbench.bench.musicgen import Musicgen
 from musicbench.bench.products import Rate
 from musicbench.bench.shapes import TEXT_DIM, TEXT_TOKENS, BenchShape
@@ -33,7 +32,6 @@ PRECISIONS = {"32-true": "fp32", "bf16-mixed": "bf16-mixed", "16-mixed": "fp16-m
 """Lightning's precisions, and the types that rows name."""
 Steps = Callable[[], list[float]]
 """Trains a few steps and returns the seconds of each."""
-_bandwidth = cache(read_bandwidth)
 
 
 def precisions_here(device: torch.device) -> list[str]:
@@ -86,14 +84,15 @@ class TrainBench:
             work["transformers"] = [undelayed(self.frames, shape.levels)]
         dtype = working_dtype(precision)
         rate = Rate(self.batch * self.frames, shape.dim, dtype, self.device, clock_for(self.device))
+        parameters = sum(p.numel() for p in module.parameters())
+        read_rate = ReadRate(4 * parameters, self.device)
         found: dict[str, list[float]] = {engine: [] for engine in engines}
-        rates = []
+        rates, bandwidths = [], []
         for _ in range(self.rounds):
             for engine, steps in engines.items():
                 found[engine] += steps()
             rates.append(rate())
-        parameters = sum(p.numel() for p in module.parameters())
-        bandwidth = _bandwidth(min(4 * parameters, LARGE), self.device)
+            bandwidths.append(read_rate())
         for engine, repeats in found.items():
             flops = self.batch * training_flops(shape.costs, work[engine], TEXT_TOKENS)
             yield row(
@@ -104,7 +103,7 @@ class TrainBench:
                 statistics.median(repeats),
                 repeats,
                 kernel=flops / statistics.median(rates),
-                memory=training_bytes(parameters, dtype.itemsize) / bandwidth,
+                memory=training_bytes(parameters, dtype.itemsize) / statistics.median(bandwidths),
                 audio=None,
                 shape=shape.name,
                 frames=self.frames,

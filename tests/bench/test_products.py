@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from musicbench.bench import products
-from musicbench.bench.floors import KernelFloor, read_bandwidth
+from musicbench.bench.floors import KernelFloor, ReadRate
 from musicbench.bench.products import Rate, prepared
 from musicbench.bench.work import Step, steps
 from musicbench.models.cost import Shape
@@ -105,4 +105,4 @@ def test_bandwidth_counts_the_bytes_that_are_read(monkeypatch, size):
             return [b - a for a, b in pairwise(marks)]
 
     monkeypatch.setattr("musicbench.bench.floors.clock_for", lambda device: Clock())
-    assert read_bandwidth(size, CPU, rounds=2) == (1 << 26) / 2
+    assert ReadRate(size, CPU)() == (1 << 26) / 2
