@@ -11,6 +11,7 @@ from musicbench.bench import scale
 from musicbench.bench.figure import along, draw_scaling
 from musicbench.bench.render import render
 from musicbench.bench.scale import Point, ScaleBench, points
+from tests.readmes import ROOT
 
 BASE = {"frames": 200, "batch": 1, "levels": 4, "shape": "tiny"}
 VARY: dict[str, list[Any]] = {"frames": [200, 500], "batch": [1, 4], "levels": [1, 4], "shape": ["tiny", "small"]}
@@ -135,3 +136,8 @@ def test_a_folder_without_documents_is_one_line(tmp_path, capsys):
 
 def test_rendering_twice_gives_the_same(folder):
     assert render(folder) == render(folder)
+
+
+def test_committed_tables_follow_from_their_documents():
+    place = ROOT / "results" / "bench"
+    assert not list(place.glob("*.json")) or not render(place).stale
