@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from musicbench import named_code, plans
-from musicbench.models.autoregressive import decode as decode_module
+from musicbench.models import kernels
+from musicbench.models.autoregressive import network
 from musicbench.models.autoregressive.cache import KeyValueCache
+from musicbench.models.fast import steps as fast_steps
 from musicbench.plans import NEVER
 from musicbench.plans.build import PATTERNS as NAMES
 
@@ -48,9 +50,16 @@ def build(name: str, levels: int, schedule: str, same_step: bool, frames: int = 
     return plans.build(frames=frames, levels=levels, schedule=schedule, same_step=same_step, **options)
 
 
+@pytest.fixture(params=["auto", "plain"], autouse=True)
+def chosen(request):
+    """Torch's own operations, and the compiled ones."""
+    with kernels.using(request.param):
+        yield request.param
+
+
 @pytest.fixture
 def poisoned(monkeypatch):
-    monkeypatch.setattr(decode_module, "KeyValueCache", PoisonedCache)
+    monkeypatch.setattr(network, "KeyValueCache", PoisonedCache)
 
 
 @pytest.fixture
@@ -147,13 +156,24 @@ def test_control_same_step_is_seen(example, decode_logits, full_logits):
     assert (decoded - full).abs().max() > 0.01
 
 
-def test_control_poison_reaches_the_logits_if_the_mask_is_dropped(example, decode_logits, full_logits, monkeypatch):
+def test_control_poison_reaches_the_logits_if_the_mask_is_dropped(
+    example, decode_logits, full_logits, monkeypatch, chosen
+):
     class Careless(PoisonedCache):
         def enter(self, written, live, mask_QS):
             super().enter(written, live, mask_QS)
             self.mask_QS = None
 
-    monkeypatch.setattr(decode_module, "KeyValueCache", Careless)
+    tables = fast_steps._tables
+
+    def careless(plan):
+        return {first: table._replace(seen_QS=table.seen_QS[:0]) for first, table in tables(plan).items()}
+
+    if chosen == "plain":
+        monkeypatch.setattr(network, "KeyValueCache", Careless)
+    else:
+        monkeypatch.setattr(network, "KeyValueCache", PoisonedCache)
+        monkeypatch.setattr(fast_steps, "_tables", careless)
     lm, codes_BKT, states_BLE, mask_BL = example(4)
     plan = build("stack_delay", 4, "sequential", False)
     decoded = decode_logits(lm, plan, codes_BKT, states_BLE, mask_BL)
@@ -179,7 +199,7 @@ def test_cache_has_as_many_slots_as_the_plan_says_and_doubles_for_guidance_only(
             sizes.append((batch, slots))
             super().__init__(layers, batch, heads, slots, head_dim, **kwargs)
 
-    monkeypatch.setattr(decode_module, "KeyValueCache", Watched)
+    monkeypatch.setattr(network, "KeyValueCache", Watched)
     lm, codes_BKT, states_BLE, mask_BL = example(4)
     for name, cfg in itertools.product(["stack", "stack_delay"], [1.0, 2.0]):
         plan = build(name, 4, "sequential", True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from musicbench import plans
-from musicbench.models.autoregressive import decode as decode_module
+from musicbench.models.autoregressive import network
 from musicbench.models.autoregressive.cache import KeyValueCache
 from musicbench.models.autoregressive.decode import decode, sample
 from musicbench.models.sampling import Sampling
@@ -76,7 +76,7 @@ def test_prefilled_caches_give_the_logits_of_the_whole(lm, captions, pattern, sc
             self.keys.fill_(1e6)
             self.values.fill_(1e6)
 
-    monkeypatch.setattr(decode_module, "KeyValueCache", PoisonedCache)
+    monkeypatch.setattr(network, "KeyValueCache", PoisonedCache)
     plan = plans.build(pattern, FRAMES, LEVELS, schedule)
     codes_BKT = torch.randint(0, SIZE, (3, LEVELS, FRAMES), generator=torch.Generator().manual_seed(1))
     full_BKTV = full_logits(lm, plan, codes_BKT, *captions)

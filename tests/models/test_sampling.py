@@ -5,10 +5,18 @@ import pytest
 import torch
 from scipy import stats
 
+from musicbench.models import kernels
 from musicbench.models.sampling import Sampling, draw, guide, uniforms
 
 LAST_UNIFORM = float(np.nextafter(np.float32(1), np.float32(0)))
 """Largest number that a stream of fp32 uniforms can hold: 1 - 2^-24."""
+
+
+@pytest.fixture(params=["auto", "plain"], autouse=True)
+def chosen(request):
+    """Torch's own operations, and the compiled ones."""
+    with kernels.using(request.param):
+        yield
 
 
 def softmax(logits: np.ndarray, temperature: float, top_k: int) -> np.ndarray:

@@ -10,14 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from musicbench.models.autoregressive.cache import KeyValueCache
+from musicbench.models import kernels
+from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.pattern_lm import PatternLM
-from musicbench.models.autoregressive.plan_tensors import reads_or_absent
 from musicbench.models.autoregressive.step_tables import DecodeStep, decode_steps
-from musicbench.models.positions import rotated
-from musicbench.models.prompt import Prefill, given_steps, require_grid, require_visited_first
-from musicbench.models.sampling import Sampling, draw, guide, uniforms
-from musicbench.models.transformer import SelfAttend
+from musicbench.models.prompt import given_steps, require_grid, require_visited_first
+from musicbench.models.sampling import Sampling, draw, uniforms
 from musicbench.plans import Plan
 
 UNDRAWN = -(2**40)
@@ -58,28 +56,15 @@ class Decoding:
         prompt_BKT: Tensor | None = None,
     ) -> None:
         device, batch = states_BLE.device, len(states_BLE)
-        self.model, self.plan, self.cfg, self.prompt_BKT = model, plan, cfg, prompt_BKT
+        self.plan, self.prompt_BKT = plan, prompt_BKT
         if prompt_BKT is not None:
             require_grid(prompt_BKT, (batch, plan.levels, plan.frames), model.codebook_size)
             require_visited_first(plan, prompt_BKT)
             self.prompt_BKT = prompt_BKT.to(device)
-        self.guided = cfg != 1.0
-        self.text, self.text_mask = model.guided_text(states_BLE, mask_BL, self.guided)
-        self.reads_PK = reads_or_absent(plan).to(device)
-        self.code_PD, self.turn_P2F = model.positions(plan).to(device)
-        self.cache = KeyValueCache(
-            len(model.transformer.blocks),
-            len(self.text_mask),
-            model.transformer.heads,
-            plan.peak_cache,
-            model.dim // model.transformer.heads,
-            device=device,
-            dtype=self.text[0][0].dtype,
-        )
         # Column T is what a level that a position does not read contributes: the absent embedding.
         self._grid_BKT = torch.full((batch, model.levels, plan.frames + 1), UNDRAWN, device=device)
         self._grid_BKT[:, :, plan.frames] = model.codebook_size
-        self._every_level = torch.arange(model.levels, device=device)
+        self.network = _network(model, device)(model, plan, states_BLE, mask_BL, cfg, self._grid_BKT)
 
     @property
     def grid_BKT(self) -> Tensor:
@@ -97,31 +82,29 @@ class Decoding:
             self.grid_BKT.copy_(self.prompt_BKT.where(self.prompt_BKT >= 0, UNDRAWN))
             known = given_steps(steps, self.plan, self.prompt_BKT)
             if known:
-                prefill = Prefill(self.plan, steps[known - 1].positions.stop, self.cache)
-                self._hidden(slice(0, prefill.count), prefill)
+                self.network.prefill(steps[known - 1].positions.stop)
         for step in steps[known:]:
-            self.cache.enter(step.written, step.live, step.mask_QS)
-            hidden_BQD = self._hidden(step.positions, self.cache)
+            logits_BnV = self.network.logits(step)
             if len(step.level_n):
-                logits_BnV = torch.einsum(
-                    "bnd,nvd->bnv", hidden_BQD[:, step.query_n], self.model.heads_KVD[step.levels]
-                )
-                drawn_Bn = choose(guide(logits_BnV, self.cfg) if self.guided else logits_BnV, step)
+                drawn_Bn = choose(logits_BnV, step)
                 if self.prompt_BKT is not None:
                     given_Bn = self.prompt_BKT[:, step.level_n, step.frame_n]
                     drawn_Bn = given_Bn.where(given_Bn >= 0, drawn_Bn)
                 self._grid_BKT[:, step.level_n, step.frame_n] = drawn_Bn
             yield step
 
-    def _hidden(self, positions: slice, attend: SelfAttend) -> Tensor:
-        """The transformer's output [B, Q, D] at positions whose tokens to read are in the grid."""
-        ids_BQK = self._grid_BKT[:, self._every_level, self.reads_PK[positions]]
-        if self.guided:
-            ids_BQK = ids_BQK.repeat(2, 1, 1)
-        x_BQD = self.model.embed(ids_BQK, None if self.code_PD is None else self.code_PD[positions])
-        turned = attend if self.turn_P2F is None else rotated(attend, self.turn_P2F[positions])
-        hidden_BQD: Tensor = self.model.transformer(x_BQD, turned, self.text, self.text_mask)
-        return hidden_BQD
+
+def _network(model: PatternLM, device: torch.device) -> type[StepNetwork]:
+    """The fastest way to compute steps of this model here."""
+    if kernels.fast() and device.type == "cpu":
+        from musicbench.models.fast.steps import (
+            FastSteps,
+            can_run,
+        )  # numba takes half a second, and training needs none
+
+        if can_run(model, device):
+            return FastSteps
+    return StepNetwork
 
 
 @torch.inference_mode()

@@ -1,0 +1,72 @@
+"""The network on its way through a plan: logits step by step, and its memory of the positions behind it.
+
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a caption,
+P positions, Q positions of one step, F frequencies, S cache slots.
+"""
+
+import torch
+from torch import Tensor
+
+from musicbench.models.autoregressive.cache import KeyValueCache
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.autoregressive.plan_tensors import reads_or_absent
+from musicbench.models.autoregressive.step_tables import DecodeStep
+from musicbench.models.positions import rotated
+from musicbench.models.prompt import Prefill
+from musicbench.models.sampling import guide
+from musicbench.models.transformer import KeysValues, SelfAttend
+from musicbench.plans import Plan
+
+
+class StepNetwork:
+    """Computes the steps of a plan by torch's own operations, on any device and in any precision.
+
+    Args:
+        model: in eval mode.
+        grid_BKT: int64 codes [B, K, T + 1], filled by the caller as decoding goes on; its last column is absent.
+        Others as of ``decode.Decoding``.
+    """
+
+    def __init__(
+        self, model: PatternLM, plan: Plan, states_BLE: Tensor, mask_BL: Tensor, cfg: float, grid_BKT: Tensor
+    ) -> None:
+        self.model, self.plan, self.cfg, self.grid_BKT = model, plan, cfg, grid_BKT
+        self.guided = cfg != 1.0
+        self.text, self.text_mask = self._captions(states_BLE, mask_BL)
+        self.reads_PK = reads_or_absent(plan).to(grid_BKT.device)
+        self.code_PD, self.turn_P2F = model.positions(plan).to(grid_BKT.device)
+        self.cache = KeyValueCache(
+            len(model.transformer.blocks),
+            len(self.text_mask),
+            model.transformer.heads,
+            plan.peak_cache,
+            model.dim // model.transformer.heads,
+            device=grid_BKT.device,
+            dtype=self.text[0][0].dtype,
+        )
+        self._every_level = torch.arange(model.levels, device=grid_BKT.device)
+
+    def prefill(self, count: int) -> None:
+        """Compute the first positions, up to the end of a step, all at once; their tokens are in the grid."""
+        self._hidden(slice(0, count), Prefill(self.plan, count, self.cache))
+
+    def logits(self, step: DecodeStep) -> Tensor:
+        """Guided logits [B, n, V] of the tokens that a step draws; they last until the next step."""
+        self.cache.enter(step.written, step.live, step.mask_QS)
+        hidden_BQD = self._hidden(step.positions, self.cache)
+        logits_BnV = torch.einsum("bnd,nvd->bnv", hidden_BQD[:, step.query_n], self.model.heads_KVD[step.levels])
+        return guide(logits_BnV, self.cfg) if self.guided else logits_BnV
+
+    def _captions(self, states_BLE: Tensor, mask_BL: Tensor) -> tuple[list[KeysValues], Tensor]:
+        """See ``TokenLM.guided_text``."""
+        return self.model.guided_text(states_BLE, mask_BL, self.guided)
+
+    def _hidden(self, positions: slice, attend: SelfAttend) -> Tensor:
+        """The transformer's output [B, Q, D] at positions whose tokens to read are in the grid."""
+        ids_BQK = self.grid_BKT[:, self._every_level, self.reads_PK[positions]]
+        if self.guided:
+            ids_BQK = ids_BQK.repeat(2, 1, 1)
+        x_BQD = self.model.embed(ids_BQK, None if self.code_PD is None else self.code_PD[positions])
+        turned = attend if self.turn_P2F is None else rotated(attend, self.turn_P2F[positions])
+        hidden_BQD: Tensor = self.model.transformer(x_BQD, turned, self.text, self.text_mask)
+        return hidden_BQD

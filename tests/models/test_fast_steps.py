@@ -1,0 +1,157 @@
+"""Compiled decoding steps against torch's own operations: logits, tokens, bits in any company, and when they serve."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from musicbench import plans
+from musicbench.models import kernels
+from musicbench.models.autoregressive.decode import Decoding, sample
+from musicbench.models.autoregressive.network import StepNetwork
+from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.fast.steps import FastSteps
+from musicbench.models.sampling import Sampling, draw
+
+FRAMES, LEVELS, TEXT_DIM = 10, 4, 24
+
+
+def wide_lm(position: str = "sinusoidal", size: int = 130, **options: int) -> PatternLM:
+    torch.manual_seed(0)
+    shape = {"dim": 72, "layers": 3, "heads": 3, **options}
+    return PatternLM(LEVELS, size, TEXT_DIM, position=position, **shape).eval()
+
+
+def captions(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    states_BLE = torch.randn(len(lengths), max(lengths), TEXT_DIM, generator=torch.Generator().manual_seed(1))
+    return states_BLE, torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+
+def all_logits(lm, plan, states_BLE, mask_BL, cfg, codes_BKT) -> torch.Tensor:
+    """Logits [B, K, T, V] while given codes are drawn."""
+    found = torch.full((*codes_BKT.shape, lm.codebook_size), torch.nan, dtype=lm.heads_KVD.dtype)
+    decoding = Decoding(lm, plan, states_BLE, mask_BL, cfg)
+
+    def choose(logits_BnV, step):
+        found[:, step.level_n, step.frame_n] = logits_BnV.to(found.dtype)
+        return codes_BKT[:, step.level_n, step.frame_n]
+
+    for _ in decoding.run(choose):
+        pass
+    return found
+
+
+def codes_of(clips: int, size: int = 130) -> torch.Tensor:
+    return torch.randint(size, (clips, LEVELS, FRAMES), generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("pattern", ["delay", "flat", "stack_delay", "parallel"])
+def test_logits_are_those_of_torch(pattern, cfg, position):
+    lm, plan = wide_lm(position), plans.build(pattern, FRAMES, LEVELS, "block_2")
+    shown = captions([3, 7, 0]), cfg, codes_of(3)
+    with torch.inference_mode():
+        assert isinstance(Decoding(lm, plan, *shown[0], cfg).network, FastSteps)
+        fast = all_logits(lm, plan, *shown[0], *shown[1:])
+        with kernels.using("plain"):
+            slow = all_logits(lm, plan, *shown[0], *shown[1:])
+            exact = all_logits(lm.double(), plan, shown[0][0].double(), shown[0][1], *shown[1:])
+    assert slow.std() > 0.1
+    torch.testing.assert_close(fast, slow, atol=1e-5 * float(slow.abs().max()), rtol=0)
+    ours, torchs = ((found - exact).abs().max() for found in (fast, slow))
+    assert ours < 4 * torchs, "no less exact than torch's fp32"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("pattern", ["delay", "flat"])
+def test_seeded_draws_are_the_same_tokens(pattern, seed):
+    lm, plan, seeds = wide_lm(), plans.build(pattern, FRAMES, LEVELS), [seed, seed + 10]
+    found = sample(lm, plan, *captions([3, 5]), seeds, Sampling(top_k=50))
+    with kernels.using("plain"):
+        assert torch.equal(found, sample(lm, plan, *captions([3, 5]), seeds, Sampling(top_k=50)))
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("pattern", ["delay", "stack_delay"])
+def test_a_clips_logits_are_the_same_bits_in_any_batch_with_any_number_of_threads(pattern, cfg):
+    lm, plan = wide_lm(), plans.build(pattern, FRAMES, LEVELS)
+    lengths, codes_BKT, threads = [3, 7, 1, 7, 2], codes_of(5), torch.get_num_threads()
+    states_BLE, mask_BL = captions(lengths)
+    with torch.inference_mode():
+        together = all_logits(lm, plan, states_BLE, mask_BL, cfg, codes_BKT)
+        try:
+            torch.set_num_threads(1)
+            for b, length in enumerate(lengths):
+                own = slice(b, b + 1)
+                alone = all_logits(lm, plan, states_BLE[own, :length], mask_BL[own, :length], cfg, codes_BKT[own])
+                assert torch.equal(alone[0], together[b])
+        finally:
+            torch.set_num_threads(threads)
+
+
+def test_caption_states_may_have_holes():
+    lm, plan = wide_lm(), plans.build("delay", FRAMES, LEVELS)
+    states_BLE, mask_BL = captions([6, 6])
+    mask_BL[0, [0, 2]] = False
+    with torch.inference_mode():
+        fast = all_logits(lm, plan, states_BLE.where(mask_BL[..., None], 1e6), mask_BL, 3.0, codes_of(2))
+        with kernels.using("plain"):
+            slow = all_logits(lm, plan, states_BLE, mask_BL, 3.0, codes_of(2))
+    torch.testing.assert_close(fast, slow, atol=1e-4, rtol=0)
+
+
+def test_changed_weights_count_at_once():
+    """Nothing of the weights is kept from one decoding to the next."""
+    lm, plan = wide_lm(), plans.build("delay", FRAMES, LEVELS)
+    with torch.inference_mode():
+        before = all_logits(lm, plan, *captions([3]), 1.0, codes_of(1))
+        for weight in lm.parameters():
+            weight.data.mul_(1.1)
+        after = all_logits(lm, plan, *captions([3]), 1.0, codes_of(1))
+        with kernels.using("plain"):
+            slow = all_logits(lm, plan, *captions([3]), 1.0, codes_of(1))
+    assert (before - after).abs().max() > 0.1
+    torch.testing.assert_close(after, slow, atol=1e-4, rtol=0)
+
+
+def test_reading_an_undrawn_token_is_an_error():
+    decoding = Decoding(wide_lm(), plans.build("delay", FRAMES, LEVELS), *captions([3]))
+    with torch.inference_mode(), pytest.raises(IndexError, match="not drawn yet"):
+        for _ in decoding.run(lambda logits_BnV, step: torch.full(logits_BnV.shape[:2], -(2**40))):
+            pass
+
+
+def test_other_models_run_on_torch():
+    plan, shown = plans.build("delay", FRAMES, LEVELS), captions([3])
+    assert isinstance(Decoding(wide_lm(), plan, *shown).network, FastSteps)
+    narrow = Decoding(wide_lm(dim=60, heads=10), plan, *shown).network
+    double = Decoding(wide_lm().double(), plan, shown[0].double(), shown[1]).network
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = Decoding(wide_lm(), plan, *shown).network
+    with kernels.using("plain"):
+        asked = Decoding(wide_lm(), plan, *shown).network
+    assert [type(network) for network in (narrow, double, mixed, asked)] == [StepNetwork] * 4
+    with pytest.raises(ValueError, match="auto, plain"), kernels.using("fastest"):  # type: ignore[arg-type]
+        pass
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.sampled_from([4, 7, 130, 2048]),
+    top_k=st.sampled_from([0, 1, 3, 250]),
+    temperature=st.sampled_from([0.3, 1.0, 2.0]),
+    coarse=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_draws_are_those_of_torch(seed, size, top_k, temperature, coarse):
+    """Also where many codes are equally likely."""
+    random = np.random.default_rng(seed)
+    logits_BnV = torch.from_numpy(random.normal(size=(2, 3, size)).astype(np.float32) * 3)
+    if coarse:
+        logits_BnV = logits_BnV.round()
+    uniform_Bn = torch.from_numpy(random.random((2, 3), dtype=np.float32))
+    found = draw(logits_BnV, uniform_Bn, Sampling(1.0, top_k, temperature))
+    with kernels.using("plain"):
+        assert torch.equal(found, draw(logits_BnV, uniform_Bn, Sampling(1.0, top_k, temperature)))
