@@ -60,8 +60,8 @@ class DecodeBench:
         """Measure a shape, one row for each engine that can do a job; what fails is told in ``failures``."""
         frames = self.frames or shape.frames
         peers = {name: self._peer(shape, name) for name in self.engines if name not in KERNELS}
-        made = Jobs(shape, frames, self.dtype, self.device)
-        for job in (made.job(name, batch) for batch in self.batches for name in self.names):
+        made = Jobs(shape, self.dtype, self.device)
+        for job in (made.job(name, batch, frames) for batch in self.batches for name in self.names):
             ways = {name: self._way(job, name) for name in self.engines if name in KERNELS}
             if job.name == "delay":
                 ways |= {name: _generating(peer, job.batch, frames) for name, peer in peers.items() if peer is not None}

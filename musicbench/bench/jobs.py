@@ -65,12 +65,11 @@ class Jobs:
     The settings of sampling are the papers', which are their classes' defaults.
 
     Args:
-        frames: length of every clip.
         dtype, device: of weights and caches.
     """
 
-    def __init__(self, shape: BenchShape, frames: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.shape, self.frames, self.dtype, self.device = shape, frames, dtype, device
+    def __init__(self, shape: BenchShape, dtype: torch.dtype, device: torch.device) -> None:
+        self.shape, self.dtype, self.device = shape, dtype, device
         self.network: Callable[[str], Any] = cache(lambda kind: shape.network(NETWORKS[kind], device, dtype))
         self.plan = cache(lambda pattern, frames: build(pattern, frames, shape.levels))
         self.products: Callable[[], KernelFloor] = cache(lambda: KernelFloor(shape.costs, dtype, device))
@@ -82,46 +81,51 @@ class Jobs:
         by_rows = self.products().fastest() | {rows: rate.fastest for rows, rate in self.rates.items()}
         return {str(rows): by_rows[rows] for rows in sorted(by_rows)}
 
-    def job(self, name: str, batch: int) -> Job:
+    def job(self, name: str, batch: int, frames: int) -> Job:
         """A job by the name of a pattern, ``magnet`` or ``hybrid``.
+
+        Args:
+            batch: number of clips. frames: length of each.
 
         Raises:
             ValueError: there is no such pattern.
         """
         made = {"magnet": self._magnet, "hybrid": self._hybrid}.get(name)
-        decode, floor, read, network, plan = made(batch) if made else self._pattern(name, batch)
+        decode, floor, read, network, plan = made(batch, frames) if made else self._pattern(name, batch, frames)
         costs, item = self.shape.costs, self.dtype.itemsize
         weights = sum(p.numel() for p in network.parameters()) * item
         alive = GUIDED * batch * (0 if plan is None else plan.peak_cache)
         cached = 2 * costs.layers * costs.dim * item * (alive + GUIDED * batch * TEXT_TOKENS)
-        return Job(name, self.shape, batch, self.frames, decode, floor, self.read_rate(weights), read, weights, cached)
+        return Job(
+            name, self.shape, batch, frames, decode, floor, lambda: self.read_rate(weights)(), read, weights, cached
+        )
 
-    def _pattern(self, pattern: str, batch: int) -> "_Parts":
-        model, plan, given = self.network("pattern"), self.plan(pattern, self.frames), self._given(batch)
+    def _pattern(self, pattern: str, batch: int, frames: int) -> "_Parts":
+        model, plan, given = self.network("pattern"), self.plan(pattern, frames), self._given(batch)
 
         def decode() -> None:
             sample(model, plan, *given, list(range(batch)), Sampling())
 
         return decode, lambda: self._plan_seconds(plan, batch), self._plan_bytes(plan, batch), model, plan
 
-    def _magnet(self, batch: int) -> "_Parts":
+    def _magnet(self, batch: int, frames: int) -> "_Parts":
         model, sampling, given = self.network("magnet"), self._masked_sampling(), self._given(batch)
-        passes = masked_passes(model, self.frames, sampling)
+        passes = masked_passes(model, frames, sampling)
 
         def decode() -> None:
-            decode_masked(model, *given, self.frames, list(range(batch)), sampling)
+            decode_masked(model, *given, frames, list(range(batch)), sampling)
 
         return decode, lambda: self._masked_seconds(passes, batch), self._masked_bytes(len(passes), batch), model, None
 
-    def _hybrid(self, batch: int) -> "_Parts":
+    def _hybrid(self, batch: int, frames: int) -> "_Parts":
         model, given = self.network("hybrid"), self._given(batch)
         sampling = HybridSampling(masked=self._masked_sampling())
-        own = sampling.frames(self.frames)
+        own = sampling.frames(frames)
         plan = self.plan("delay", own) if own else None
-        passes = masked_passes(model, self.frames, sampling.masked, own)
+        passes = masked_passes(model, frames, sampling.masked, own)
 
         def decode() -> None:
-            decode_hybrid(model, plan, *given, self.frames, list(range(batch)), sampling)
+            decode_hybrid(model, plan, *given, frames, list(range(batch)), sampling)
 
         def floor() -> float | None:
             begun = 0.0 if plan is None else self._plan_seconds(plan, batch)
@@ -152,7 +156,7 @@ class Jobs:
     def _masked_seconds(self, passes: Sequence[Pass], batch: int) -> float:
         # A row of the caption sees all its tokens, a row of the null condition one.
         flops = sum(pass_flops(self.shape.costs, one, (TEXT_TOKENS + 1) / 2) for one in passes)
-        return GUIDED * batch * flops / self._rate(GUIDED * batch * self.frames) + self._caption_seconds(batch)
+        return GUIDED * batch * flops / self._rate(GUIDED * batch * passes[0].positions) + self._caption_seconds(batch)
 
     def _caption_seconds(self, batch: int) -> float:
         return batch * sum(caption_flops(self.shape.costs, TEXT_TOKENS)) / self._rate(batch * TEXT_TOKENS)

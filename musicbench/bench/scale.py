@@ -23,6 +23,8 @@ from musicbench.speed.rounds import in_turns
 
 AXES = ("frames", "batch", "levels", "shape")
 """Fields of a point of which one at a time varies."""
+WARM_UP = 16
+"""Frames of a clip that makes the kernels ready; whole ones may take minutes."""
 
 
 class Point(NamedTuple):
@@ -41,7 +43,7 @@ class ScaleBench:
     """How points are measured.
 
     Attributes:
-        rounds: after a warm-up. seconds: no further round begins when earlier ones took longer together.
+        rounds: after a short warm-up. seconds: no further round begins when earlier ones took longer together.
         minutes: points that have not begun by then are left out.
         failures: what was left out or failed.
     """
@@ -75,19 +77,16 @@ class ScaleBench:
         clock, memory = clock_for(self.device), memory_of(self.device)
         memory.restart()
         shape = replace(shape_of(point.shape), levels=point.levels)
-        job = Jobs(shape, point.frames, self.dtype, self.device).job(point.name, point.batch)
-
-        def decode() -> None:
-            with kernels.using(KERNELS[point.engine]):
-                job.decode()
-
-        first = in_turns({"": decode}, clock, 1)[""]
-        peak = memory.peak()  # before floors need memory of their own
+        jobs = Jobs(shape, self.dtype, self.device)
+        job = jobs.job(point.name, point.batch, point.frames)
         repeats: list[float] = []
-        while len(repeats) < self.rounds and sum(repeats) <= self.seconds:
-            repeats += in_turns({"": decode}, clock, 1)[""]
+        with kernels.using(KERNELS[point.engine]):
+            jobs.job(point.name, point.batch, min(point.frames, WARM_UP)).decode()
+            while len(repeats) < self.rounds and sum(repeats) <= self.seconds:
+                repeats += in_turns({"": job.decode}, clock, 1)[""]
+        peak = memory.peak()  # before floors need memory of their own
         floors = [job.floors() for _ in repeats]
-        return job_row(job, point.engine, self.dtype, repeats, floors, first_seconds=first[0], peak_memory=peak)
+        return job_row(job, point.engine, self.dtype, repeats, floors, peak_memory=peak)
 
 
 def points(
