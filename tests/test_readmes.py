@@ -58,7 +58,7 @@ def check_ours(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert kind in cli.COMMANDS, f"musicbench has no command {kind}"
     if kind == "bench" and rest:
         assert importlib.util.find_spec(f"musicbench.commands.bench_{rest[0]}")
-        compose("bench", rest[1:], typed=True)
+        compose(f"bench_{rest[0]}", rest[1:], typed=True)
     elif not rest or rest == ["--help"]:
         return
     elif kind in COMPOSED:

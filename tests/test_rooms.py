@@ -19,6 +19,7 @@ COMMON = (
     "musicbench.named_code",
     "musicbench.names",
     "musicbench.plain_files",
+    "musicbench.processor",
     "musicbench.regular_files",
     "musicbench.schema",
     "musicbench.seals",
@@ -38,6 +39,17 @@ MAY_IMPORT = {
     "data": ("musicbench.data", "musicbench.codecs.base"),
     "evaluation": ("musicbench.evaluation",),
     "speed": ("musicbench.speed", "musicbench.evaluation"),
+    "bench": (
+        "musicbench.bench",
+        "musicbench.evaluation",
+        "musicbench.generators",
+        "musicbench.models",
+        "musicbench.plans",
+        "musicbench.runs",
+        "musicbench.speed",
+        "musicbench.study",
+        "musicbench.training",
+    ),
     "study": ("musicbench.study",),
     "launch": ("musicbench.launch",),
     "runs": (
@@ -111,6 +123,7 @@ MAY_IMPORT = {
     "commands": (
         "musicbench.commands",
         "musicbench.assessment",
+        "musicbench.bench",
         "musicbench.estimate",
         "musicbench.evaluation",
         "musicbench.generation",
@@ -132,6 +145,7 @@ MAY_IMPORT = {
     "named_code": (),
     "names": ("musicbench.errors",),
     "plain_files": (),
+    "processor": (),
     "regular_files": (),
     "schema": (),
     "seals": ("musicbench.files",),
@@ -142,8 +156,8 @@ MAY_IMPORT = {
 }
 WITHOUT_TORCH = (
     "plans", "study", "launch", "cli",
-    "content_cache", "errors", "escapes", "files", "named_code", "names", "plain_files", "regular_files", "schema",
-    "seals", "temporaries", "text_table",
+    "content_cache", "errors", "escapes", "files", "named_code", "names", "plain_files", "processor", "regular_files",
+    "schema", "seals", "temporaries", "text_table",
 )  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")
 

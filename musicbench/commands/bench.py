@@ -1,10 +1,10 @@
-"""Measure how fast a part is here, beside what the machine can do (bench evaluate: the judges)."""
+"""Measure how fast a part is here, beside what the machine can do (bench decode, train, evaluate, scale, table)."""
 
 import importlib
 
 from musicbench.errors import UserError, did_you_mean
 
-PARTS = ("evaluate",)
+PARTS = ("decode", "train", "evaluate", "scale", "table")
 """Each is a module ``bench_PART`` beside this one, with a ``main``."""
 
 

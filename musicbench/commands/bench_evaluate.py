@@ -1,32 +1,20 @@
 """``musicbench bench evaluate``: measure how fast the judges are on this machine."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
-
+from musicbench.bench.document import document, report
+from musicbench.bench.judges import judge_row, measure_judge, noise
+from musicbench.bench.settings import set_threads
 from musicbench.evaluation.judge_set import JudgeSet
 from musicbench.evaluation.judges.base import Judge, WindowedJudge
 from musicbench.runs.compose import compose, instantiated
 from musicbench.runs.device import device
-from musicbench.speed.judge_bench import JudgeSpeed, measure_judge, noise
-from musicbench.study.markdown import markdown_grid
-
-HEADER = [
-    "judge",
-    "windows/clip",
-    "GFLOP/clip",
-    "clips/s",
-    "clips/s cached",
-    "GFLOP/s",
-    "GFLOP/s of matmul",
-    "share",
-]
 
 
 def main(argv: list[str]) -> int:
     """Time every judge of the configured set and print the table; overrides such as ``clips=4``."""
-    config = compose("bench", argv, typed=True)
+    config = compose("bench_evaluate", argv, typed=True)
+    set_threads(config.threads)
     clips = noise(config.clips, config.seconds, config.sample_rate)
     roles = {role: config.judges[role] for role in ("fad", "kld", "clap") if config.judges[role] is not None}
     judges = distinct(JudgeSet(**{role: instantiated("judges", part, device=device()) for role, part in roles.items()}))
@@ -36,7 +24,14 @@ def main(argv: list[str]) -> int:
         if isinstance(judge, WindowedJudge)
     ]
     untimed = [judge.id for judge in judges if not isinstance(judge, WindowedJudge)]
-    print(render(speeds, untimed, config))
+    failures = [f"Not timed, being no WindowedJudge: {', '.join(untimed)}."] * (len(untimed) > 0)
+    print(introduction(config))
+    rows = [
+        judge_row(speed, engine, repeats, config.clips, config.seconds)
+        for speed in speeds
+        for engine, repeats in (("ours", speed.anew), ("cached", speed.cached))
+    ]
+    print(report(document("evaluate", device(), rows, failures), config.output))
     return 0
 
 
@@ -48,29 +43,10 @@ def distinct(judges: JudgeSet) -> list[Judge]:
     return list(found.values())
 
 
-def render(speeds: Sequence[JudgeSpeed], untimed: Sequence[str], config: Any) -> str:
-    """Render the table as Markdown below a line about machine and settings; ``untimed`` judges have no row."""
-    lines = [
-        [
-            speed.id,
-            str(speed.windows),
-            f"{speed.flop / 1e9:.3g}",
-            f"{speed.anew:.3g}",
-            f"{speed.cached:.3g}",
-            f"{speed.flop_rate / 1e9:.3g}",
-            f"{speed.matmul_flop / 1e9:.3g}",
-            f"{speed.share:.0%}",
-        ]
-        for speed in speeds
-    ]
-    table = [markdown_grid(HEADER, lines)] * (len(lines) > 0)
-    table += [f"Not timed, being no WindowedJudge: {', '.join(untimed)}."] * (len(untimed) > 0)
-    return "\n\n".join(
-        [
-            f"{config.clips} clips of {config.seconds:g} s at {config.sample_rate} Hz; medians of {config.repeats} "
-            f"after a warm-up; {torch.get_num_threads()} threads, torch {torch.__version__}, {device().type}",
-            *table,
-            "GFLOP/s counts the network's products and convolutions over all of the time; beside it a "
-            f"float32 product of {config.matrix} x {config.matrix} matrices in the same process.",
-        ]
+def introduction(config: Any) -> str:
+    """Say what was measured, and what the floor is."""
+    return (
+        f"{config.clips} clips of {config.seconds:g} s at {config.sample_rate} Hz; the kernel floor is the time of the "
+        "networks' products and convolutions, were they as fast as the fastest float32 product of "
+        f"{config.matrix} rows in the same process.\n"
     )

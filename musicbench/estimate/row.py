@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from musicbench.runs.identity import row_label, training_id
 from musicbench.runs.network import build_model
 from musicbench.runs.settings import frames, plain, precision, training_stages
 from musicbench.speed.peak import measured_peak, working_dtype
-from musicbench.training.timed_steps import RandomBatches, measure
+from musicbench.training.timed_steps import RandomBatches, time_steps
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,13 @@ def _speed(overrides: Sequence[str], sizes: Assumed, hardware: Hardware) -> _Spe
     module, chosen = build_model(config, sizes.network), precision(config)
     flops = clips * training_flops(module.lm.shape, module.passes(length), tokens)
     batches = RandomBatches(sizes.network, clips, length, tokens)
-    found = measure(module, plain(config), chosen, batches, sizes.measured_steps, flops)
+    found = time_steps(module, plain(config), chosen, batches, sizes.measured_steps)
+    speed, parameters = flops / median(found.passes), sum(p.numel() for p in module.parameters())
     working = working_dtype(chosen).itemsize
-    formula = float(state_bytes(sum(p.numel() for p in module.parameters()), working))
+    formula = float(state_bytes(parameters, working))
     formula += clips * _clip_bytes(module, length, sizes, working)
-    share = found.flops_per_second / measured_peak(device(), chosen)
-    return _Speed(found.flops_per_second, share, found.update_seconds, found.peak_bytes and found.peak_bytes / formula)
+    memory = found.peak_bytes and found.peak_bytes / formula
+    return _Speed(speed, speed / measured_peak(device(), chosen), median(found.updates) / parameters, memory)
 
 
 def _clip_bytes(module: Any, length: int, sizes: Assumed, working: int | None = None) -> float:

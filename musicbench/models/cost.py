@@ -1,4 +1,4 @@
-"""Arithmetic of a training step, from sizes alone: what is useful work, whichever kernel does it.
+"""Arithmetic of a pass or a training step, from sizes alone: what is useful work, whichever kernel does it.
 
 Counted are the multiplications and additions of matrix products, two operations each, and of attention over the
 (query, key) pairs that a mask lets through. What a kernel computes and throws away, normalisation, activations,
@@ -21,7 +21,7 @@ class Shape(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One kind of training pass over one clip.
+    """One kind of pass over one clip.
 
     Attributes:
         share: of the training steps, 0 to 1.
@@ -45,13 +45,22 @@ def training_flops(shape: Shape, passes: Sequence[Pass], text_tokens: float) -> 
     return sum(one.share * _training_flops(shape, one, text_tokens) for one in passes)
 
 
-def _training_flops(shape: Shape, work: Pass, text_tokens: float) -> float:
+def pass_flops(shape: Shape, work: Pass, text_tokens: float) -> float:
+    """Floating-point operations of one forward pass over one clip whose caption has its keys and values already."""
     width = shape.dim
     # Rows of a block's matrices: queries, keys, values and output, cross-attention's query and output, and the FFN's
-    # two of width 4D see every position; cross-attention's keys and values see the caption.
-    matrices = 2 * width**2 * (14 * work.positions + 2 * text_tokens)
+    # two of width 4D see every position.
+    matrices = 2 * width**2 * 14 * work.positions
     attention = 4 * width * (work.pairs + work.positions * text_tokens)
-    heads = 2 * width * shape.codebook_size * work.predictions
+    return shape.layers * (matrices + attention) + 2 * width * shape.codebook_size * work.predictions
+
+
+def caption_flops(shape: Shape, text_tokens: float) -> tuple[float, float]:
+    """Operations that project a caption's states, and that make keys and values of them in all layers."""
+    return 2 * shape.text_dim * shape.dim * text_tokens, shape.layers * 4 * shape.dim**2 * text_tokens
+
+
+def _training_flops(shape: Shape, work: Pass, text_tokens: float) -> float:
+    projection, keys_values = caption_flops(shape, text_tokens)
     # The frozen encoder's states need no gradient.
-    projection = 2 * shape.text_dim * width * text_tokens
-    return 3 * (shape.layers * (matrices + attention) + heads) + 2 * projection
+    return 3 * (pass_flops(shape, work, text_tokens) + keys_values) + 2 * projection

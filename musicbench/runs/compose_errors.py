@@ -24,7 +24,12 @@ def explained(error: Exception, name: str, keys: Iterable[str]) -> str:
 
 def unknown_key(key: str, name: str, keys: Iterable[str]) -> str:
     """Return the message about a key that the configuration ``name`` does not have."""
-    return f"unknown key {key}{did_you_mean(key, keys) or ';'} `musicbench {name} --help` lists the keys"
+    return f"unknown key {key}{did_you_mean(key, keys) or ';'} `musicbench {_command(name)} --help` lists the keys"
+
+
+def _command(name: str) -> str:
+    """The words of the command that composes ``name``: a part of ``bench`` has two."""
+    return name.replace("_", " ")
 
 
 def one_line(error: BaseException) -> str:
@@ -35,7 +40,7 @@ def one_line(error: BaseException) -> str:
 
 def help_text(name: str, conf: Path) -> str:
     """Describe groups, choices and keys of the configuration ``name`` in the folder ``conf``."""
-    lines = [f"usage: musicbench {name} [group=choice] [key=value] ...", "", "groups:"]
+    lines = [f"usage: musicbench {_command(name)} [group=choice] [key=value] ...", "", "groups:"]
     for group in sorted(folder for folder in conf.iterdir() if folder.is_dir()):
         choices = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
         if choices:

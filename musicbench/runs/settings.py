@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from musicbench.data.stages import Stage, stages
 from musicbench.errors import UserError
 from musicbench.named_code import PACKAGE
+from musicbench.processor import instruction_sets
 from musicbench.runs import compose
 
 ASSETS = PACKAGE / "assets"
@@ -19,7 +20,6 @@ SYSTEMS = ("ground_truth", "codec", "uniform", "unigram")
 PRECISIONS = ("bf16-mixed", "16-mixed", "32-true")
 """The values that ``trainer.precision=auto`` may stand for."""
 
-_CPU = Path("/proc/cpuinfo")
 _GPUS = ("nvidia*", "kfd", "dxg")
 """Patterns of files in ``/dev``; a machine with a GPU has at least one such file."""
 
@@ -96,12 +96,11 @@ def precision(config: DictConfig) -> str:
 def _best_precision() -> str:
     """Return the best precision of this machine's device; import torch (500 MB) only if the system does not say it."""
     bf16, fp16, fp32 = PRECISIONS
-    if not _CPU.is_file() or any(found for name in _GPUS for found in Path("/dev").glob(name)):
+    able = instruction_sets()
+    if not able or any(found for name in _GPUS for found in Path("/dev").glob(name)):
         import torch
 
         if torch.cuda.is_available():
             return bf16 if torch.cuda.is_bf16_supported() else fp16
-        able = {name for name, there in torch.cpu.get_capabilities().items() if there}
-    else:
-        able = set(_CPU.read_text(encoding="utf-8", errors="replace").split())
+        able = frozenset(name for name, there in torch.cpu.get_capabilities().items() if there)
     return bf16 if able & {"avx512_bf16", "amx_bf16"} else fp32

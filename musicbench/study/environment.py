@@ -1,12 +1,12 @@
 """The circumstances of a run: source commit, package versions, machine."""
 
 import os
-import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypedDict
 
+from musicbench.processor import best_instructions, cpu_model
 from musicbench.study.run_record import Git, Machine
 
 PACKAGES = (
@@ -42,7 +42,8 @@ def environment(threads: int, gpu: str | None = None) -> Environment:
         except PackageNotFoundError:
             continue
     machine: Machine = {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
+        "isa": best_instructions(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "threads": threads,
         "gpu": gpu,
@@ -73,12 +74,3 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()

@@ -16,9 +16,10 @@ class Git(TypedDict):
 
 
 class Machine(TypedDict):
-    """The machine on which the run was timed; ``gpu`` is null on a CPU."""
+    """The machine on which the run was timed; ``gpu`` is null on a CPU; early records lack ``isa``."""
 
     cpu: str
+    isa: NotRequired[str]
     cores: int
     threads: int
     gpu: str | None

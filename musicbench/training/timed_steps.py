@@ -1,6 +1,5 @@
 """Time a few real training steps on this device."""
 
-import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -16,31 +15,30 @@ from musicbench.training.fit import averaging, quiet, training_numerics
 from musicbench.training.guard import NonFiniteGuard
 
 
-class Measured(NamedTuple):
-    """Speed and memory of a training step.
+class StepTimes(NamedTuple):
+    """Seconds of every timed training step, and memory.
 
     Attributes:
-        flops_per_second: useful operations of forward and backward passes.
-        update_seconds: time of clipping, optimiser and averaging, for one parameter.
+        passes: of forward and backward passes.
+        updates: of clipping, optimiser and averaging.
         peak_bytes: peak memory; None where the system cannot measure it.
     """
 
-    flops_per_second: float
-    update_seconds: float
+    passes: list[float]
+    updates: list[float]
     peak_bytes: int | None
 
 
-def measure(
-    module: Any, config: Mapping[str, Any], precision: str, batches: IterableDataset[Batch], steps: int, flops: float
-) -> Measured:
+def time_steps(
+    module: Any, config: Mapping[str, Any], precision: str, batches: IterableDataset[Batch], steps: int
+) -> StepTimes:
     """Train a few steps with the family's own step, optimiser and callbacks, and time them.
 
     Args:
         module: a generator family's LightningModule.
         config: the run's configuration, as plain values.
         precision: Lightning's name of the precision.
-        steps: number of timed steps, after one that is not timed; the median counts.
-        flops: useful operations in the passes of a step.
+        steps: number of timed steps, after one that is not timed.
     """
     quiet()
     clock = _StepMarks()
@@ -61,9 +59,8 @@ def measure(
     memory.restart()
     with training_numerics():
         trainer.fit(module, DataLoader(batches, batch_size=None))
-    passes, updates = (statistics.median(seconds[1:]) for seconds in clock.passes_and_updates())
-    parameters = sum(p.numel() for p in module.parameters())
-    return Measured(flops / passes, updates / parameters, next(iter(memory.peak().values()), None))
+    passes, updates = clock.passes_and_updates()
+    return StepTimes(passes[1:], updates[1:], next(iter(memory.peak().values()), None))
 
 
 class RandomBatches(IterableDataset[Batch]):

@@ -7,13 +7,13 @@ from musicbench.errors import UserError
 from musicbench.runs.compose import amend, compose, plain, shipped_folder
 
 CONF = shipped_folder("conf")
-NAMES = ("train", "prepare", "doctor", "bench")
+NAMES = ("train", "prepare", "doctor", "bench_evaluate", "bench_decode", "bench_train", "bench_scale", "bench_table")
 
 
 def choices(name: str) -> list[tuple[str, str]]:
     """(group, choice) of every group that the configuration's defaults list names."""
     text = OmegaConf.load(CONF / f"{name}.yaml")
-    groups = [next(iter(entry)) for entry in text.defaults if not isinstance(entry, str)]
+    groups = [next(iter(entry)) for entry in text.get("defaults", []) if not isinstance(entry, str)]
     return [(group, path.stem) for group in groups for path in sorted((CONF / group).glob("*.yaml"))]
 
 

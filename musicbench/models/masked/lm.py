@@ -57,9 +57,13 @@ class MaskedLM(TokenLM):
 
     def frame_work(self, frames: int, share: float = 1.0) -> Pass:
         """A training pass over a clip, in this share of the steps; pairs are the mean over levels."""
-        reach = frames - 1 if self.context is None else min(self.context, frames - 1)
-        near = frames * (2 * reach + 1) - reach * (reach + 1)
-        return Pass(share, frames, (frames**2 + (self.levels - 1) * near) / self.levels, frames)
+        pairs = sum(self.frame_pairs(frames, level) for level in range(self.levels)) / self.levels
+        return Pass(share, frames, pairs, frames)
+
+    def frame_pairs(self, frames: int, level: int) -> int:
+        """Number of (query, key) pairs of self-attention when one level is predicted."""
+        reach = frames - 1 if self.context is None or level == 0 else min(self.context, frames - 1)
+        return frames * (2 * reach + 1) - reach * (reach + 1)
 
     def frame_saved(self, frames: int) -> Saved:
         """What a layer's attention between frames keeps for the backward pass, at the level that keeps most."""

@@ -13,38 +13,32 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from musicbench.bench.document import Row, row
+from musicbench.bench.products import Rate
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
 from musicbench.evaluation.judging import judge_clips
-from musicbench.speed.clocks import Clock, clock_for
+from musicbench.speed.clocks import clock_for
+from musicbench.speed.rounds import in_turns
 
 
 @dataclass(frozen=True)
 class JudgeSpeed:
-    """The speed of one judge: medians over the repeats.
+    """The speed of one judge.
 
     Attributes:
         id: the judge's.
         windows, flop: of a clip; see ``flop_of_a_window``.
-        anew, cached: clips a second with ``judge_clips``, and with ``judge_clips`` where its cache knows all clips.
-        matmul_flop: what a float32 product of two large matrices does in a second on the judge's device.
+        anew, cached: seconds of each repeat for all clips, with ``judge_clips``, and with ``judge_clips`` where its
+            cache knows all clips.
+        matmul_flop: what the fastest float32 product of large matrices does in a second on the judge's device.
     """
 
     id: str
     windows: int
     flop: int
-    anew: float
-    cached: float
+    anew: list[float]
+    cached: list[float]
     matmul_flop: float
-
-    @property
-    def flop_rate(self) -> float:
-        """The operations of the judge's network in a second, over all of the time that judging anew takes."""
-        return self.flop * self.anew
-
-    @property
-    def share(self) -> float:
-        """``flop_rate`` / ``matmul_flop``: how much of what the machine can do the judge does."""
-        return self.flop_rate / self.matmul_flop
 
 
 def measure_judge(
@@ -55,34 +49,53 @@ def measure_judge(
     The ways take turns, so that what disturbs the machine for a while disturbs all of them.
 
     Args:
-        matrix: rows and columns of the two matrices beside which the judge is timed.
+        matrix: rows of the matrices beside which the judge is timed; they have a quarter as many columns.
 
     Raises:
         UserError: the clips are shorter than a window.
     """
     device = judge.device
     clock = clock_for(device)
-    left, right = torch.randn(2, matrix, matrix, device=device)
+    rate = Rate(matrix, max(1, matrix // 4), torch.float32, device, clock)
     windows = judge(clips[0][None], sample_rate).embeddings_BWD.shape[1]
+    rates = []
 
     def multiply() -> None:
         with full_fp32():
-            torch.mm(left, right)
+            rates.append(rate())
 
     with tempfile.TemporaryDirectory() as folder:
-        ways: list[Callable[[], object]] = [
-            lambda: judge_clips(judge, clips, sample_rate),
-            lambda: judge_clips(judge, clips, sample_rate, Path(folder)),  # the warm-up fills the folder
-            multiply,
-        ]
-        anew, cached, product = _medians(ways, clock, repeats)
+        ways: dict[str, Callable[[], object]] = {
+            "anew": lambda: judge_clips(judge, clips, sample_rate),
+            "cached": lambda: judge_clips(judge, clips, sample_rate, Path(folder)),  # the warm-up fills the folder
+            "product": multiply,
+        }
+        in_turns(ways, clock, 1)
+        seconds = in_turns(ways, clock, repeats)
     return JudgeSpeed(
         id=judge.id,
         windows=windows,
         flop=windows * flop_of_a_window(judge),
-        anew=len(clips) / anew,
-        cached=len(clips) / cached,
-        matmul_flop=2 * matrix**3 / product,
+        anew=seconds["anew"],
+        cached=seconds["cached"],
+        matmul_flop=max(rates),
+    )
+
+
+def judge_row(speed: JudgeSpeed, engine: str, repeats: list[float], clips: int, seconds: float) -> Row:
+    """A row: how long all clips of ``seconds`` each took."""
+    return row(
+        speed.id,
+        engine,
+        clips,
+        "fp32",
+        statistics.median(repeats),
+        repeats,
+        kernel=clips * speed.flop / speed.matmul_flop,
+        memory=None,
+        audio=clips * seconds,
+        flops=float(clips * speed.flop),
+        matmul_flops_per_second=speed.matmul_flop,
     )
 
 
@@ -102,17 +115,3 @@ def noise(clips: int, seconds: float, sample_rate: int) -> list[Tensor]:
     """Clips [N] of white noise; a judge takes as long for them as for music."""
     generator = torch.Generator().manual_seed(0)
     return [torch.rand(round(seconds * sample_rate), generator=generator) - 0.5 for _ in range(clips)]
-
-
-def _medians(ways: Sequence[Callable[[], object]], clock: Clock, repeats: int) -> list[float]:
-    """Seconds that each way takes, in the median of its repeats."""
-    for way in ways:
-        way()
-    rounds = []
-    for _ in range(repeats):
-        marks = [clock.mark()]
-        for way in ways:
-            way()
-            marks.append(clock.mark())
-        rounds.append(clock.seconds(marks))
-    return [statistics.median(seconds) for seconds in zip(*rounds, strict=True)]

@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from musicbench.bench.judges import flop_of_a_window, judge_row, measure_judge, noise
 from musicbench.errors import UserError
 from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.judges.base import WindowedJudge
-from musicbench.speed.clocks import HostClock
-from musicbench.speed.judge_bench import _medians, flop_of_a_window, measure_judge, noise
 
 RATE, CHANNELS, KERNEL, STRIDE, WIDTH = 100, 6, 8, 4, 5
 
@@ -58,21 +57,11 @@ def test_a_judge_is_measured_in_every_way():
     assert [clip.shape for clip in clips] == [(1100,)] * 3 and not torch.equal(clips[0], clips[1])
     speed = measure_judge(judge, clips, 2 * RATE, repeats=2, matrix=16)
     assert (speed.id, speed.windows, speed.flop) == ("conv", 4, 4 * formula())
-    assert speed.share == pytest.approx(speed.flop * speed.anew / speed.matmul_flop)
+    assert (len(speed.anew), len(speed.cached)) == (2, 2)
+    row = judge_row(speed, "ours", [4.0, 1.0, 2.0], clips=3, seconds=5.5)
+    assert row["seconds"] == 2.0 and row["rtf"] == 2.0 / (3 * 5.5)
+    assert row["ratio_to_kernel_floor"] == pytest.approx(2.0 * speed.matmul_flop / (3 * speed.flop))
     # Once for the count, anew three times, for the cache once, and a window of silence.
     assert judge.windows == 4 + (3 + 1) * 3 * 4 + 1
     with pytest.raises(UserError, match="at least 2 s"):
         measure_judge(judge, noise(1, 1.0, RATE), RATE)
-
-
-def test_medians_are_of_each_way(monkeypatch):
-    """One way takes 1, 5, 2 ticks, the other 10, 20, 30, after a warm-up of 100 each."""
-    now = 0.0
-    ticks = {"one": iter([100, 1, 5, 2]), "other": iter([100, 10, 20, 30])}
-
-    def way(name: str) -> None:
-        nonlocal now
-        now += next(ticks[name])
-
-    monkeypatch.setattr("time.perf_counter", lambda: now)
-    assert _medians([lambda: way("one"), lambda: way("other")], HostClock(), repeats=3) == [2, 20]
