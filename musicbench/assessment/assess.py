@@ -1,6 +1,7 @@
 """Evaluate one system on the held-out crops."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -42,8 +43,18 @@ class Findings:
         self.warnings += audio.warnings
 
 
-def assess_system(run: Run, clips: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
-    """Measure likelihood (if the system has one), audio metrics of one sample per caption, and speed."""
+def assess_system(
+    run: Run,
+    clips: HeldOut,
+    system: Generator,
+    folder: Path,
+    alone: Callable[[], AbstractContextManager[None]] | None = None,
+) -> Findings:
+    """Measure likelihood (if the system has one), audio metrics of one sample per caption, and speed.
+
+    Args:
+        alone: makes a context in which nothing disturbs a measurement of speed; None: speed is not measured.
+    """
     findings = Findings()
     if isinstance(system, LikelihoodModel):
         others = shuffled_captions(clips.captions, clips.pieces)
@@ -51,8 +62,9 @@ def assess_system(run: Run, clips: HeldOut, system: Generator, folder: Path, spe
             findings.metrics[name] = per_clip(bits_per_frame(system, clips.codes_NKT, captions))
     codes_NKT = draw(system, clips, run.parts.cache / "generated", run.generation_id(folder))
     assess_codes(run, clips, codes_NKT, folder, findings)
-    if speed and clips.settings.speed_batches:
-        speeds = time_system(system, run.parts, clips)
+    if alone is not None and clips.settings.speed_batches:
+        with alone():
+            speeds = time_system(system, run.parts, clips)
         findings.speed = speeds.batches
         findings.failures += speeds.failures
     return findings

@@ -1,13 +1,16 @@
 """Train one run and evaluate it; an interrupted run goes on, a finished one is recognised."""
 
-from musicbench.runs.compose import compose
+from musicbench.launch.quiet import company
 
 
 def main(argv: list[str]) -> int:
     """Hydra application: ``musicbench train pattern=stack_delay seed=1``."""
-    config = compose("train", argv, typed=True)
+    with company() as alone:
+        from musicbench.runs.compose import compose
 
-    from musicbench.training.session import train
+        config = compose("train", argv, typed=True)
 
-    train(config)
+        from musicbench.training.session import train
+
+        train(config, alone)
     return 0
