@@ -1,7 +1,6 @@
 """Evaluate one system on the held-out crops."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,18 +42,8 @@ class Findings:
         self.warnings += audio.warnings
 
 
-def assess_system(
-    run: Run,
-    clips: HeldOut,
-    system: Generator,
-    folder: Path,
-    alone: Callable[[], AbstractContextManager[None]] | None = None,
-) -> Findings:
-    """Measure likelihood (if the system has one), audio metrics of one sample per caption, and speed.
-
-    Args:
-        alone: makes a context in which nothing disturbs a measurement of speed; None: speed is not measured.
-    """
+def assess_system(run: Run, clips: HeldOut, system: Generator, folder: Path, speed: bool) -> Findings:
+    """Measure likelihood (if the system has one), audio metrics of one sample per caption, and speed."""
     findings = Findings()
     if isinstance(system, LikelihoodModel):
         others = shuffled_captions(clips.captions, clips.pieces)
@@ -62,9 +51,8 @@ def assess_system(
             findings.metrics[name] = per_clip(bits_per_frame(system, clips.codes_NKT, captions))
     codes_NKT = draw(system, clips, run.parts.cache / "generated", run.generation_id(folder))
     assess_codes(run, clips, codes_NKT, folder, findings)
-    if alone is not None and clips.settings.speed_batches:
-        with alone():
-            speeds = time_system(system, run.parts, clips)
+    if speed and clips.settings.speed_batches:
+        speeds = time_system(system, run.parts, clips)
         findings.speed = speeds.batches
         findings.failures += speeds.failures
     return findings

@@ -21,6 +21,6 @@ def assess_baseline(run: Run) -> Path:
     elif name == "codec":
         findings = assess_codes(run, clips, clips.codes_NKT, folder, Findings())
     else:
-        findings = assess_system(run, clips, baseline(run.parts.store, name), folder)
+        findings = assess_system(run, clips, baseline(run.parts.store, name), folder, speed=False)
     kind = "reference" if name in ("ground_truth", "codec") else "baseline"
     return record(run, clips, findings, Facts(kind), folder)

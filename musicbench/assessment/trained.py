@@ -1,8 +1,7 @@
 """Evaluate a trained run."""
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,8 @@ from musicbench.runs.weights import load_trained, require_trained, require_weigh
 _AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.", "data.store=")
 
 
-def assess_run(run: Run, folder: Path, alone: Callable[[], AbstractContextManager[None]] = nullcontext) -> Path:
-    """Evaluate the best checkpoint of a run folder, write its record and return the record's path.
-
-    Args:
-        alone: makes a context in which nothing disturbs a measurement of speed.
-    """
+def assess_run(run: Run, folder: Path) -> Path:
+    """Evaluate the best checkpoint of a run folder, write its record and return the record's path."""
     module = load_trained(run, folder)
     clips = held_out(run.jury)
     system = trained_system(run, module, run.parts.captions.batch)
@@ -44,7 +39,7 @@ def assess_run(run: Run, folder: Path, alone: Callable[[], AbstractContextManage
         training=_training_facts(run, module, system, folder),
         sampling=sampling_facts(system.sampling),
     )
-    return record(run, clips, assess_system(run, clips, system, folder, alone), facts, folder)
+    return record(run, clips, assess_system(run, clips, system, folder, speed=True), facts, folder)
 
 
 def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:

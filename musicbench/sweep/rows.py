@@ -7,19 +7,13 @@ from pathlib import Path
 
 from musicbench.launch.pool import Pool
 from musicbench.launch.progress import progress
-from musicbench.launch.quiet import quiet_place
 from musicbench.launch.slots import slots
 from musicbench.names import one_line, visible
 from musicbench.sweep.jobs import committed_ids, resolve
 
 
 def train_all(
-    lines: Sequence[list[str]],
-    journal: Path,
-    table: Path | None = None,
-    jobs: int = 1,
-    gpus: Sequence[str] = (),
-    undisturbed: bool = False,
+    lines: Sequence[list[str]], journal: Path, table: Path | None = None, jobs: int = 1, gpus: Sequence[str] = ()
 ) -> tuple[list[Path], int]:
     """Train and evaluate every run in a process of its own, as many at once as there are jobs.
 
@@ -29,7 +23,6 @@ def train_all(
         table: folder of a table whose records count as finished.
         jobs: number of runs at once; 1 is used if a run spreads over several devices.
         gpus: names of the GPUs that the runs share; if empty, all visible GPUs.
-        undisturbed: a run that measures its speed waits for those beside it, which should be short.
 
     Returns:
         Folders of the runs that succeeded, now or before, and how many did not.
@@ -45,8 +38,6 @@ def train_all(
         places = [{"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}]
     else:
         places = slots(jobs, gpus or (visible_gpus() if jobs > 1 else ()))
-    if undisturbed and found.jobs:
-        places = [place | quiet_place(found.jobs[0].folder.parent) for place in places]
     for line in found.mistaken:
         print(visible(f"failed: {line}; the other runs go on"), file=sys.stderr)
     pool = Pool(found.jobs, places, journal, progress(sys.stdout))

@@ -16,7 +16,6 @@ from musicbench.files import atomic_path
 from musicbench.generators.batch import Batch
 from musicbench.launch.job import FAILED
 from musicbench.launch.locks import awaited, held, run_lock, training_lock
-from musicbench.launch.quiet import Alone
 from musicbench.runs import settings
 from musicbench.runs.device import set_threads
 from musicbench.runs.folder import BEST, LAST, RECORD, TRAINED, finished
@@ -27,11 +26,8 @@ from musicbench.training.fit import TrainerSettings, fit
 from musicbench.training.processes import is_first_process
 
 
-def train(config: DictConfig, alone: Alone = nullcontext) -> None:
+def train(config: DictConfig) -> None:
     """Train one run and evaluate it; an interrupted run is resumed, a finished one is recognised.
-
-    Args:
-        alone: makes a context in which no other run disturbs a measurement of speed.
 
     Raises:
         UserError: a setting is mistaken, another process is at the same run, or training failed; the run's folder, if
@@ -57,7 +53,7 @@ def train(config: DictConfig, alone: Alone = nullcontext) -> None:
             with tracking(loggers) as publish:
                 _make_weights(run, folder, loggers)
                 if is_first_process():
-                    path = assess_run(run, folder, alone)
+                    path = assess_run(run, folder)
                     publish(path)
                     print(f"record: {path}")
         except UserError as error:
