@@ -16,6 +16,7 @@ COMMON = (
     "musicbench.errors",
     "musicbench.escapes",
     "musicbench.files",
+    "musicbench.heavy",
     "musicbench.named_code",
     "musicbench.names",
     "musicbench.plain_files",
@@ -142,6 +143,7 @@ MAY_IMPORT = {
     "errors": (),
     "escapes": ("musicbench.names",),
     "files": ("musicbench.errors",),
+    "heavy": (),
     "named_code": (),
     "names": ("musicbench.errors",),
     "plain_files": (),
@@ -156,7 +158,8 @@ MAY_IMPORT = {
 }
 WITHOUT_TORCH = (
     "plans", "study", "launch", "cli",
-    "content_cache", "errors", "escapes", "files", "named_code", "names", "plain_files", "processor", "regular_files",
+    "content_cache", "errors", "escapes", "files", "heavy", "named_code", "names", "plain_files", "processor",
+    "regular_files",
     "schema", "seals", "temporaries", "text_table",
 )  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from musicbench.commands.arguments import Parser
 from musicbench.files import atomic_path
+from musicbench.heavy import heavy_imports
 from musicbench.names import one_line, visible
 
 DEMO = Path("runs/demo")
@@ -17,16 +18,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--sweep", type=Path, help="sweep file to run instead of sweeps/demo.yaml")
     arguments = parser.parse_args(argv)
 
-    from musicbench.launch.sweep_file import expand
-    from musicbench.runs.compose import shipped_folder
-    from musicbench.runs.overrides import require_harmless
-    from musicbench.runs.settings import ASSETS
-    from musicbench.study.records import read_records
-    from musicbench.study.render import FIGURE, PAGE
-    from musicbench.study.samples import RECORDS, clear_table
-    from musicbench.study.sentence import trust_sentence
-    from musicbench.sweep.rows import train_all
-    from musicbench.sweep.table import assess_baselines, fill_table
+    with heavy_imports():
+        from musicbench.launch.sweep_file import expand
+        from musicbench.runs.compose import shipped_folder
+        from musicbench.runs.overrides import require_harmless
+        from musicbench.runs.settings import ASSETS
+        from musicbench.study.records import read_records
+        from musicbench.study.render import FIGURE, PAGE
+        from musicbench.study.samples import RECORDS, clear_table
+        from musicbench.study.sentence import trust_sentence
+        from musicbench.sweep.rows import train_all
+        from musicbench.sweep.table import assess_baselines, fill_table
 
     sweep = arguments.sweep or shipped_folder("sweeps") / "demo.yaml"
     runs = [[*overrides, f"output={DEMO}"] for overrides in expand(sweep)]

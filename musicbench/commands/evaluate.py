@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
+from musicbench.heavy import heavy_imports
 from musicbench.runs.compose import compose
 from musicbench.runs.settings import SYSTEMS
 
@@ -15,13 +16,14 @@ def main(argv: list[str]) -> int:
     config = compose("evaluate", argv, typed=True)
     _require_one_mode(config)
 
-    from musicbench.assessment.baseline import assess_baseline
-    from musicbench.assessment.clips import held_out, write_prompts
-    from musicbench.assessment.external import assess_held_out, assess_own_captions
-    from musicbench.assessment.trained import assess_run, trained_run
-    from musicbench.runs.device import set_threads
-    from musicbench.runs.run import Run
-    from musicbench.tracking.send import assess_and_send, send_record
+    with heavy_imports():
+        from musicbench.assessment.baseline import assess_baseline
+        from musicbench.assessment.clips import held_out, write_prompts
+        from musicbench.assessment.external import assess_held_out, assess_own_captions
+        from musicbench.assessment.trained import assess_run, trained_run
+        from musicbench.runs.device import set_threads
+        from musicbench.runs.run import Run
+        from musicbench.tracking.send import assess_and_send, send_record
 
     set_threads(config)
     if config.run is not None:

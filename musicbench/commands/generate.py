@@ -6,6 +6,7 @@ from pathlib import Path
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.generation.prompts import seconds_span
+from musicbench.heavy import heavy_imports
 
 LARGEST_SEED = 1 << 62
 
@@ -40,7 +41,8 @@ def main(argv: list[str]) -> int:
     if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
         raise UserError("a caption is not valid UTF-8; type it again")
 
-    from musicbench.generation.generate import Request, generate_clips
+    with heavy_imports():
+        from musicbench.generation.generate import Request, generate_clips
 
     options = {key: value for key, value in vars(arguments).items() if key not in ("run", "captions")}
     for path in generate_clips(arguments.run, overrides, Request(arguments.captions or [""], **options)):

@@ -157,8 +157,10 @@ def full_fp32() -> Iterator[None]:
     """No TF32 or bf16 shortcuts, whatever this process trains with: scores must not depend on it."""
     chosen = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
+    cudnn = torch.backends.cudnn
     try:
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        # A flag that is not given is set to torch's default, and by default ``flags`` turns cuDNN off.
+        with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False):
             yield
     finally:
         torch.set_float32_matmul_precision(chosen)

@@ -50,7 +50,8 @@ class _Conv(nn.Module):
     """Convolution, ReLU, batch norm and maximum over frequency.
 
     Rectifying and normalising are monotone in each channel (falling where the norm's weight is negative), so
-    the maximum is taken first, of the convolution's output: the same value for a sixtieth of the work.
+    the maximum is taken first, of the convolution's output: the same value for a sixtieth of the work. A falling
+    channel needs the minimum, which is the maximum of the negated filter's output, negated: exactly, bit for bit.
     """
 
     def __init__(self, channels: int, kernel: tuple[int, int], pad_frames: tuple[int, int]) -> None:
@@ -62,9 +63,12 @@ class _Conv(nn.Module):
     def forward(self, x_BTM: Tensor) -> Tensor:
         """[B, T, M] -> [B, T, C]; zero-padded in time, unpadded in frequency."""
         padded = nn.functional.pad(x_BTM, (0, 0, *self.pad_frames))
-        low_BCT, high_BCT = self.conv(padded[:, None]).aminmax(dim=3)
-        extreme_BCT = torch.where(self.norm.weight[:, None] < 0, low_BCT, high_BCT)
-        return self.norm(torch.relu(extreme_BCT)).transpose(1, 2)
+        bias_C = self.conv.bias
+        assert bias_C is not None
+        sign_C = torch.where(self.norm.weight < 0, -1.0, 1.0)
+        filters = self.conv.weight * sign_C[:, None, None, None]
+        highest_BCT = nn.functional.conv2d(padded[:, None], filters, bias_C * sign_C).amax(dim=3)
+        return self.norm(torch.relu(highest_BCT * sign_C[:, None])).transpose(1, 2)
 
 
 class MusiCNNNetwork(nn.Module):

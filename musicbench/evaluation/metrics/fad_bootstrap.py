@@ -72,12 +72,11 @@ def bootstrapped_fad(
     def fad(weight_P: np.ndarray) -> float:
         windows = weight_P @ drawn.count_P
         shift_D = weight_P @ drawn.sum_PD / windows
-        shift_R = shift_D @ factor_DR
         trace = (weight_P @ drawn.square_P - windows * shift_D @ shift_D) / (windows - 1)
-        cov_RR = (drawn.moments(weight_P) - windows * np.outer(shift_R, shift_R)) / (windows - 1)
         # The roots of the eigenvalues of F^T cov F are the singular values that ``frechet_from_factors`` sums;
         # for a replicate, rounding at 1e-8 of the value does not matter, and one decomposition is enough.
-        cross = np.sqrt(np.linalg.eigvalsh(cov_RR).clip(min=0)).sum()
+        values = np.linalg.eigvalsh(drawn.scatter(weight_P, shift_D @ factor_DR)) / (windows - 1)
+        cross = np.sqrt(values.clip(min=0)).sum()
         offset_D = reference_mean_D - everything.mean_D - shift_D
         return max(0.0, float(offset_D @ offset_D + reference_trace + trace - 2 * cross))
 
@@ -128,13 +127,23 @@ class _Pieces:
             np.concatenate(moments),
         )
 
-    def moments(self, weight_P: Array) -> Array:
-        """Return F^T S F [R, R]: F is the reference's factor, S the sum of outer products of all drawn windows."""
+    def scatter(self, weight_P: Array, mean_R: Array) -> Array:
+        """Return a matrix that has, besides zeros, the eigenvalues of F^T S F.
+
+        F is the reference's factor, S the scatter of all drawn windows about their mean, which ``mean_R`` is by the
+        factor. The matrix is that product [R, R] or, of fewer distinct windows, their Gram matrix [M, M].
+        """
         weight_M = np.repeat(weight_P, self.lengths_P)
         drawn = np.flatnonzero(weight_M)
-        scaled_MR = self.rows_MR[drawn] * np.sqrt(weight_M[drawn])[:, None]
-        total_RR: Array = scaled_MR.T @ scaled_MR + np.tensordot(weight_P[self.long_L], self.moments_LRR, axes=1)
-        return total_RR
+        root_M1 = np.sqrt(weight_M[drawn])[:, None]
+        if not len(self.long_L) and len(drawn) < len(mean_R):
+            scaled_MR = (self.rows_MR[drawn] - mean_R) * root_M1
+            gram_MM: Array = scaled_MR @ scaled_MR.T
+            return gram_MM
+        scaled_MR = self.rows_MR[drawn] * root_M1
+        moments_RR = scaled_MR.T @ scaled_MR + np.tensordot(weight_P[self.long_L], self.moments_LRR, axes=1)
+        scatter_RR: Array = moments_RR - (weight_P @ self.count_P) * np.outer(mean_R, mean_R)
+        return scatter_RR
 
 
 @metric("fad", "reference")

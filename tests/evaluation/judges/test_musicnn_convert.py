@@ -52,6 +52,10 @@ def test_maximum_before_norm_is_the_maximum_after():
     slow = torch.relu(layer.conv(nn.functional.pad(x_BTM, (0, 0, 1, 2))[:, None]))
     slow = torch.stack([layer.norm(slow[..., m]) for m in range(slow.shape[3])]).amax(0)
     torch.testing.assert_close(layer(x_BTM), slow.transpose(1, 2), rtol=0, atol=1e-6)
+    # The negated maximum of what negated filters say is the minimum, to the last bit.
+    lowest, highest = layer.conv(nn.functional.pad(x_BTM, (0, 0, 1, 2))[:, None]).aminmax(dim=3)
+    extreme = torch.where(layer.norm.weight[:, None] < 0, lowest, highest)
+    assert torch.equal(layer(x_BTM), layer.norm(torch.relu(extreme)).transpose(1, 2))
 
 
 def test_shapes_and_parameter_count():

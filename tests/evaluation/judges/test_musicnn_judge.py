@@ -67,9 +67,10 @@ def test_silence_and_loud_music_stay_finite(musicnn, melody):
 
 def test_training_precision_does_not_reach_the_judge(musicnn, melody):
     expected = musicnn(melody(6, 3.0)[None], 16000)
-    seen = []
+    seen, cudnn = [], torch.backends.cudnn
+    before = cudnn.enabled, cudnn.deterministic, cudnn.allow_tf32
     hook = musicnn.network.register_forward_pre_hook(
-        lambda *_: seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+        lambda *_: seen.append((torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.enabled))
     )
     chosen = torch.get_float32_matmul_precision()
     try:
@@ -79,7 +80,8 @@ def test_training_precision_does_not_reach_the_judge(musicnn, melody):
     finally:
         torch.set_float32_matmul_precision(chosen)
         hook.remove()
-    assert seen == [("highest", False)]
+    assert seen == [("highest", False, True)]  # cuDNN goes on computing convolutions where there is a GPU
+    assert (cudnn.enabled, cudnn.deterministic, cudnn.allow_tf32) == before
     torch.testing.assert_close(output.logits_BWC, expected.logits_BWC, rtol=0, atol=0)
 
 
