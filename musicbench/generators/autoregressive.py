@@ -15,7 +15,8 @@ from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM
 from musicbench.generators.objectives import pattern_bits, pattern_nats
 from musicbench.generators.plan_tables import PlanTables, plan_facts
-from musicbench.models.autoregressive.decode import Decoding, by_seeds, sample
+from musicbench.models.autoregressive.choose import by_seeds
+from musicbench.models.autoregressive.decode import Decoding, sample
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.rescore import PatternRescorer
 from musicbench.models.autoregressive.stream import stream
