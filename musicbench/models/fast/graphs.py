@@ -43,7 +43,7 @@ class GraphedSteps(StepNetwork):
         space.begin(grid_BKT, self.text, self.text_mask)
         # From here on only what lasts as long as the recordings.
         self.text, self.text_mask, self.grid_BKT = space.text, space.text_bias_B11L, space.grid_BKT
-        self.reads_PK, self.code_PD, self.turn_P2F, self.level_K = space.tables
+        self.reads_PK, self.level_K, self.code_PD, self.turn_P2F = space.tables
         self._draws: SeededDraws | None = None
 
     @staticmethod
@@ -81,7 +81,7 @@ class GraphedSteps(StepNetwork):
 
         def make() -> Workspace:
             cache = super(GraphedSteps, self)._new_cache(capacity(self.plan))
-            tables = (self.reads_PK, self.code_PD, self.turn_P2F, self.level_K)
+            tables = (self.reads_PK, self.level_K, self.code_PD, self.turn_P2F)
             return Workspace(key, self.grid_BKT, cache, tables, self.capture(self.grid_BKT.device))
 
         self.space = workspace(self, self.model, key, make)

@@ -17,6 +17,9 @@ from musicbench.models.fast.step_rows import StepRows
 from musicbench.models.transformer import KeysValues
 from musicbench.plans import Plan
 
+Tables = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
+"""``reads_PK``, ``level_K``, ``code_PD`` and ``turn_P2F`` of a network."""
+
 
 class Key(NamedTuple):
     """What recorded steps depend on beside the memory of their workspace.
@@ -52,9 +55,7 @@ class Workspace:
         logits: by number of tokens of a step, fp32 or as the model computes, [B, n, V].
     """
 
-    def __init__(
-        self, key: Key, grid_BKT: Tensor, cache: KeyValueCache, tables: tuple[Tensor | None, ...], capture: Capture
-    ) -> None:
+    def __init__(self, key: Key, grid_BKT: Tensor, cache: KeyValueCache, tables: Tables, capture: Capture) -> None:
         self.key, self.cache, self.tables = key, cache, tables
         device, layers = grid_BKT.device, len(cache.keys)
         self.rows = StepRows(key.plan, device)
