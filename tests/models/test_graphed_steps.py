@@ -12,7 +12,7 @@ from musicbench.models.autoregressive import decode as decoding
 from musicbench.models.autoregressive.choose import by_seeds
 from musicbench.models.autoregressive.decode import Decoding, decode, sample
 from musicbench.models.autoregressive.network import StepNetwork
-from musicbench.models.fast import step_rows, workspace
+from musicbench.models.fast import lending, step_rows
 from musicbench.models.fast.graphs import GraphedSteps
 from musicbench.models.sampling import Sampling
 from tests.helpers.recorder import NoWaiting, Recorder
@@ -123,7 +123,7 @@ def test_recordings_find_only_memory_that_lasts_as_long_as_they_do(make_lm, make
     lm, plan = make_lm(4), build("stack_delay", 4, "block_4", False)
     sample(lm, plan, *make_captions([4, 2]), [0, 1], SAMPLING)
     gc.collect()
-    space = workspace._idle[lm]
+    (space,) = lending._idle[lm].values()
     kept = [lm.state_dict(keep_vars=True), dict(lm.named_buffers()), vars(space), vars(space.rows), vars(space.cache)]
     leaves = torch.utils._pytree.tree_leaves(kept)
     lasting = {x.untyped_storage().data_ptr() for x in leaves if isinstance(x, torch.Tensor)}
@@ -268,8 +268,8 @@ def test_changed_weights_and_sampling_are_used(make_lm, make_captions, recorded,
 def test_memory_goes_with_the_model(make_lm, make_captions, recorded):
     lm = make_lm(2)
     sample(lm, build("delay", 2, "sequential", True), *make_captions([4, 2]), [0, 1], SAMPLING)
-    count = len(workspace._idle)
+    count = len(lending._idle)
     recorded.clear()
     del lm
     gc.collect()
-    assert len(workspace._idle) == count - 1
+    assert len(lending._idle) == count - 1

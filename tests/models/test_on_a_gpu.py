@@ -13,7 +13,7 @@ from musicbench.models.autoregressive.choose import by_seeds
 from musicbench.models.autoregressive.decode import Decoding, decode, sample
 from musicbench.models.autoregressive.flex import FlexPlanAttention
 from musicbench.models.autoregressive.pattern_lm import PatternLM
-from musicbench.models.fast import workspace
+from musicbench.models.fast import lending
 from musicbench.models.masked import decode as masked
 from musicbench.models.masked.lm import MaskedLM
 from musicbench.models.masked.sampling import MaskedSampling
@@ -71,7 +71,7 @@ def test_logits_of_graphs_are_those_of_plain_steps(lm, name, same_step, dtype):
         wanted = logits()
     with kernels.using("auto"):
         first, second = logits(), logits()
-    assert workspace._idle[lm].recordings.repeat
+    assert all(space.recordings.repeat for space in lending._idle[lm].values())
     for found in (first, second):
         torch.testing.assert_close(found, wanted, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
 

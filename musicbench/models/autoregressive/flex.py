@@ -34,10 +34,12 @@ class FlexPlanAttention:
             step_P, key_step_P, key_last_P, key_P = (torch.from_numpy(x.astype(np.int32)).to(device) for x in tables)
             self.order_P = torch.from_numpy(order).to(device)
 
+            same_step = plan.same_step  # A compiler need not look into the plan.
+
             def seen(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
                 """See ``Plan.mask``."""
                 later = (key_step_P[key] < step_P[query]) & (step_P[query] <= key_last_P[key])
-                together = key_step_P[key] == step_P[query] if plan.same_step else key_P[key] == query
+                together = key_step_P[key] == step_P[query] if same_step else key_P[key] == query
                 return later | together
 
             self.blocks: BlockMask = create_block_mask(seen, None, None, plan.positions, plan.positions, device)

@@ -14,8 +14,9 @@ from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.step_tables import DecodeStep
 from musicbench.models.fast.capture import Capture, CudaCapture
+from musicbench.models.fast.lending import Captions, addresses, lent
 from musicbench.models.fast.step_rows import StepShape, capacity
-from musicbench.models.fast.workspace import Key, Workspace, addresses, workspace
+from musicbench.models.fast.workspace import StepKey, Workspace
 from musicbench.models.prompt import Prefill
 from musicbench.models.sampling import Sampling, draw, guide
 from musicbench.plans import Plan
@@ -40,9 +41,10 @@ class GraphedSteps(StepNetwork):
     ) -> None:
         super().__init__(model, plan, states_BLE, mask_BL, cfg, grid_BKT)
         space = self.space
-        space.begin(grid_BKT, self.text, self.text_mask)
+        space.begin(grid_BKT)
+        space.captions.take(self.text, self.text_mask)
         # From here on only what lasts as long as the recordings.
-        self.text, self.text_mask, self.grid_BKT = space.text, space.text_bias_B11L, space.grid_BKT
+        (self.text, self.text_mask), self.grid_BKT = space.captions, space.grid_BKT
         self.reads_PK, self.level_K, self.code_PD, self.turn_P2F = space.tables
         self._draws: SeededDraws | None = None
 
@@ -75,16 +77,16 @@ class GraphedSteps(StepNetwork):
 
     def _new_cache(self, slots: int) -> KeyValueCache:
         """The workspace's cache."""
-        keys, length = self.text[0][0], self.text_mask.shape[-1]
-        padded = (*keys.shape[:2], -(-length // 16) * 16, keys.shape[3])
-        key = Key(self.plan, self.cfg, len(self.grid_BKT), padded, keys.dtype, addresses(self.model))
+        sizes, dtype = Captions.sizes(self.text), self.text[0][0].dtype
+        key = StepKey(self.plan, self.cfg, len(self.grid_BKT), sizes, dtype, addresses(self.model))
 
         def make() -> Workspace:
             cache = super(GraphedSteps, self)._new_cache(capacity(self.plan))
             tables = (self.reads_PK, self.level_K, self.code_PD, self.turn_P2F)
-            return Workspace(key, self.grid_BKT, cache, tables, self.capture(self.grid_BKT.device))
+            captions, capture = Captions.like(self.text), self.capture(self.grid_BKT.device)
+            return Workspace(key, self.grid_BKT, captions, cache, tables, capture)
 
-        self.space = workspace(self, self.model, key, make)
+        self.space = lent(self, self.model, key, make)
         return self.space.cache
 
     def _run(self, step: DecodeStep, sampling: Sampling | None) -> None:
