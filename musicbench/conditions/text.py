@@ -96,7 +96,8 @@ class TransformersEncoder:
                 self.device
             )
             hidden = self.model(**batch).last_hidden_state.float().cpu()
-            states += [h[mask.bool().cpu()] for h, mask in zip(hidden, batch["attention_mask"], strict=True)]
+            real = batch["attention_mask"].bool().cpu()
+            states += [h[mask] for h, mask in zip(hidden, real, strict=True)]
         return states
 
 

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from musicbench.generators.batch import Batch
+from musicbench.generators.batch import Batch, sent
 from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM
 from musicbench.generators.objectives import pattern_bits, pattern_nats
 from musicbench.generators.plan_tables import PlanTables, plan_facts
-from musicbench.models.autoregressive.decode import Decoding, by_seeds, sample
+from musicbench.models.autoregressive.choose import by_seeds
+from musicbench.models.autoregressive.decode import Decoding, sample
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.rescore import PatternRescorer
 from musicbench.models.autoregressive.stream import stream
@@ -77,7 +78,7 @@ class AutoregressiveLM(CaptionedLM):
         for random in self.streams(index_B, LEVEL_STREAM):
             some = levels > 1 and random.random() < self.level_dropout
             known.append(int(random.integers(1, levels)) if some else levels)
-        return torch.arange(levels, device=index_B.device) < torch.tensor(known, device=index_B.device)[:, None]
+        return sent(torch.arange(levels) < torch.tensor(known)[:, None], self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.validation_bits.update(pattern_bits(self.lm, self.tables, batch))

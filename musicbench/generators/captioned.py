@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musicbench.generators.batch import Batch
+from musicbench.generators.batch import Batch, sent
 from musicbench.generators.optimiser import OptimiserSettings
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
@@ -100,6 +100,10 @@ class CaptionedLM(pl.LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         return self.settings.configure(self)
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        codes_BKT, states_BLE, mask_BL = (sent(part, device) for part in batch[:3])
+        return Batch(codes_BKT, states_BLE, mask_BL, batch.index_B)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Each batch has its own stream: ranks differ, and a resumed training draws the same numbers again.
         stream = np.random.SeedSequence([self.seed, int(batch.index_B[0])])
@@ -113,4 +117,4 @@ class CaptionedLM(pl.LightningModule, ABC):
     def dropped(self, index_B: Tensor) -> Tensor:
         """Draw the clips that are trained without their caption, bool [B]."""
         drawn = [s.random() < self.condition_dropout for s in self.streams(index_B, CONDITION_STREAM)]
-        return torch.tensor(drawn, device=index_B.device)
+        return sent(torch.tensor(drawn), self.device)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from musicbench.generators.batch import Batch
+from musicbench.generators.batch import Batch, sent
 from musicbench.generators.captioned import MASK_STREAM, MODE_STREAM, CaptionedLM
 from musicbench.generators.objectives import (
     MEAN_RATE,
@@ -86,7 +86,7 @@ class HybridModel(CaptionedLM):
         frames = batch.codes_BKT.shape[2]
         streams = self.streams(batch.index_B, MASK_STREAM)
         first = [int(stream.integers(frames)) for stream in streams]
-        masked_BT = training_masks(streams, frames, self.span, first).to(self.device)
+        masked_BT = sent(training_masks(streams, frames, self.span, first), self.device)
         return masked_step(self, self.lm, batch, masked_BT) / ((frames + 1) / 2 * MEAN_RATE)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

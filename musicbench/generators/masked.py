@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from musicbench.generators.batch import Batch
+from musicbench.generators.batch import Batch, sent
 from musicbench.generators.captioned import MASK_STREAM, CaptionedLM
 from musicbench.generators.objectives import (
     MEAN_RATE,
@@ -64,7 +64,7 @@ class MagnetLM(CaptionedLM):
 
     def loss(self, batch: Batch) -> Tensor:
         frames = batch.codes_BKT.shape[2]
-        masked_BT = training_masks(self.streams(batch.index_B, MASK_STREAM), frames, self.span).to(self.device)
+        masked_BT = sent(training_masks(self.streams(batch.index_B, MASK_STREAM), frames, self.span), self.device)
         return masked_step(self, self.lm, batch, masked_BT) / (frames * MEAN_RATE)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

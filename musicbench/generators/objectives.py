@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from musicbench.generators.batch import Batch
+from musicbench.generators.batch import Batch, sent
 from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM
 from musicbench.generators.plan_tables import PlanTables
 from musicbench.models.autoregressive.pattern_lm import PatternLM
@@ -40,8 +40,13 @@ def pattern_nats(
 
 def pattern_bits(lm: PatternLM, tables: PlanTables, batch: Batch) -> Tensor:
     """Compute bits per frame of every clip with its caption, [B]."""
-    nats_BKT = pattern_nats(lm, tables, batch, torch.zeros_like(batch.index_B, dtype=torch.bool))
+    nats_BKT = pattern_nats(lm, tables, batch, _nobody(batch))
     return nats_BKT.sum((1, 2)) / (nats_BKT.shape[2] * math.log(2))
+
+
+def _nobody(batch: Batch) -> Tensor:
+    """No clip that sees the null condition, bool [B]."""
+    return torch.zeros(len(batch.codes_BKT), dtype=torch.bool, device=batch.codes_BKT.device)
 
 
 def drawn_level(seed: int, step: int, levels: int) -> int:
@@ -103,10 +108,10 @@ def masked_bits(lm: MaskedLM, batch: Batch, span: int) -> Tensor:
 
     Each clip has a mask of its own for each level, the same at every validation.
     """
-    nobody_B = torch.zeros_like(batch.index_B, dtype=torch.bool)
+    nobody_B = _nobody(batch)
     frames, found = batch.codes_BKT.shape[2], []
     for level in range(lm.levels):
         streams = [np.random.default_rng([number, level]) for number in batch.index_B.tolist()]
-        masked_BT = training_masks(streams, frames, span).to(batch.codes_BKT.device)
+        masked_BT = sent(training_masks(streams, frames, span), batch.codes_BKT.device)
         found.append(masked_mean(masked_nats(lm, batch, level, masked_BT, nobody_B), masked_BT))
     return torch.stack(found).mean(0) / math.log(2)

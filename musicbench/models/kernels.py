@@ -1,4 +1,4 @@
-"""Which kernels compute on a CPU: the fastest exact ones that this machine has, or torch's own.
+"""Which kernels compute: the fastest exact ones that this machine has, or torch's own.
 
 Both compute the same numbers up to rounding in fp32. The choice changes speed alone, so no run id follows from it.
 """

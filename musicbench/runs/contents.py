@@ -76,7 +76,8 @@ class Contents:
             weights = _minilm() if source == "minilm" else Path(source) / WEIGHTS
             if weights is not None and weights.is_file():
                 return known_sha256(weights)
-        return str(compose.instantiated("text", part).sha256)
+        # It is asked for its hash alone: a GPU would be started for nothing, in a process that may start others.
+        return str(compose.instantiated("text", part, device="cpu").sha256)
 
     @cached_property
     def judges(self) -> dict[str, Known]:

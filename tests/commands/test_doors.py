@@ -91,7 +91,7 @@ class Dice(CaptionedLM):
         return self.nats(batch.codes_BKT, batch.states_BLE, batch.mask_BL, self.dropped(batch.index_B)).mean()
 
     def validation_step(self, batch, batch_idx):
-        nobody_B = torch.zeros_like(batch.index_B, dtype=torch.bool)
+        nobody_B = torch.zeros(len(batch.codes_BKT), dtype=torch.bool, device=self.device)
         self.validation_bits.update(self.nats(batch.codes_BKT, batch.states_BLE, batch.mask_BL, nobody_B))
         self.log(self.monitor, self.validation_bits)
 

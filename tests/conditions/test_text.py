@@ -95,6 +95,15 @@ def test_t5_from_a_folder(t5_folder):
         assert len(states_LE) > 2
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_t5_on_a_gpu_says_what_it_says_on_the_cpu(t5_folder):
+    here, there = (TransformersEncoder(str(t5_folder), device) for device in ("cpu", "cuda"))
+    assert there.model.device.type == "cuda" and there.sha256 == here.sha256
+    for one, other in zip(here.encode(CAPTIONS), there.encode(CAPTIONS), strict=True):
+        assert other.device.type == "cpu"
+        torch.testing.assert_close(other, one, atol=1e-3, rtol=1e-3)
+
+
 def test_a_missing_folder_is_one_line(tmp_path):
     with pytest.raises(UserError, match="text=minilm for the bundled one") as error:
         TransformersEncoder(str(tmp_path / "nothing"))

@@ -77,14 +77,14 @@ def test_every_token_is_drawn_and_given_ones_are_kept(lm, captions, settings):
 @pytest.mark.parametrize("spans", ["nonoverlap", "stride1"])
 def test_what_is_fixed_is_never_masked_again(lm, captions, spans, monkeypatch):
     seen: list[tuple[int, torch.Tensor]] = []
-    original = masked_decode._Guided.logits
+    original = masked_decode.FramesNetwork.logits
 
     def spy(self, codes_BKT, level, *rest):
         seen.append((level, codes_BKT[:, level] == SIZE))
         assert (codes_BKT[:, :level] < SIZE).all(), "lower levels are complete"
         return original(self, codes_BKT, level, *rest)
 
-    monkeypatch.setattr(masked_decode._Guided, "logits", spy)
+    monkeypatch.setattr(masked_decode.FramesNetwork, "logits", spy)
     decode_masked(lm, *captions, 14, [1, 2, 3], MaskedSampling(iterations=(8, 4, 2), spans=spans))
     assert [level for level, _ in seen] == [0] * 8 + [1] * 4 + [2] * 2
     for (level, before), (later, after) in itertools.pairwise(seen):
@@ -157,7 +157,7 @@ def test_no_iteration_waits_for_the_device(lm, captions, settings):
     sampling = MaskedSampling(iterations=ITERATIONS, **settings)
     open_BT = torch.ones(3, 12, dtype=torch.bool)
     units = Units(open_BT, sampling.span, sampling.spans, sampling.span_score)
-    network = masked_decode._Guided(lm, *captions, sampling.guided)
+    network = masked_decode.FramesNetwork(lm, *captions, 12, sampling.guided)
     decode_masked(lm, *captions, 12, [1, 2, 3], sampling)  # position codes are kept, and must have values
     codes_BKT = torch.full((3, LEVELS, 12), SIZE)
     uniform_IBT = torch.rand(ITERATIONS[0], 3, 12)

@@ -8,9 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from torch.nn.attention import flex_attention as flex_module
 
 from musicbench import plans
-from musicbench.models.autoregressive import plan_attention
+from musicbench.models import kernels
+from musicbench.models.autoregressive import flex, plan_attention
+from musicbench.models.autoregressive.flex import FlexPlanAttention
 from musicbench.models.autoregressive.plan_attention import KeptAttention
 from musicbench.models.autoregressive.plan_tensors import PlanTensors
 from musicbench.models.positions import position_tables
@@ -76,6 +79,46 @@ def test_half_precision_is_about_as_exact_as_the_dense_kernel():
     assert output.dtype == torch.bfloat16
     own, dense_kernel = ((o.double() - exact).square().mean().sqrt() for o in (output, dense(plan, *parts)))
     assert own < 4 * dense_kernel < 0.1
+
+
+@given(plan=any_plan())
+@settings(max_examples=60, deadline=None)
+def test_flex_attention_equals_dense_attention(plan):
+    """Its mask and its order of keys; a CPU has neither its kernel nor gradients through it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flex_module, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
+        parts = [part.detach() for part in inputs(plan)]
+        output = FlexPlanAttention(plan, torch.device("cpu"))(0, *parts)
+    torch.testing.assert_close(output, dense(plan, *parts), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("pattern", "levels", "share"), [("stack_delay", 4, 0.45), ("stack", 4, 0.45)])
+def test_flex_attention_skips_blocks_of_expired_keys(pattern, levels, share):
+    """Of the blocks of a lower triangle."""
+    plan = plans.build(pattern, 1000, levels)
+    blocks = FlexPlanAttention(plan, torch.device("cpu")).blocks
+    computed = int(blocks.kv_num_blocks.sum() + blocks.full_kv_num_blocks.sum())
+    side = -(-plan.positions // 128)
+    assert computed < share * side * (side + 1) / 2
+
+
+def test_fused_attention_is_for_a_gpu_with_a_compiler(monkeypatch):
+    """And for masks that are no triangle; made once for a device."""
+    made, cpu, gpu = [], torch.device("cpu"), torch.device("cuda", 0)
+    monkeypatch.setattr(flex, "FlexPlanAttention", lambda plan, device: made.append(device) or len(made))
+    stack, delay = (
+        PlanTensors(plan, position_tables(plan, "sinusoidal", 16, 2))
+        for plan in (plans.build("stack_delay", 8, 3), plans.build("delay", 8, 3))
+    )
+    assert not flex.runs_on(cpu)
+    monkeypatch.setattr(flex, "runs_on", lambda device: False)
+    assert stack._fused(gpu) is None
+    monkeypatch.setattr(flex, "runs_on", lambda device: True)
+    with kernels.using("plain"):
+        assert stack._fused(gpu) is None
+    assert stack._fused(cpu) is delay._fused(gpu) is None
+    assert stack._fused(gpu) == stack._fused(gpu) == 1
+    assert made == [gpu]
 
 
 @pytest.mark.parametrize("pattern", ["parallel", "delay", "flat", "stack", "stack_delay"])

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicbench import plans
-from musicbench.models.autoregressive.decode import Decoding, by_seeds, sample
+from musicbench.models.autoregressive.choose import by_seeds
+from musicbench.models.autoregressive.decode import Decoding, sample
 from musicbench.models.autoregressive.stream import complete_frames, stream
 from musicbench.models.sampling import Sampling
 from musicbench.plans.build import PATTERNS

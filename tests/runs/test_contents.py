@@ -100,3 +100,15 @@ def test_parts_that_differ_are_not_shared():
 def test_a_run_is_named_without_its_parts(nothing_is_made):
     run = NamedRun(compose("train", ["output=here", "row=mine"]))
     assert run.folder.name == f"mine-{run.id}" and len(run.training_id) == 8
+
+
+class OwnEncoder:
+    """A text encoder that must be told where to run, as the protocol says."""
+
+    def __init__(self, device):
+        self.sha256 = f"made on {device}"
+
+
+def test_an_own_text_encoder_is_hashed_without_a_gpu():
+    found = Contents(compose("train", [f"text._target_={__name__}.OwnEncoder", "~text.source"], typed=True))
+    assert found.encoder == "made on cpu"

@@ -5,27 +5,21 @@ tokens of a caption, P positions, Q positions of one step, S cache slots.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from musicbench.models import kernels
+from musicbench.models.autoregressive.choose import Choose, by_seeds
 from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.step_tables import DecodeStep, decode_steps
 from musicbench.models.prompt import given_steps, require_grid, require_visited_first
-from musicbench.models.sampling import Sampling, draw, uniforms
+from musicbench.models.sampling import Sampling
 from musicbench.plans import Plan
 
 UNDRAWN = -(2**40)
 """Content of tokens not drawn yet: reading one is an index error instead of a wrong note."""
-
-
-class Choose(Protocol):
-    """Turns the logits [B, n, V] of a step into tokens [B, n]."""
-
-    def __call__(self, logits_BnV: Tensor, step: DecodeStep) -> Tensor: ...
 
 
 class Decoding:
@@ -39,7 +33,7 @@ class Decoding:
         prompt_BKT: int64 codes to keep, -1 where a token is to be drawn; whole frames, the same ones in all clips.
 
     Attributes:
-        grid_BKT: int64 codes, filled as decoding goes on.
+        grid_BKT: int64 codes, filled as decoding goes on; they last as long as this object.
 
     Raises:
         ValueError: the plan cannot continue from this prompt.
@@ -62,13 +56,13 @@ class Decoding:
             require_visited_first(plan, prompt_BKT)
             self.prompt_BKT = prompt_BKT.to(device)
         # Column T is what a level that a position does not read contributes: the absent embedding.
-        self._grid_BKT = torch.full((batch, model.levels, plan.frames + 1), UNDRAWN, device=device)
-        self._grid_BKT[:, :, plan.frames] = model.codebook_size
-        self.network = _network(model, device)(model, plan, states_BLE, mask_BL, cfg, self._grid_BKT)
+        grid_BKT = torch.full((batch, model.levels, plan.frames + 1), UNDRAWN, device=device)
+        grid_BKT[:, :, plan.frames] = model.codebook_size
+        self.network = _network(model, device)(model, plan, states_BLE, mask_BL, cfg, grid_BKT)
 
     @property
     def grid_BKT(self) -> Tensor:
-        return self._grid_BKT[:, :, : self.plan.frames]
+        return self.network.grid_BKT[:, :, : self.plan.frames]
 
     def run(self, choose: Choose) -> Iterator[DecodeStep]:
         """Decode; each step is given out when its tokens are in the grid.
@@ -76,21 +70,16 @@ class Decoding:
         Args:
             choose: draws the tokens of a step.
         """
-        steps = decode_steps(self.plan, self._grid_BKT.device)
+        steps = decode_steps(self.plan, self.grid_BKT.device)
         known = 0
         if self.prompt_BKT is not None:
+            self.network.prompted = True
             self.grid_BKT.copy_(self.prompt_BKT.where(self.prompt_BKT >= 0, UNDRAWN))
             known = given_steps(steps, self.plan, self.prompt_BKT)
             if known:
                 self.network.prefill(steps[known - 1].positions.stop)
         for step in steps[known:]:
-            logits_BnV = self.network.logits(step)
-            if len(step.level_n):
-                drawn_Bn = choose(logits_BnV, step)
-                if self.prompt_BKT is not None:
-                    given_Bn = self.prompt_BKT[:, step.level_n, step.frame_n]
-                    drawn_Bn = given_Bn.where(given_Bn >= 0, drawn_Bn)
-                self._grid_BKT[:, step.level_n, step.frame_n] = drawn_Bn
+            self.network.advance(step, choose)
             yield step
 
 
@@ -104,6 +93,11 @@ def _network(model: PatternLM, device: torch.device) -> type[StepNetwork]:
 
         if can_run(model, device):
             return FastSteps
+    # Weights that autocast has turned into another precision do not keep their addresses.
+    if kernels.fast() and device.type == "cuda" and not torch.is_autocast_enabled("cuda"):
+        from musicbench.models.fast.graphs import GraphedSteps
+
+        return GraphedSteps
     return StepNetwork
 
 
@@ -121,7 +115,7 @@ def decode(
     decoding = Decoding(model, plan, states_BLE, mask_BL, cfg, prompt_BKT)
     for _ in decoding.run(choose):
         pass
-    return decoding.grid_BKT
+    return decoding.grid_BKT.clone()
 
 
 def sample(
@@ -136,14 +130,3 @@ def sample(
     """Draw codes [B, K, T]; each clip follows its own seed, whatever else is in the batch."""
     choose = by_seeds(seeds, plan, sampling, states_BLE.device)
     return decode(model, plan, states_BLE, mask_BL, choose, sampling.cfg, prompt_BKT)
-
-
-def by_seeds(seeds: list[int], plan: Plan, sampling: Sampling, device: torch.device) -> Choose:
-    """Draws by one random stream per clip."""
-    # Frame by frame, so that a longer clip begins with the numbers of a shorter one.
-    uniform_BKT = uniforms(seeds, plan.frames, plan.levels).transpose(1, 2).to(device)
-
-    def choose(logits_BnV: Tensor, step: DecodeStep) -> Tensor:
-        return draw(logits_BnV, uniform_BKT[:, step.level_n, step.frame_n], sampling)
-
-    return choose

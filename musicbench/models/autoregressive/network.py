@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from musicbench.models.autoregressive.cache import KeyValueCache
+from musicbench.models.autoregressive.choose import Choose
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.plan_tensors import reads_or_absent
 from musicbench.models.autoregressive.step_tables import DecodeStep
@@ -23,32 +24,38 @@ class StepNetwork:
 
     Args:
         model: in eval mode.
-        grid_BKT: int64 codes [B, K, T + 1], filled by the caller as decoding goes on; its last column is absent.
+        grid_BKT: int64 codes [B, K, T + 1] as decoding begins; its last column is absent.
         Others as of ``decode.Decoding``.
+
+    Attributes:
+        grid_BKT: the codes as decoding goes on, perhaps in other memory.
+        prompted: whether the grid holds given tokens, which stay; others are negative until they are drawn.
     """
 
     def __init__(
         self, model: PatternLM, plan: Plan, states_BLE: Tensor, mask_BL: Tensor, cfg: float, grid_BKT: Tensor
     ) -> None:
         self.model, self.plan, self.cfg, self.grid_BKT = model, plan, cfg, grid_BKT
-        self.guided = cfg != 1.0
+        self.guided, self.prompted = cfg != 1.0, False
         self.text, self.text_mask = self._captions(states_BLE, mask_BL)
         self.reads_PK = reads_or_absent(plan).to(grid_BKT.device)
         self.code_PD, self.turn_P2F = model.positions(plan).to(grid_BKT.device)
-        self.cache = KeyValueCache(
-            len(model.transformer.blocks),
-            len(self.text_mask),
-            model.transformer.heads,
-            plan.peak_cache,
-            model.dim // model.transformer.heads,
-            device=grid_BKT.device,
-            dtype=self.text[0][0].dtype,
-        )
-        self._every_level = torch.arange(model.levels, device=grid_BKT.device)
+        self.level_K = torch.arange(model.levels, device=grid_BKT.device)
+        self.cache = self._new_cache(plan.peak_cache)
 
     def prefill(self, count: int) -> None:
         """Compute the first positions, up to the end of a step, all at once; their tokens are in the grid."""
         self._hidden(slice(0, count), Prefill(self.plan, count, self.cache))
+
+    def advance(self, step: DecodeStep, choose: Choose) -> None:
+        """Compute a step and write the tokens that it draws into the grid."""
+        logits_BnV = self.logits(step)
+        if len(step.level_n):
+            drawn_Bn = choose(logits_BnV, step)
+            if self.prompted:
+                given_Bn = self.grid_BKT[:, step.level_n, step.frame_n]
+                drawn_Bn = given_Bn.where(given_Bn >= 0, drawn_Bn)
+            self.grid_BKT[:, step.level_n, step.frame_n] = drawn_Bn
 
     def logits(self, step: DecodeStep) -> Tensor:
         """Guided logits [B, n, V] of the tokens that a step draws; they last until the next step."""
@@ -61,9 +68,20 @@ class StepNetwork:
         """See ``TokenLM.guided_text``."""
         return self.model.guided_text(states_BLE, mask_BL, self.guided)
 
-    def _hidden(self, positions: slice, attend: SelfAttend) -> Tensor:
+    def _new_cache(self, slots: int) -> KeyValueCache:
+        return KeyValueCache(
+            len(self.model.transformer.blocks),
+            len(self.text_mask),
+            self.model.transformer.heads,
+            slots,
+            self.model.dim // self.model.transformer.heads,
+            device=self.grid_BKT.device,
+            dtype=self.text[0][0].dtype,
+        )
+
+    def _hidden(self, positions: slice | Tensor, attend: SelfAttend) -> Tensor:
         """The transformer's output [B, Q, D] at positions whose tokens to read are in the grid."""
-        ids_BQK = self.grid_BKT[:, self._every_level, self.reads_PK[positions]]
+        ids_BQK = self.grid_BKT[:, self.level_K, self.reads_PK[positions]]
         if self.guided:
             ids_BQK = ids_BQK.repeat(2, 1, 1)
         x_BQD = self.model.embed(ids_BQK, None if self.code_PD is None else self.code_PD[positions])

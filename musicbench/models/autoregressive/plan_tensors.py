@@ -6,6 +6,7 @@ Shape suffixes: K levels, T frames, D width, F frequencies, P positions.
 import torch
 from torch import Tensor, nn
 
+from musicbench.models import kernels
 from musicbench.models.autoregressive.plan_attention import KeptAttention
 from musicbench.models.positions import PositionTables, rotated
 from musicbench.models.transformer import MaskedAttention, SelfAttend
@@ -34,12 +35,26 @@ class PlanTensors(nn.Module):
         self.register_buffer("code_PD", positions.code_PD)
         self.register_buffer("turn_P2F", positions.turn_P2F)
         self.masked = MaskedAttention(None) if plan.causal else KeptAttention(plan)
+        self._flex: dict[torch.device, SelfAttend] = {}
 
     @property
     def attention(self) -> SelfAttend:
         """Training attention: a causal kernel where the mask is exactly the lower triangle, else one that skips
         expired positions."""
-        return self.masked if self.turn_P2F is None else rotated(self.masked, self.turn_P2F)
+        masked = self._fused(self.source_KT.device) or self.masked
+        return masked if self.turn_P2F is None else rotated(masked, self.turn_P2F)
+
+    def _fused(self, device: torch.device) -> SelfAttend | None:
+        """One kernel in place of ``KeptAttention``, where it can be had."""
+        if self.plan.causal or device.type != "cuda" or not kernels.fast():
+            return None
+        from musicbench.models.autoregressive import flex  # takes a tenth of a second, of no use to a CPU
+
+        if not flex.runs_on(device):
+            return None
+        if device not in self._flex:
+            self._flex[device] = flex.FlexPlanAttention(self.plan, device)
+        return self._flex[device]
 
 
 def reads_or_absent(plan: Plan) -> Tensor:

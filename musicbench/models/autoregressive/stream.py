@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musicbench.models.autoregressive.decode import Choose, Decoding
+from musicbench.models.autoregressive.choose import Choose
+from musicbench.models.autoregressive.decode import Decoding
 from musicbench.plans import Plan
 from musicbench.plans.plan import Ints
 

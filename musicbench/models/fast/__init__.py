@@ -1,1 +1,1 @@
-"""The fastest exact kernels of a CPU, for the few rows of a decoding step."""
+"""Faster ways to compute the same: compiled functions for the few rows of a decoding step on a CPU, graphs on a GPU."""

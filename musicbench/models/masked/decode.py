@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from musicbench.models import kernels
 from musicbench.models.masked.lm import MaskedLM
 from musicbench.models.masked.sampling import Iteration, MaskedSampling
 from musicbench.models.masked.spans import Units
@@ -62,7 +63,7 @@ def decode_masked(
         given_BKT = prompt_BKT.to(device) >= 0
         codes_BKT = prompt_BKT.to(device).where(given_BKT, absent)
     uniform_BIT = uniforms(seeds, sum(sampling.iterations), frames, MASKED_USE).to(device)
-    network = _Guided(model, states_BLE, mask_BL, sampling.guided)
+    network = _network(device)(model, states_BLE, mask_BL, frames, sampling.guided)
     used = 0
     for level, count in enumerate(sampling.iterations):
         units = Units(~given_BKT[:, level], sampling.span, sampling.spans, sampling.span_score)
@@ -74,7 +75,7 @@ def decode_masked(
 
 
 def _draw_level(
-    network: "_Guided",
+    network: "FramesNetwork",
     codes_BKT: Tensor,
     masked_BT: Tensor,
     level: int,
@@ -117,18 +118,34 @@ def _drawn(
     return token_Bn, torch.softmax(logits_BnV, -1).gather(-1, token_Bn[..., None]).squeeze(-1)
 
 
-class _Guided:
+class FramesNetwork:
     """The network with its captions projected once, and the null condition beside them where guidance needs it."""
 
-    def __init__(self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, guided: bool) -> None:
+    def __init__(self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, frames: int, guided: bool) -> None:
         self.model, self.guided = model, guided
         self.text, self.text_mask = model.guided_text(states_BLE, mask_BL, guided)
 
     def logits(self, codes_BKT: Tensor, level: int, frame_Bn: Tensor, iteration: Iteration) -> Tensor:
         """Guided logits of one level at some frames, fp32 [B, n, V]."""
+        hidden_BTD = self.hidden(codes_BKT, level)
         if self.guided:
-            codes_BKT, frame_Bn = codes_BKT.repeat(2, 1, 1), frame_Bn.repeat(2, 1)
-        hidden_BTD = self.model.frame_hidden(codes_BKT, level, self.text, self.text_mask)
+            frame_Bn = frame_Bn.repeat(2, 1)
         rows_BnD = hidden_BTD.gather(1, frame_Bn[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
         logits_BnV = rows_BnD @ self.model.heads_KVD[level].T
         return guide(logits_BnV, iteration.cfg) if self.guided else logits_BnV.float()
+
+    def hidden(self, codes_BKT: Tensor, level: int) -> Tensor:
+        """See ``MaskedLM.frame_hidden``; the batch is doubled if guided. It lasts until the next call."""
+        if self.guided:
+            codes_BKT = codes_BKT.repeat(2, 1, 1)
+        return self.model.frame_hidden(codes_BKT, level, self.text, self.text_mask)
+
+
+def _network(device: torch.device) -> type[FramesNetwork]:
+    """The fastest way to compute iterations here."""
+    # Weights that autocast has turned into another precision do not keep their addresses.
+    if kernels.fast() and device.type == "cuda" and not torch.is_autocast_enabled("cuda"):
+        from musicbench.models.fast.graphed_frames import GraphedFrames
+
+        return GraphedFrames
+    return FramesNetwork

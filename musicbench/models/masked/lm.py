@@ -48,7 +48,7 @@ class MaskedLM(TokenLM):
             text: of ``transformer.text_keys_values``, computed once per caption.
             text_mask_B11L: True at real caption tokens.
         """
-        code_TD, attend = self._frames(ids_BKT.shape[2], level, ids_BKT.device)
+        code_TD, attend = self.frames(ids_BKT.shape[2], level, ids_BKT.device)
         unknown_K11 = torch.arange(self.levels, device=ids_BKT.device)[:, None] > level
         ids_BKT = ids_BKT.masked_fill(unknown_K11, self.codebook_size)
         x_BTD = self.embed(ids_BKT.transpose(1, 2).contiguous(), code_TD, MASKED_MODE)
@@ -69,7 +69,8 @@ class MaskedLM(TokenLM):
         """What a layer's attention between frames keeps for the backward pass, at the level that keeps most."""
         return frame_attention(frames, self.context, self.embedding.weight.device).saved(self.dim)
 
-    def _frames(self, frames: int, level: int, device: torch.device) -> tuple[Tensor | None, SelfAttend]:
+    def frames(self, frames: int, level: int, device: torch.device) -> tuple[Tensor | None, SelfAttend]:
+        """Position code of the input and attention between so many frames, for one level."""
         shape = self.position, self.dim, self.transformer.heads
         return _tables(frames, self.context if level else None, *shape, device)
 

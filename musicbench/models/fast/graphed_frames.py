@@ -1,0 +1,79 @@
+"""Iterations of masked decoding on a GPU: the network's pass over all frames by one CUDA graph for each level.
+
+Shape suffixes: B batch, K levels, T frames, D width, E width of caption states, L tokens of a caption.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from musicbench.models.fast.capture import Capture, CudaCapture, Recordings
+from musicbench.models.fast.lending import Addresses, Captions, addresses, lent
+from musicbench.models.masked.decode import FramesNetwork
+from musicbench.models.masked.lm import MaskedLM
+
+_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+
+
+class FramesKey(NamedTuple):
+    """What recorded passes depend on beside the memory of their space.
+
+    Attributes:
+        codes: sizes of the codes. guided: whether the batch is doubled.
+        text: see ``Captions.sizes``. weights: see ``lending.addresses``.
+    """
+
+    codes: tuple[int, int, int]
+    guided: bool
+    text: tuple[int, ...]
+    dtype: torch.dtype
+    weights: Addresses
+
+
+class FramesSpace:
+    """Memory of one batch at fixed addresses.
+
+    Attributes:
+        tables: what the model keeps of position codes and attention, for each level.
+    """
+
+    def __init__(self, key: FramesKey, model: MaskedLM, captions: Captions, capture: Capture) -> None:
+        self.key, self.captions, self.recordings = key, captions, Recordings(capture)
+        sequences, like = key.text[0], captions.bias_B11L
+        frames, device = key.codes[2], like.device
+        self.codes_BKT = torch.zeros(key.codes, dtype=torch.int64, device=device)
+        self.hidden_BTD = like.new_zeros(sequences, frames, model.dim)
+        # Held here, because the model may forget them while a recording still reads them.
+        self.tables = [model.frames(frames, level, device) for level in range(model.levels)]
+
+
+class GraphedFrames(FramesNetwork):
+    """Computes iterations by one recording for each level; see ``GraphedSteps``, whose memory is lent in the same way.
+
+    Choosing, drawing and masking stay outside: their number of tokens differs from iteration to iteration.
+    """
+
+    def __init__(self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, frames: int, guided: bool) -> None:
+        super().__init__(model, states_BLE, mask_BL, frames, guided)
+        codes, text, device = (len(states_BLE), model.levels, frames), self.text, states_BLE.device
+        key = FramesKey(codes, guided, Captions.sizes(text), text[0][0].dtype, addresses(model))
+        self.space = lent(self, model, key, lambda: FramesSpace(key, model, Captions.like(text), self.capture(device)))
+        self.space.captions.take(text, self.text_mask)
+        self.text, self.text_mask = self.space.captions
+
+    @staticmethod
+    def capture(device: torch.device) -> Capture:
+        """Make the way in which passes are recorded."""
+        return CudaCapture(device)
+
+    def hidden(self, codes_BKT: Tensor, level: int) -> Tensor:
+        """See ``FramesNetwork``."""
+        self.space.codes_BKT.copy_(codes_BKT)
+        self.space.recordings.run(level, lambda: self._compute(level), often=True)
+        return self.space.hidden_BTD
+
+    def _compute(self, level: int) -> None:
+        with sdpa_kernel(_ATTENTION):
+            self.space.hidden_BTD.copy_(super().hidden(self.space.codes_BKT, level))
