@@ -1,8 +1,8 @@
 """Decoding steps on a GPU by CUDA graphs: what the host does for a step is one number and one call.
 
 Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a caption,
-P positions, Q positions of one step, S cache slots, F frequencies, I steps, M tokens in the order in which they are drawn;
-n tokens of a step.
+P positions, Q positions of one step, S cache slots, F frequencies, I steps, M tokens in the order in which they are
+drawn; n tokens of a step.
 """
 
 import torch
