@@ -12,6 +12,7 @@ from torch import Tensor
 from musicbench.models.masked.lm import MaskedLM
 from musicbench.models.masked.sampling import Iteration, MaskedSampling
 from musicbench.models.masked.spans import Units
+from musicbench.models.products import linear
 from musicbench.models.prompt import require_grid
 from musicbench.models.sampling import guide, invert, uniforms
 
@@ -130,5 +131,5 @@ class _Guided:
             codes_BKT, frame_Bn = codes_BKT.repeat(2, 1, 1), frame_Bn.repeat(2, 1)
         hidden_BTD = self.model.frame_hidden(codes_BKT, level, self.text, self.text_mask)
         rows_BnD = hidden_BTD.gather(1, frame_Bn[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
-        logits_BnV = rows_BnD @ self.model.heads_KVD[level].T
+        logits_BnV = linear(rows_BnD, self.model.heads_KVD[level])
         return guide(logits_BnV, iteration.cfg) if self.guided else logits_BnV.float()
