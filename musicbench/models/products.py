@@ -1,14 +1,20 @@
 """Products of many rows with a weight, in fp32 on a CPU by the faster of torch's two libraries, MKL and oneDNN.
 
-Torch gives fp32 products to MKL, which on some CPUs reaches half the speed of oneDNN. oneDNN takes them through an
-operation that torch keeps for its compiler. It computes in full fp32: a product with fewer bits would follow
-``torch.set_float32_matmul_precision``, which stays at "highest" on a CPU (see ``training.fit``).
+Torch gives fp32 products to MKL, which on some CPUs reaches half the speed of oneDNN. There are two ways to oneDNN:
+
+- An operation that torch keeps for its compiler. It computes in full fp32 as long as
+  ``torch.set_float32_matmul_precision`` is at "highest", where ``training.fit`` leaves it on a CPU. It copies a
+  transposed first factor, which the gradients of weights have, and knows no batched products.
+- Torch's setting that lets fp32 products be rounded to bf16. It sends all products to oneDNN, which rounds only where
+  the CPU has matrix units (AMX). Elsewhere the result is full fp32, and the setting is used if a measurement agrees.
 
 Shape suffixes: M rows, N outputs, K inputs of a product.
 """
 
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,27 +26,39 @@ from musicbench.models import kernels
 _FEW = 64
 """Rows below which oneDNN loses: it rearranges the whole weight in every call (measured at 16 to 48 rows)."""
 
-_MANY = 1024
-"""Rows from which a product over rows is faster with the larger side of the weight as its columns, copy included."""
-
 _MARGIN = 1.2
 """How much faster MKL must be to be taken, so that noise does not change a machine's choice."""
 
-_onednn_wins: bool | None = None
+_EXACT = 1e-5
+"""Relative error that fp32 stays below in a product over 512 inputs; bf16 has 2e-3, tf32 3e-4."""
 
 
-def decide(onednn: bool) -> None:
-    """Choose the library for this process, as an earlier one measured it."""
-    global _onednn_wins
-    _onednn_wins = onednn
+class Ways(NamedTuple):
+    """Which ways to oneDNN are exact and faster than MKL in this process.
+
+    Attributes:
+        operation: the one of torch's compiler. setting: the one of reduced precision, where that reduces nothing.
+    """
+
+    operation: bool
+    setting: bool
 
 
-def onednn_wins() -> bool:
-    """Whether oneDNN computes the products of this process; measured at the first question, in a twentieth second."""
-    if _onednn_wins is None:
-        decide(_measure())
-    assert _onednn_wins is not None
-    return _onednn_wins
+_ways: Ways | None = None
+
+
+def decide(ways: Ways) -> None:
+    """Choose for this process, as an earlier one measured it."""
+    global _ways
+    _ways = ways
+
+
+def ways() -> Ways:
+    """The ways that this process takes; measured at the first question, in about a twentieth of a second."""
+    if _ways is None:
+        decide(_measured())
+    assert _ways is not None
+    return _ways
 
 
 def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
@@ -49,16 +67,16 @@ def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor
     Args:
         x: [..., K].
     """
-    if not use_onednn(x, weight_NK):
+    if not (suits(x, weight_NK) and ways().operation):
         return F.linear(x, weight_NK, bias_N)
     if torch.is_grad_enabled() and (x.requires_grad or weight_NK.requires_grad):
         product: Tensor = _Linear.apply(x, weight_NK)
         return product if bias_N is None else product + bias_N
-    return onednn(x.contiguous(), weight_NK.contiguous(), bias_N)
+    return _operation(x.contiguous(), weight_NK.contiguous(), bias_N)
 
 
-def use_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN computes the product of these rows [..., K] with this weight."""
+def suits(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN may compute the product of these rows [..., K] with this weight."""
     return (
         x.dtype is torch.float32
         and weight.dtype is torch.float32
@@ -66,21 +84,28 @@ def use_onednn(x: Tensor, weight: Tensor) -> bool:
         and x.is_cpu
         and kernels.fast()
         and not torch.is_autocast_enabled("cpu")
-        and onednn_wins()
     )
 
 
-def onednn(a_MK: Tensor, b_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
-    """oneDNN's A B^T, [M, N]; each side is contiguous (``a`` may have more axes) or the transpose of what is."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(a_MK, b_NK, bias_N, "none", [], "")
-    return product
+def gradients(grad: Tensor, x: Tensor, weight_NK: Tensor, of_x: bool = True) -> tuple[Tensor | None, Tensor]:
+    """Gradients of ``x`` and of the weight, where ``suits`` and there is a way; all three are contiguous."""
+    grad_MN, x_MK = grad.flatten(0, -2), x.flatten(0, -2)
+    if ways().setting:
+        with onednn():
+            return grad @ weight_NK if of_x else None, grad_MN.t() @ x_MK
+    return _operation(grad, weight_NK.t()) if of_x else None, _operation(grad_MN.t(), x_MK.t())
 
 
-def weight_gradient(grad_MN: Tensor, x_MK: Tensor) -> Tensor:
-    """oneDNN's G^T X, [N, K], of contiguous rows."""
-    if grad_MN.shape[1] > x_MK.shape[1] and len(x_MK) >= _MANY:
-        return onednn(x_MK.t(), grad_MN.t()).t().contiguous()
-    return onednn(grad_MN.t(), x_MK.t())
+@contextmanager
+def onednn() -> Iterator[None]:
+    """Send torch's fp32 products to oneDNN, batched ones too; for use where ``ways().setting``."""
+    settings = torch.backends.mkldnn.matmul
+    before = settings.fp32_precision
+    settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
 
 
 class _Linear(torch.autograd.Function):
@@ -90,35 +115,49 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight_NK: Tensor) -> Tensor:
         x, weight_NK = x.contiguous(), weight_NK.contiguous()
         ctx.save_for_backward(x, weight_NK)
-        return onednn(x, weight_NK)
+        return _operation(x, weight_NK)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor]:
         x, weight_NK = ctx.saved_tensors
-        grad = grad.contiguous()
-        of_x = onednn(grad, weight_NK.t()) if ctx.needs_input_grad[0] else None
-        of_weight = weight_gradient(grad.flatten(0, -2), x.flatten(0, -2)) if ctx.needs_input_grad[1] else None
-        return of_x, of_weight
+        return gradients(grad.contiguous(), x, weight_NK, ctx.needs_input_grad[0])
 
 
-def _measure() -> bool:
-    """Whether oneDNN is there and not slower than MKL, by a product of a small training step."""
-    x, weight = torch.linspace(-1, 1, 400 * 512).view(400, 512), torch.linspace(-1, 1, 2048 * 512).view(2048, 512)
+def _operation(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
+    """oneDNN's x W^T, [..., N]; the weight may be a transposed view."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight_NK, bias_N, "none", [], "")
+    return product
+
+
+def _with_setting(x_MK: Tensor, weight_NK: Tensor) -> Tensor:
+    with onednn():
+        return x_MK @ weight_NK.t()
+
+
+def _measured() -> Ways:
+    """Time both ways and MKL on a product of a small training step, and compare their results with float64."""
+    x_MK = torch.linspace(-1, 1, 400 * 512).sin_().view(400, 512)
+    weight_NK = torch.linspace(1, -1, 2048 * 512).cos_().view(2048, 512)
     with torch.inference_mode():
-        try:
-            onednn(x, weight)
-        except (AttributeError, RuntimeError, NotImplementedError):
-            return False
-        F.linear(x, weight)
-        ours, others = [], []
-        for _ in range(4):
-            ours.append(_seconds(onednn, x, weight))
-            others.append(_seconds(F.linear, x, weight))
-    return min(ours) <= _MARGIN * min(others)
+        exact_MN = x_MK[:8].double() @ weight_NK.double().t()
 
+        def works(way: Callable[[Tensor, Tensor], Tensor]) -> bool:
+            try:
+                error_MN = way(x_MK, weight_NK)[:8].double() - exact_MN
+            except (AttributeError, NotImplementedError, RuntimeError):
+                return False
+            return bool(error_MN.norm() < _EXACT * exact_MN.norm())
 
-def _seconds(product: Any, x: Tensor, weight: Tensor) -> float:
-    start = time.perf_counter()
-    product(x, weight)
-    return time.perf_counter() - start
+        tried = [way for way in (_operation, _with_setting) if works(way)]
+        seconds = {way: float("inf") for way in (*tried, F.linear)}
+        for _ in range(5):  # By turns, so that a disturbance meets all of them.
+            for way in seconds:
+                start = time.perf_counter()
+                way(x_MK, weight_NK)
+                seconds[way] = min(seconds[way], time.perf_counter() - start)
+    operation, setting = (
+        way in tried and seconds[way] <= _MARGIN * seconds[F.linear] for way in (_operation, _with_setting)
+    )
+    # Where the setting has no effect it is as fast as MKL, and harmless.
+    return Ways(operation, operation and setting and not torch.cpu._is_amx_tile_supported())

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from musicbench.models import kernels
-from musicbench.models.products import linear, onednn, use_onednn, weight_gradient
+from musicbench.models.products import gradients, linear, suits, ways
 
 _CHUNK = {"cpu": 256, "cuda": 4096}
 """Tokens at a time: their logits stay in a CPU's cache, and bound the memory in fp32 on a GPU."""
@@ -53,8 +53,9 @@ class _TokenNats(torch.autograd.Function):
         hidden_ND, head_VD, slope_NV = ctx.saved_tensors
         # The factor of a row goes to the narrow side of each product, which spares two passes over the slopes.
         scaled_ND = (hidden_ND * grad_N[:, None]).to(slope_NV.dtype)
-        if use_onednn(slope_NV, head_VD):
-            of_hidden, of_head = onednn(slope_NV, head_VD.t()), weight_gradient(slope_NV, scaled_ND)
+        if suits(slope_NV, head_VD) and ways().operation:
+            of_hidden, of_head = gradients(slope_NV, scaled_ND, head_VD.contiguous())
+            assert of_hidden is not None
         else:
             of_hidden, of_head = slope_NV @ head_VD.to(slope_NV.dtype), slope_NV.t() @ scaled_ND
         return (of_hidden * grad_N[:, None]).to(hidden_ND.dtype), of_head.to(head_VD.dtype), None

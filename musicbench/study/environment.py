@@ -42,7 +42,7 @@ def environment(threads: int, gpu: str | None = None) -> Environment:
         except PackageNotFoundError:
             continue
     machine: Machine = {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "threads": threads,
         "gpu": gpu,
@@ -75,7 +75,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The processor's name, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
