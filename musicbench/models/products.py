@@ -46,6 +46,9 @@ class Ways(NamedTuple):
 
 _ways: Ways | None = None
 
+_arranged: "Arranged | None" = None
+"""Weights in oneDNN's own arrangement, while somebody keeps them."""
+
 
 def decide(ways: Ways) -> None:
     """Choose for this process, as an earlier one measured it."""
@@ -72,7 +75,42 @@ def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor
     if torch.is_grad_enabled() and (x.requires_grad or weight_NK.requires_grad):
         product: Tensor = _Linear.apply(x, weight_NK)
         return product if bias_N is None else product + bias_N
-    return _operation(x.contiguous(), weight_NK.contiguous(), bias_N)
+    weight_NK = weight_NK.contiguous()
+    if _arranged is not None:
+        weight_NK = _arranged.weight(weight_NK, x.numel() // x.shape[-1])
+    return _operation(x.contiguous(), weight_NK, bias_N)
+
+
+class Arranged:
+    """Weights in the arrangement that oneDNN computes with; else each product of few hundred rows makes it anew.
+
+    Args:
+        rows: of the products that are worth it; the arrangement depends on their number.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self._found: dict[tuple[int, torch.Size], Tensor] = {}
+
+    def weight(self, weight_NK: Tensor, rows: int) -> Tensor:
+        """The weight for this number of rows, arranged if these are the products that are worth it."""
+        if rows != self.rows:
+            return weight_NK
+        place = weight_NK.data_ptr(), weight_NK.shape
+        if place not in self._found:
+            self._found[place] = torch.ops.mkldnn._reorder_linear_weight(weight_NK.detach(), rows)
+        return self._found[place]
+
+
+@contextmanager
+def arranged(rows: int) -> Iterator[None]:
+    """Keep arranged copies of the weights of inference with so many rows; nobody may change the weights meanwhile."""
+    global _arranged
+    before, _arranged = _arranged, Arranged(rows)
+    try:
+        yield
+    finally:
+        _arranged = before
 
 
 def suits(x: Tensor, weight: Tensor) -> bool:
