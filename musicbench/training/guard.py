@@ -37,7 +37,7 @@ class NonFiniteGuard(pl.Callback):
         fused = optimizer.defaults.get("fused")
         if fused:
             optimizer.found_inf = bad.float()  # type: ignore[attr-defined]  # torch's own way to skip a step
-        if (bad.is_cpu or not fused) and self._count(trainer) and not fused:
+        if (_known(bad) or not fused) and self._count(trainer) and not fused:
             optimizer.zero_grad(set_to_none=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -79,6 +79,11 @@ class NonFiniteGuard(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.in_a_row = state_dict["in_a_row"]
+
+
+def _known(flag: Tensor) -> bool:
+    """Whether the host can look at a flag without waiting for a device."""
+    return flag.is_cpu
 
 
 def _not_finite(gradients: list[Tensor]) -> Tensor:

@@ -29,7 +29,7 @@ def test_the_operation_is_there():
         "mkldnn::_linear_pointwise(Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, str? algorithm)"
     )
     assert str(torch.ops.mkldnn._reorder_linear_weight.default._schema).startswith(
-        "mkldnn::_reorder_linear_weight(Tensor W, SymInt? batch_size=None)"
+        "mkldnn::_reorder_linear_weight(Tensor self, int? batch_size=None)"
     )
 
 
