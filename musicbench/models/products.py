@@ -137,7 +137,7 @@ def gradients(grad: Tensor, x: Tensor, weight_NK: Tensor, of_x: bool = True) -> 
 @contextmanager
 def onednn() -> Iterator[None]:
     """Send torch's fp32 products to oneDNN, batched ones too; for use where ``ways().setting``."""
-    settings = torch.backends.mkldnn.matmul
+    settings = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = settings.fp32_precision
     settings.fp32_precision = "bf16"
     try:
