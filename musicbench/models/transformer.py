@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from musicbench.models.attention import self_attention
 from musicbench.models.footprint import NOTHING_SAVED, Saved
 from musicbench.models.products import linear
 
@@ -35,9 +36,9 @@ class MaskedAttention:
         return NOTHING_SAVED
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(
-            q_BHQD, k_BHQD, v_BHQD, attn_mask=self.mask_PP, is_causal=self.mask_PP is None
-        )
+        if self.mask_PP is None:
+            return self_attention(q_BHQD, k_BHQD, v_BHQD, causal=True)
+        return F.scaled_dot_product_attention(q_BHQD, k_BHQD, v_BHQD, attn_mask=self.mask_PP)
 
 
 class Block(nn.Module):
