@@ -21,11 +21,11 @@ def main(argv: list[str]) -> int:
         from musicbench.assessment.clips import held_out, write_prompts
         from musicbench.assessment.external import assess_held_out, assess_own_captions
         from musicbench.assessment.trained import assess_run, trained_run
-        from musicbench.runs.device import set_threads
+        from musicbench.runs.device import set_up
         from musicbench.runs.run import Run
         from musicbench.tracking.send import assess_and_send, send_record
 
-    set_threads(config)
+    set_up(config)
     if config.run is not None:
         run, folder = trained_run(config, argv)
         path = assess_run(run, folder)

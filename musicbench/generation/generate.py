@@ -15,7 +15,7 @@ from musicbench.generation.growing import write_stream
 from musicbench.generation.prompts import read_prompt
 from musicbench.models.prompt import PromptError
 from musicbench.runs.compose import amend, run_configuration
-from musicbench.runs.device import set_threads
+from musicbench.runs.device import set_up
 from musicbench.runs.overrides import read_overrides
 from musicbench.runs.run import Run
 from musicbench.runs.weights import load_trained
@@ -54,7 +54,7 @@ def generate_clips(folder: Path, overrides: Sequence[str], request: Request) -> 
     """
     read_overrides(overrides, typed=True)
     run = Run(amend(run_configuration(folder), overrides))
-    set_threads(run.config)
+    set_up(run.config)
     parts, captions = run.parts, request.captions
     frames = max(1, round(request.seconds * parts.store.frame_rate))
     prompt, prompt_BKT = None, None

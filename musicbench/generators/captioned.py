@@ -13,6 +13,7 @@ from torch import Tensor
 
 from musicbench.generators.batch import Batch, sent
 from musicbench.generators.optimiser import OptimiserSettings
+from musicbench.models import kernels
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
 from musicbench.models.token_lm import TokenLM
@@ -98,7 +99,17 @@ class CaptionedLM(pl.LightningModule, ABC):
         """
 
     def configure_optimizers(self) -> Any:
-        return self.settings.configure(self)
+        # A fused step would undo the loss scale of fp16 itself, and too late for the clipping of gradients.
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        device = self.trainer.strategy.root_device.type
+        return self.settings.configure(self, kernels.fast() and not scaled and device in ("cpu", "cuda"))
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        # Lightning refuses a fused optimiser here under bf16, where it needs no loss scale.
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         codes_BKT, states_BLE, mask_BL = (sent(part, device) for part in batch[:3])

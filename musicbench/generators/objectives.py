@@ -9,7 +9,6 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from musicbench.generators.batch import Batch, sent
 from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM
@@ -17,6 +16,7 @@ from musicbench.generators.plan_tables import PlanTables
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.masked.lm import MaskedLM
 from musicbench.models.masked.span_masks import draw_mask
+from musicbench.models.token_loss import token_nats
 
 MEAN_RATE = 2 / math.pi
 """Mean of cos(pi/2 U), the share of tokens that training masks."""
@@ -33,9 +33,9 @@ def pattern_nats(
     """
     codes_BKT = batch.codes_BKT
     read_BKT = codes_BKT if known_BK is None else codes_BKT.where(known_BK[:, :, None], lm.codebook_size)
-    logits_BKTV = lm(read_BKT, tables.tensors(codes_BKT.shape[2]), batch.states_BLE, batch.mask_BL, dropped_B)
-    nats = F.cross_entropy(logits_BKTV.float().flatten(0, 2), codes_BKT.flatten(), reduction="none")
-    return nats.view_as(codes_BKT)
+    plan = tables.tensors(codes_BKT.shape[2])
+    hidden_BPD = lm.hidden(read_BKT, plan, *lm.conditioner(batch.states_BLE, batch.mask_BL, dropped_B))
+    return lm.nats(codes_BKT, hidden_BPD, plan)
 
 
 def pattern_bits(lm: PatternLM, tables: PlanTables, batch: Batch) -> Tensor:
@@ -93,9 +93,8 @@ def masked_nats(lm: MaskedLM, batch: Batch, level: int, masked_BT: Tensor, dropp
     ids_BKT[:, level].masked_fill_(masked_BT, lm.codebook_size)
     text_BLD, text_mask = lm.conditioner(batch.states_BLE, batch.mask_BL, dropped_B)
     hidden_BTD = lm.frame_hidden(ids_BKT, level, lm.transformer.text_keys_values(text_BLD), text_mask)
-    logits_BVT = (hidden_BTD @ lm.heads_KVD[level].T).transpose(1, 2)
-    nats_BT = F.cross_entropy(logits_BVT.float(), batch.codes_BKT[:, level], reduction="none")
-    return nats_BT * masked_BT
+    nats = token_nats(hidden_BTD.flatten(0, 1), lm.heads_KVD[level], batch.codes_BKT[:, level].flatten())
+    return nats.view_as(masked_BT) * masked_BT
 
 
 def masked_mean(nats_BT: Tensor, masked_BT: Tensor) -> Tensor:

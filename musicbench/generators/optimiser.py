@@ -46,8 +46,12 @@ class OptimiserSettings:
         floor = self.final_lr / self.lr
         return floor + (1 - floor) * cosine
 
-    def configure(self, model: nn.Module) -> dict[str, Any]:
-        """Make the optimiser and its per-step schedule, in Lightning's form."""
+    def configure(self, model: nn.Module, fused: bool = False) -> dict[str, Any]:
+        """Make the optimiser and its per-step schedule, in Lightning's form.
+
+        Args:
+            fused: one pass over weights, gradients and moments; not under a loss scaler, see ``CaptionedLM``.
+        """
         matrices = [p for p in model.parameters() if p.ndim >= 2]
         others = [p for p in model.parameters() if p.ndim < 2]
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
@@ -56,6 +60,7 @@ class OptimiserSettings:
             lr=self.lr,
             betas=(self.betas[0], self.betas[1]),
             weight_decay=self.weight_decay,
+            fused=fused,
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -6,6 +6,8 @@ Shape suffixes: B batch, D width, E width of caption states, L tokens of a capti
 import torch
 from torch import Tensor, nn
 
+from musicbench.models.products import linear
+
 
 class TextConditioner(nn.Module):
     """Project the states of a frozen text encoder; a dropped caption becomes one learned null token.
@@ -30,7 +32,7 @@ class TextConditioner(nn.Module):
         """
         dropped_B = dropped_B | ~mask_BL.any(1)
         first_L = torch.arange(mask_BL.shape[1], device=mask_BL.device) == 0
-        text_BLD = self.project(states_BLE)
+        text_BLD = linear(states_BLE, self.project.weight, self.project.bias)
         text_BLD = torch.where(dropped_B[:, None, None], self.null_D.to(text_BLD.dtype), text_BLD)
         mask_BL = torch.where(dropped_B[:, None], first_L, mask_BL)
         return text_BLD, mask_BL[:, None, None, :]

@@ -52,8 +52,8 @@ def activation_bytes(shape: Shape, work: Pass, saved: Saved, text_tokens: float,
     block: float = rows * width * (3 * FULL + (3 + 3 + 2 + 1 + 8) * working)
     block += 2 * text_tokens * width * working  # keys and values of the caption
     block += saved.working * working + saved.weights * (FULL + _copy(working))
-    # Inputs of the heads; log-probabilities and their gradient in fp32, and the gradient in working precision.
-    heads = work.predictions * (width * working + shape.codebook_size * (2 * FULL + _copy(working)))
+    # Inputs of the heads, and the slope of the loss by each logit (``models.token_loss``).
+    heads = work.predictions * (width * FULL + shape.codebook_size * working)
     return shape.layers * block + heads
 
 

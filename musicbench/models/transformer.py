@@ -8,7 +8,9 @@ from typing import Protocol
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from musicbench.models.attention import self_attention
 from musicbench.models.footprint import NOTHING_SAVED, Saved
+from musicbench.models.products import linear
 
 KeysValues = tuple[Tensor, Tensor]
 
@@ -34,9 +36,9 @@ class MaskedAttention:
         return NOTHING_SAVED
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(
-            q_BHQD, k_BHQD, v_BHQD, attn_mask=self.mask_PP, is_causal=self.mask_PP is None
-        )
+        if self.mask_PP is None:
+            return self_attention(q_BHQD, k_BHQD, v_BHQD, causal=True)
+        return F.scaled_dot_product_attention(q_BHQD, k_BHQD, v_BHQD, attn_mask=self.mask_PP)
 
 
 class Block(nn.Module):
@@ -64,18 +66,20 @@ class Block(nn.Module):
 
     def text_keys_values(self, text_BLD: Tensor) -> KeysValues:
         """Keys and values of the caption, each [B, H, L, D/H]; computed once per caption."""
-        k_BHLD, v_BHLD = self._heads(self.cross_kv(text_BLD), 2)
+        k_BHLD, v_BHLD = self._heads(linear(text_BLD, self.cross_kv.weight), 2)
         return k_BHLD, v_BHLD
 
     def forward(
         self, x_BQD: Tensor, layer: int, attend: SelfAttend, text: KeysValues, text_mask_B11L: Tensor
     ) -> Tensor:
-        q, k, v = self._heads(self.qkv(self.norm_self(x_BQD)), 3)
-        x_BQD = x_BQD + self.dropout(self.self_out(attend(layer, q, k, v).transpose(1, 2).flatten(2)))
-        (q,) = self._heads(self.cross_q(self.norm_cross(x_BQD)), 1)
-        seen = F.scaled_dot_product_attention(q, text[0], text[1], attn_mask=text_mask_B11L)
-        x_BQD = x_BQD + self.dropout(self.cross_out(seen.transpose(1, 2).flatten(2)))
-        return x_BQD + self.dropout(self.ffn_out(F.gelu(self.ffn_in(self.norm_ffn(x_BQD)))))
+        q, k, v = self._heads(linear(self.norm_self(x_BQD), self.qkv.weight), 3)
+        attended_BQD = attend(layer, q, k, v).transpose(1, 2).flatten(2)
+        x_BQD = x_BQD + self.dropout(linear(attended_BQD, self.self_out.weight))
+        (q,) = self._heads(linear(self.norm_cross(x_BQD), self.cross_q.weight), 1)
+        seen_BQD = F.scaled_dot_product_attention(q, text[0], text[1], attn_mask=text_mask_B11L)
+        x_BQD = x_BQD + self.dropout(linear(seen_BQD.transpose(1, 2).flatten(2), self.cross_out.weight))
+        wide = F.gelu(linear(self.norm_ffn(x_BQD), self.ffn_in.weight))
+        return x_BQD + self.dropout(linear(wide, self.ffn_out.weight))
 
 
 class Transformer(nn.Module):

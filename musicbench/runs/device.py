@@ -1,9 +1,17 @@
-"""The device and the threads of this process."""
+"""The device of this process, its threads, and the kernels that compute on a CPU."""
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
+
+from musicbench.content_cache import ContentCache
+from musicbench.errors import UserError
+from musicbench.models import kernels, products
+from musicbench.study.environment import cpu_model
 
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
 """Variables by which torchrun, Lightning and Slurm say which process of this machine it is."""
@@ -18,7 +26,27 @@ def device() -> torch.device:
     return torch.device("cuda", rank) if 0 < rank < torch.cuda.device_count() else torch.device("cuda")
 
 
-def set_threads(config: DictConfig) -> None:
-    """Apply ``trainer.threads``."""
+def set_up(config: DictConfig) -> None:
+    """Apply ``trainer.threads`` and ``trainer.kernels`` to this process, before anything is computed."""
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
+    kernels.choose(config.trainer.kernels)
+    if kernels.fast() and device().type == "cpu":
+        # A folder that cannot be written costs the next process a measurement, and nothing else.
+        with suppress(UserError):
+            products.decide(_products(Path(config.cache) / "products"))
+
+
+def _products(folder: Path) -> products.Ways:
+    """Return the fastest ways to matrix products, measured once on this kind of machine.
+
+    They are stored because they decide the last digits of results: a resumed training must go on with the same ones.
+    """
+
+    def measured() -> dict[str, np.ndarray]:
+        return {name: np.array(value) for name, value in products.ways()._asdict().items()}
+
+    kept = ContentCache(folder, *products.Ways._fields)
+    instructions = torch.backends.cpu.get_cpu_capability()
+    found = kept.get(measured, cpu_model(), instructions, torch.__version__, torch.get_num_threads())
+    return products.Ways(**{name: bool(value) for name, value in found.items()})

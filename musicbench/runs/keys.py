@@ -29,6 +29,7 @@ class Key:
         low, high: least and greatest value; both are allowed.
         above_zero: zero is not allowed either.
         example: a value, where the shipped one is null.
+        among: the values that are allowed; empty where they are not listed.
         optional: null is allowed, although the shipped value is another.
         free: whether it is a group whose keys the chosen class defines.
     """
@@ -38,6 +39,7 @@ class Key:
     high: float = inf
     above_zero: bool = False
     example: Any = None
+    among: tuple[str, ...] = ()
     optional: bool = False
     free: bool = False
 
@@ -148,6 +150,7 @@ _TRAIN = {
     "trainer.precision": Key("everything"),
     # The threading library ends the process if it gets too many.
     "trainer.threads": Key("nothing", low=1, high=4096, example=2),
+    "trainer.kernels": Key("nothing", among=("auto", "plain")),
     "trainer.timeout": Key("nothing", low=1, example=600.0),
     "trainer.peak_flops": Key("nothing", low=1, example=1e14),
     "trainer.profile": Key("nothing", example=True),

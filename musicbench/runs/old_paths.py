@@ -25,6 +25,8 @@ def renewed(content: dict[str, Any]) -> dict[str, Any]:
     family = family if isinstance(family, dict) else {}
     if str(family.get(TARGET)).startswith("musicbench.generators.") and "uses_pattern" not in family:
         content["family"] = {**family, "uses_pattern": family[TARGET] != _WITHOUT_PATTERN}
+    if isinstance(content.get("trainer"), dict):
+        content["trainer"] = {"kernels": "auto", **content["trainer"]}
     judges = content.get("judges")
     if isinstance(judges, dict) and judges.get(TARGET) == _JUDGE_SET:
         content["judges"] = {role: judge for role, judge in judges.items() if role != TARGET}

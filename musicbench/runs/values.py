@@ -35,6 +35,8 @@ def _require_in_bounds(name: str, value: Any) -> None:
     key = key_of(name)
     if value is None:
         return
+    if key.among and value not in key.among:
+        raise UserError(f"{name}={value} must be {' or '.join(key.among)}")
     if key.above_zero and value <= 0:
         raise UserError(f"{name}={value} must be above 0")
     if key.bounded and not key.low <= value <= key.high:

@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -21,6 +21,7 @@ from musicbench.runs.folder import LAST
 from musicbench.temporaries import clear_temporaries
 from musicbench.tracking.loggers import tracker
 from musicbench.training import processes
+from musicbench.training.averaging import averaging
 from musicbench.training.checkpoints import AtomicCheckpoints, BestCheckpoint
 from musicbench.training.computation import Computation
 from musicbench.training.guard import NonFiniteGuard
@@ -146,7 +147,7 @@ def fit(
     processes.tell_of_lost_children(timeout)
     last = folder / LAST
     try:
-        with training_numerics():
+        with training_numerics(trainer.strategy.root_device):
             trainer.fit(module, batches, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     except torch.OutOfMemoryError as error:
         raise UserError("the device's memory is full; raise training.accumulate or choose a smaller model") from error
@@ -159,18 +160,12 @@ def fit(
         raise KeyboardInterrupt from error
 
 
-def averaging(training: Mapping[str, Any]) -> EMAWeightAveraging:
-    """Make the moving average of the weights from a configuration's ``training``."""
-    # Index tables are buffers too, but an average of integers is no integer.
-    every = training["ema_every"] or 1
-    return EMAWeightAveraging(decay=training["ema_decay"], use_buffers=False, update_every_n_steps=every)
-
-
 @contextmanager
-def training_numerics() -> Iterator[None]:
-    """Set torch for training: faster matrix products, no denormal numbers."""
+def training_numerics(device: torch.device) -> Iterator[None]:
+    """Set torch for training: faster matrix products on a GPU, no denormal numbers."""
     precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
+    # On a CPU this setting could round to bf16 or tf32; full fp32 has faster ways there (``models.products``).
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     # Tiny moments in Adam become denormal numbers, which CPUs add a hundred times slower.
     torch.set_flush_denormal(True)
     try:

@@ -17,7 +17,7 @@ from musicbench.generators.batch import Batch
 from musicbench.launch.job import FAILED
 from musicbench.launch.locks import awaited, held, run_lock, training_lock
 from musicbench.runs import settings
-from musicbench.runs.device import set_threads
+from musicbench.runs.device import set_up
 from musicbench.runs.folder import BEST, LAST, RECORD, TRAINED, finished
 from musicbench.runs.run import Run
 from musicbench.runs.weights import adopt, require_trained
@@ -33,7 +33,7 @@ def train(config: DictConfig) -> None:
         UserError: a setting is mistaken, another process is at the same run, or training failed; the run's folder, if
             there is one, says why.
     """
-    set_threads(config)
+    set_up(config)
     run = Run(config)
     folder = run.folder
     if finished(folder):

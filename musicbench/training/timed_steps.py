@@ -11,7 +11,8 @@ from musicbench.generators.batch import Batch
 from musicbench.runs.network import Sizes
 from musicbench.speed.clocks import Clock, clock_for
 from musicbench.speed.memory import memory_of
-from musicbench.training.fit import averaging, quiet, training_numerics
+from musicbench.training.averaging import averaging
+from musicbench.training.fit import quiet, training_numerics
 from musicbench.training.guard import NonFiniteGuard
 
 
@@ -57,7 +58,7 @@ def time_steps(
     )
     memory = memory_of(trainer.strategy.root_device)
     memory.restart()
-    with training_numerics():
+    with training_numerics(trainer.strategy.root_device):
         trainer.fit(module, DataLoader(batches, batch_size=None))
     passes, updates = clock.passes_and_updates()
     return StepTimes(passes[1:], updates[1:], next(iter(memory.peak().values()), None))

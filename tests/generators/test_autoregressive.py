@@ -162,7 +162,7 @@ class TestLevelDropout:
 
 def test_training_lowers_the_loss_of_what_it_sees(make_module, make_batch):
     module, batch = make_module("stack_delay"), make_batch([3, 2, 4, 1])
-    configured = module.configure_optimizers()
+    configured = module.settings.configure(module)
     optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     losses = []
     for _ in range(10):

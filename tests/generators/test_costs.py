@@ -13,6 +13,7 @@ from musicbench.generators.batch import Batch
 from musicbench.generators.hybrid import HybridModel
 from musicbench.generators.masked import MagnetLM
 from musicbench.generators.objectives import masked_nats, pattern_nats
+from musicbench.models import kernels
 from musicbench.models.cost import training_flops
 from musicbench.models.footprint import FULL, activation_bytes
 
@@ -63,7 +64,8 @@ def test_operations(case):
     """Exactly those of the matrix products, forward and backward, once attention is counted as it is computed."""
     frames = 20
     module = make(case, frames)
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    # The counter knows torch's own operations only.
+    with kernels.using("plain"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         nats(module, case, frames).backward()
     (work,) = module.passes(frames)
     computed = work._replace(pairs=computed_pairs(module, case, frames))
@@ -111,8 +113,10 @@ def test_what_passes_keep_for_the_backward(case, mixed):
         nats(module, case, frames)
     measured = sum(tensor.untyped_storage().nbytes() for tensor in held.values())
     working = 2 if mixed else FULL
-    copies = working * sum(p.numel() for p in module.parameters()) if mixed else 0
+    copied = sum(p.numel() for name, p in module.named_parameters() if "heads_KVD" not in name)
+    copies = working * copied if mixed else 0
     (work,), (saved,) = module.passes(frames), module.saved(frames)
     formula = activation_bytes(module.lm.shape, work, saved, TOKENS, working)
-    gradients = work.predictions * SIZE * (FULL + (working if mixed else 0))  # of the logits: not there yet
-    assert CLIPS * (formula - gradients) == pytest.approx(measured - copies, rel=0.1)
+    # Under bf16 torch's band attention keeps its weights, as its fused kernels do not.
+    near = 0.25 if mixed and case.startswith("level") else 0.1
+    assert CLIPS * formula == pytest.approx(measured - copies, rel=near)

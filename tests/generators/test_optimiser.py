@@ -39,7 +39,7 @@ def test_warmup_must_be_shorter_than_training(warmup, total):
 
 def test_weight_decay_is_for_matrices_only(make_module):
     module = make_module()
-    configured = module.configure_optimizers()
+    configured = module.settings.configure(module)
     decayed, exempt = configured["optimizer"].param_groups
     names = {id(p): name for name, p in module.named_parameters()}
     assert decayed["weight_decay"] == 0.1

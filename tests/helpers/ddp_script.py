@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
     from musicbench.errors import UserError
     from musicbench.runs.compose import compose
-    from musicbench.runs.device import set_threads
+    from musicbench.runs.device import set_up
     from musicbench.runs.run import Run
 
     for folder, nan_steps, overrides in json.loads(trainings):
@@ -26,7 +26,7 @@ if __name__ == "__main__":
         # There are no judges and no codec to make the ids from.
         run.parts.__dict__.update(encoder=StubEncoder())
         run.__dict__.update(id="0dd5", training_id="0dd5")
-        set_threads(run.config)
+        set_up(run.config)
         with pytest.MonkeyPatch.context() as patch:
             install(Path(folder) / "gradients", nan_steps, put=patch.setattr)
             try:

@@ -86,7 +86,7 @@ def test_what_is_fixed_is_never_masked_again(lm, captions, spans, monkeypatch):
 
     monkeypatch.setattr(masked_decode.FramesNetwork, "logits", spy)
     decode_masked(lm, *captions, 14, [1, 2, 3], MaskedSampling(iterations=(8, 4, 2), spans=spans))
-    assert [level for level, _ in seen] == [0] * 8 + [1] * 4 + [2] * 2
+    assert [level for level, _ in seen] == 3 * ([0] * 8 + [1] * 4 + [2] * 2), "clip by clip"
     for (level, before), (later, after) in itertools.pairwise(seen):
         if level == later:
             assert not (after & ~before).any()
@@ -105,6 +105,27 @@ def test_a_clip_follows_its_seed_alone(make_hybrid, captions, position):
         assert torch.equal(decode_masked(lm, *alone(captions, i), 12, [seed], sampling)[0], together[i])
     assert together.max() < SIZE
     assert not torch.equal(decode_masked(lm, *captions, 12, [12, 22, 33], sampling)[0], together[0])
+
+
+@pytest.mark.parametrize("settings", [{}, {"cfg": 1.0, "cfg_final": 1.0}], ids=["guided", "unguided"])
+def test_a_clips_numbers_are_the_same_in_any_batch(lm, captions, settings, monkeypatch):
+    """To the last bit, on a CPU: neighbours and the padding that they bring change nothing."""
+    seen: list[torch.Tensor] = []
+    original = masked_decode.FramesNetwork.logits
+
+    def spy(self, *arguments):
+        seen.append(original(self, *arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(masked_decode.FramesNetwork, "logits", spy)
+    sampling = MaskedSampling(iterations=ITERATIONS, **settings)
+    states_BLE, mask_BL = captions
+    decode_masked(lm, states_BLE, mask_BL, 70, [11, 22, 33], sampling)
+    together, seen = seen, []
+    for i, seed in enumerate([11, 22, 33]):
+        decode_masked(lm, *alone(captions, i), 70, [seed], sampling)
+    assert len(seen) == len(together)
+    assert all(torch.equal(one, other) for one, other in zip(seen, together, strict=True))
 
 
 def test_upper_levels_of_a_prompt_do_not_exist_yet(lm, captions):

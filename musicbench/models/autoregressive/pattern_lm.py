@@ -9,7 +9,9 @@ from torch import Tensor
 
 from musicbench.models.autoregressive.plan_tensors import PlanTensors
 from musicbench.models.positions import PositionTables, position_tables
+from musicbench.models.products import linear
 from musicbench.models.token_lm import TokenLM
+from musicbench.models.token_loss import token_nats
 from musicbench.plans import Plan
 
 
@@ -42,7 +44,18 @@ class PatternLM(TokenLM):
             dropped_B: bool, clips that see the null condition.
         """
         hidden_BPD = self.hidden(codes_BKT, plan, *self.conditioner(states_BLE, mask_BL, dropped_B))
-        return torch.einsum("bktd,kvd->bktv", hidden_BPD[:, plan.source_KT], self.heads_KVD)
+        heads = zip(plan.source_KT, self.heads_KVD.unbind(), strict=True)
+        return torch.stack([linear(hidden_BPD[:, source_T], head_VD) for source_T, head_VD in heads], dim=1)
+
+    def nats(self, codes_BKT: Tensor, hidden_BPD: Tensor, plan: PlanTensors) -> Tensor:
+        """Cross-entropy of every token given the output of ``hidden``, [B, K, T], at least in fp32."""
+        found = []
+        # One level after the other: unbind collects the heads' gradients in one pass, and no level's logits wait.
+        for k, head_VD in enumerate(self.heads_KVD.unbind()):
+            hidden_BTD = hidden_BPD.index_select(1, plan.source_KT[k])
+            nats = token_nats(hidden_BTD.flatten(0, 1), head_VD, codes_BKT[:, k].flatten())
+            found.append(nats.view(len(codes_BKT), -1))
+        return torch.stack(found, dim=1)
 
     def hidden(self, codes_BKT: Tensor, plan: PlanTensors, text_BLD: Tensor, text_mask_B11L: Tensor) -> Tensor:
         """Output [B, P, D] of the transformer at every position; a code V stands for an absent token."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.plan_tensors import PlanTensors
+from musicbench.models.products import linear
 
 
 class PatternRescorer:
@@ -33,6 +34,6 @@ class PatternRescorer:
         known_BKT = codes_BKT.clone()
         known_BKT[:, level + 1 :] = self.model.codebook_size
         hidden_BPD = self.model.hidden(known_BKT, self.plan, self.text_BLD, self.text_mask)
-        logits_BTV = hidden_BPD[:, self.plan.source_KT[level]] @ self.model.heads_KVD[level].T
+        logits_BTV = linear(hidden_BPD[:, self.plan.source_KT[level]], self.model.heads_KVD[level])
         token_BT1 = codes_BKT[:, level, :, None]
         return torch.softmax(logits_BTV.float(), -1).gather(-1, token_BT1).squeeze(-1)

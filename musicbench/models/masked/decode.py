@@ -13,6 +13,7 @@ from musicbench.models import kernels
 from musicbench.models.masked.lm import MaskedLM
 from musicbench.models.masked.sampling import Iteration, MaskedSampling
 from musicbench.models.masked.spans import Units
+from musicbench.models.products import arranged, linear
 from musicbench.models.prompt import require_grid
 from musicbench.models.sampling import guide, invert, uniforms
 
@@ -42,6 +43,9 @@ def decode_masked(
 ) -> Tensor:
     """Draw codes, int64 [B, K, T]; each clip follows its own seed, whatever else is in the batch.
 
+    On a CPU the clips are drawn one after the other, unless they are rescored: the frames of one are rows enough for
+    fast products, and its numbers are the same to the last bit in any batch.
+
     Args:
         model: in eval mode.
         states_BLE, mask_BL: caption states and mask.
@@ -55,15 +59,33 @@ def decode_masked(
         ValueError: the settings or the prompt do not fit the model, or there is nobody to rescore.
     """
     sampling.require(model.levels, rescore is not None)
-    device, batch, absent = states_BLE.device, len(states_BLE), model.codebook_size
-    codes_BKT = torch.full((batch, model.levels, frames), absent, device=device)
-    given_BKT = torch.zeros_like(codes_BKT, dtype=torch.bool)
-    if prompt_BKT is not None:
-        require_grid(prompt_BKT, (batch, model.levels, frames), absent)
-        given_BKT = prompt_BKT.to(device) >= 0
-        codes_BKT = prompt_BKT.to(device).where(given_BKT, absent)
-    uniform_BIT = uniforms(seeds, sum(sampling.iterations), frames, MASKED_USE).to(device)
-    network = _network(device)(model, states_BLE, mask_BL, frames, sampling.guided)
+    shape = len(states_BLE), model.levels, frames
+    if prompt_BKT is None:
+        prompt_BKT = torch.full(shape, -1)
+    require_grid(prompt_BKT, shape, model.codebook_size)
+    prompt_BKT = prompt_BKT.to(states_BLE.device)
+    uniform_BIT = uniforms(seeds, sum(sampling.iterations), frames, MASKED_USE).to(states_BLE.device)
+    apart = states_BLE.device.type == "cpu" and (rescore is None or sampling.rescore == 1)
+    clips = [slice(i, i + 1) for i in range(len(states_BLE))] if apart else [slice(None)]
+    copies = 2 if sampling.guided else 1
+    with arranged(copies * frames * (1 if apart else len(states_BLE))):
+        drawn = []
+        for clip in clips:
+            states, mask = states_BLE[clip], mask_BL[clip]
+            if apart:  # Padding would change the last bits.
+                length = int(mask.nonzero()[:, 1].amax()) + 1 if mask.any() else 1
+                states, mask = states[:, :length], mask[:, :length]
+            network = _network(prompt_BKT.device)(model, states, mask, frames, sampling.guided)
+            drawn.append(_draw(network, prompt_BKT[clip], sampling, uniform_BIT[clip], rescore))
+    return torch.cat(drawn)
+
+
+def _draw(
+    network: "FramesNetwork", prompt_BKT: Tensor, sampling: MaskedSampling, uniform_BIT: Tensor, rescore: Rescore | None
+) -> Tensor:
+    """Codes [B, K, T] of clips that are computed together."""
+    given_BKT = prompt_BKT >= 0
+    codes_BKT = prompt_BKT.where(given_BKT, network.model.codebook_size)
     used = 0
     for level, count in enumerate(sampling.iterations):
         units = Units(~given_BKT[:, level], sampling.span, sampling.spans, sampling.span_score)
@@ -131,7 +153,7 @@ class FramesNetwork:
         if self.guided:
             frame_Bn = frame_Bn.repeat(2, 1)
         rows_BnD = hidden_BTD.gather(1, frame_Bn[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
-        logits_BnV = rows_BnD @ self.model.heads_KVD[level].T
+        logits_BnV = linear(rows_BnD, self.model.heads_KVD[level])
         return guide(logits_BnV, iteration.cfg) if self.guided else logits_BnV.float()
 
     def hidden(self, codes_BKT: Tensor, level: int) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from musicbench.models.attention import self_attention
 from musicbench.models.footprint import NOTHING_SAVED, Saved
 
 _BLOCK = 32  # queries that share one stretch of keys
@@ -21,7 +22,7 @@ class FullAttention:
         return NOTHING_SAVED
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q_BHQD, k_BHQD, v_BHQD)
+        return self_attention(q_BHQD, k_BHQD, v_BHQD, causal=False)
 
 
 class BandAttention:
