@@ -42,53 +42,43 @@ def guide(logits: Tensor, cfg: float) -> Tensor:
 
 
 def draw(logits_BnV: Tensor, uniform_Bn: Tensor, sampling: Sampling) -> Tensor:
+    """Tokens [B, n] at given uniform numbers in [0, 1); see ``invert``."""
+    logits_BnV = logits_BnV.float()
+    if sampling.temperature == 0:
+        return logits_BnV.argmax(-1)
+    return invert(logits_BnV / sampling.temperature, uniform_Bn, sampling.top_k)
+
+
+def invert(logits_BnV: Tensor, uniform_Bn: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """Tokens [B, n] by inversion of the cumulative distribution at given uniform numbers in [0, 1).
 
     Uniforms drawn per clip beforehand make a clip independent of its batch, and cost no call per step. The sum runs in
     the order of the codes: sorted by probability, two codes that differ by a rounding error would change places.
 
     Args:
-        logits_BnV: guided, without temperature. Codes as likely as the last of the top k are kept too.
+        logits_BnV: fp32, temperature included.
         uniform_Bn: where the distribution is cut.
+        top_k: number of the likeliest tokens kept, and those as likely as the last of them; 0: all.
+        top_p: of these, the likeliest tokens are kept until their probabilities reach this sum.
     """
-    logits_BnV = logits_BnV.float()
-    if sampling.temperature == 0:
-        return logits_BnV.argmax(-1)
     if kernels.fast() and logits_BnV.device.type == "cpu":
-        from musicbench.models.fast.draw import draw_fast  # numba takes half a second, and training needs none
+        # Imported here, because numba takes a fifth of a second and training needs none.
+        from musicbench.models.fast.draw import invert_fast
 
-        return draw_fast(logits_BnV, uniform_Bn, sampling.top_k, sampling.temperature)
-    logits_BnV = logits_BnV / sampling.temperature
-    if 0 < sampling.top_k < logits_BnV.shape[-1]:
-        least_Bn1 = logits_BnV.topk(sampling.top_k).values[..., -1:]
+        return invert_fast(logits_BnV, uniform_Bn, top_k, top_p)
+    if 0 < top_k < logits_BnV.shape[-1]:
+        least_Bn1 = logits_BnV.topk(top_k).values[..., -1:]
         logits_BnV = logits_BnV.masked_fill(logits_BnV < least_Bn1, -torch.inf)
-    mass_BnV = torch.softmax(logits_BnV, -1).cumsum(-1, dtype=torch.float64)
+    probability_BnV = torch.softmax(logits_BnV, -1)
+    if top_p < 1:
+        sorted_BnV = probability_BnV.sort(-1, descending=True).values
+        rank_Bn1 = (sorted_BnV.cumsum(-1) - sorted_BnV < top_p).sum(-1, keepdim=True) - 1
+        least_Bn1 = sorted_BnV.gather(-1, rank_Bn1.clamp_min(0))
+        probability_BnV = probability_BnV.masked_fill(probability_BnV < least_Bn1, 0.0)
+    mass_BnV = probability_BnV.cumsum(-1, dtype=torch.float64)
     # The last kept code stands in if rounding leaves the threshold at the sum.
     passed_BnV = (mass_BnV <= uniform_Bn[..., None] * mass_BnV[..., -1:]) & (mass_BnV < mass_BnV[..., -1:])
     return passed_BnV.sum(-1)
-
-
-def invert(logits_BnV: Tensor, uniform_Bn: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Tokens [B, n] by inversion of the cumulative distribution at given uniform numbers in [0, 1).
-
-    Uniforms drawn per clip beforehand make a clip independent of its batch, and cost no call per step.
-
-    Args:
-        logits_BnV: fp32, temperature included.
-        uniform_Bn: where the distribution is cut.
-        top_k: number of the likeliest tokens kept; 0: all.
-        top_p: the likeliest tokens are kept until their probabilities reach this sum.
-    """
-    size = logits_BnV.shape[-1]
-    kept_Bnk, token_Bnk = logits_BnV.topk(min(top_k or size, size), dim=-1)
-    probability_Bnk = torch.softmax(kept_Bnk, dim=-1)
-    mass_Bnk = probability_Bnk.cumsum(-1)
-    if top_p < 1:
-        mass_Bnk = probability_Bnk.masked_fill(mass_Bnk - probability_Bnk >= top_p, 0.0).cumsum(-1)
-    # Scaling by the last entry keeps a rounding error in the sum from pointing past the end.
-    threshold_Bn1 = (uniform_Bn * mass_Bnk[..., -1])[..., None]
-    rank_Bn1 = (mass_Bnk <= threshold_Bn1).sum(-1, keepdim=True).clamp_max(mass_Bnk.shape[-1] - 1)
-    return token_Bnk.gather(-1, rank_Bn1).squeeze(-1)
 
 
 def uniforms(seeds: list[int], rows: int, columns: int, use: int = 0) -> Tensor:

@@ -32,7 +32,7 @@ def masked_again(open_T, masked_T, confidence_T, gamma, span, spans, score) -> l
 
 
 def cut(probabilities: list[float], top_k: int, top_p: float) -> list[tuple[int, float]]:
-    """Tokens that are kept, the likeliest first."""
+    """Tokens that are kept, in the order of the codes."""
     ordered = sorted(enumerate(probabilities), key=lambda pair: -pair[1])[: top_k or None]
     total, kept, mass = sum(p for _, p in ordered), [], 0.0
     for token, p in ordered:
@@ -40,7 +40,7 @@ def cut(probabilities: list[float], top_k: int, top_p: float) -> list[tuple[int,
             break
         kept.append((token, p / total))
         mass += p / total
-    return kept
+    return sorted(kept)
 
 
 def slow(lm, states_1LE, mask_1L, frames, seed, sampling, prompt_KT=None, rescore=None) -> torch.Tensor:

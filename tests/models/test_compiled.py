@@ -100,6 +100,19 @@ def test_selection_by_rank(values, rank):
     assert draw._largest(values.copy(), place) == np.sort(values)[::-1][place]
 
 
+@given(
+    weights=arrays.arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1, width=16)),
+    share=st.floats(0.01, 1),
+)
+@settings(max_examples=200, deadline=None)
+def test_selection_by_mass(weights, share):
+    needed = share * float(weights.sum(dtype=np.float64))
+    least = draw._least_of_mass(weights.copy(), needed)
+    assert least in weights
+    assert weights[weights >= least].sum(dtype=np.float64) >= needed * (1 - 1e-12)
+    assert needed == 0 or weights[weights > least].sum(dtype=np.float64) < needed
+
+
 def test_machine_code_is_stale_when_any_file_changes(tmp_path, monkeypatch):
     (tmp_path / "machine.py").write_text("a = 1\n", encoding="utf-8")
     (tmp_path / "other.py").write_text("b = 1\n", encoding="utf-8")

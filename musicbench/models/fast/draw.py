@@ -1,6 +1,6 @@
 """Drawing tokens on a CPU without torch.
 
-Shape suffixes: B clips, V codebook size; n tokens of each clip.
+Shape suffixes: B clips, V codebook size, P parts of a loop, W two rows of scratch; n tokens of each clip.
 """
 
 import numpy as np
@@ -11,10 +11,10 @@ from musicbench.models.fast.compiled.draw import draw_tokens
 from musicbench.models.fast.threads import set_threads
 
 
-def draw_fast(logits_BnV: Tensor, uniform_Bn: Tensor, top_k: int, temperature: float) -> Tensor:
-    """Tokens [B, n]; see ``sampling.draw``."""
+def invert_fast(logits_BnV: Tensor, uniform_Bn: Tensor, top_k: int, top_p: float) -> Tensor:
+    """Tokens [B, n]; see ``sampling.invert``."""
     logits, uniform = logits_BnV.contiguous().numpy(), uniform_Bn.contiguous().numpy()
-    token_Bn = np.empty(uniform.shape, np.int64)
-    set_threads()
-    draw_tokens(logits, uniform, top_k, np.float32(temperature), np.empty_like(logits), token_Bn)
+    parts, token_Bn = set_threads(), np.empty(uniform.shape, np.int64)
+    scratch_PWV = np.empty((parts, 2, logits.shape[-1]), np.float32)
+    draw_tokens(parts, logits, uniform, top_k, float(top_p), scratch_PWV, token_Bn)
     return torch.from_numpy(token_Bn)
