@@ -1,7 +1,6 @@
 """Autoregressive decoding of any plan with a static cache; the loop holds no plan work.
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, F frequencies, L
-tokens of a caption, P positions, Q positions of one step, S cache slots.
+Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
 """
 
 from collections.abc import Iterator
@@ -86,10 +85,8 @@ class Decoding:
 def _network(model: PatternLM, device: torch.device) -> type[StepNetwork]:
     """The fastest way to compute steps of this model here."""
     if kernels.fast() and device.type == "cpu":
-        from musicbench.models.fast.steps import (
-            FastSteps,
-            can_run,
-        )  # numba takes half a second, and training needs none
+        # Imported here, because numba takes a fifth of a second and training needs none.
+        from musicbench.models.fast.steps import FastSteps, can_run
 
         if can_run(model, device):
             return FastSteps
