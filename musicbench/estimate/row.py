@@ -12,6 +12,7 @@ from musicbench.estimate.assumed import Assumed
 from musicbench.estimate.report import Row
 from musicbench.models.cost import training_flops
 from musicbench.models.footprint import CHECKPOINT, activation_bytes, state_bytes
+from musicbench.models.products import linear
 from musicbench.runs.compose import compose
 from musicbench.runs.device import device
 from musicbench.runs.identity import row_label, training_id
@@ -119,7 +120,7 @@ def _speed(overrides: Sequence[str], sizes: Assumed, hardware: Hardware) -> _Spe
     working = working_dtype(chosen).itemsize
     formula = float(state_bytes(sum(p.numel() for p in module.parameters()), working))
     formula += clips * _clip_bytes(module, length, sizes, working)
-    share = found.flops_per_second / measured_peak(device(), chosen)
+    share = found.flops_per_second / measured_peak(device(), chosen, linear)
     return _Speed(found.flops_per_second, share, found.update_seconds, found.peak_bytes and found.peak_bytes / formula)
 
 
