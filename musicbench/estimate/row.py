@@ -13,6 +13,7 @@ from musicbench.estimate.assumed import Assumed
 from musicbench.estimate.report import Row
 from musicbench.models.cost import training_flops
 from musicbench.models.footprint import CHECKPOINT, activation_bytes, state_bytes
+from musicbench.models.products import linear
 from musicbench.runs.compose import compose
 from musicbench.runs.device import device
 from musicbench.runs.identity import row_label, training_id
@@ -122,7 +123,7 @@ def _speed(overrides: Sequence[str], sizes: Assumed, hardware: Hardware) -> _Spe
     formula = float(state_bytes(parameters, working))
     formula += clips * _clip_bytes(module, length, sizes, working)
     memory = found.peak_bytes and found.peak_bytes / formula
-    return _Speed(speed, speed / measured_peak(device(), chosen), median(found.updates) / parameters, memory)
+    return _Speed(speed, speed / measured_peak(device(), chosen, linear), median(found.updates) / parameters, memory)
 
 
 def _clip_bytes(module: Any, length: int, sizes: Assumed, working: int | None = None) -> float:

@@ -1,7 +1,7 @@
 """Objectives of training and validation: tokens under a plan, and masked tokens of one level.
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a
-caption.
+Shape suffixes: B batch, K levels, T frames, P positions, V codebook size, D width, E width of caption states, L tokens
+of a caption.
 """
 
 import math

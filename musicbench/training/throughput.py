@@ -8,6 +8,7 @@ from musicbench.data.waiting import TimedLoader
 from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import CaptionedLM
 from musicbench.models.cost import training_flops
+from musicbench.models.products import linear
 from musicbench.speed.clocks import HostClock, wait_for
 from musicbench.speed.peak import measured_peak
 
@@ -42,7 +43,7 @@ class Throughput(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.peak_flops is None:
-            self.peak_flops = measured_peak(pl_module.device, self.precision)
+            self.peak_flops = measured_peak(pl_module.device, self.precision, linear)
         assert isinstance(trainer.train_dataloader, TimedLoader)
         self._loader = trainer.train_dataloader
         self._step = trainer.global_step

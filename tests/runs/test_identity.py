@@ -137,7 +137,17 @@ def test_recorded_configuration_names_no_place(config):
     assert {"output", "cache", "logger", "judges"} & set(recorded_config(config)) == set()
     recorded = recorded_config(config)
     places = {
-        "trainer": {"accelerator", "devices", "num_nodes", "strategy", "threads", "timeout", "peak_flops", "profile"},
+        "trainer": {
+            "accelerator",
+            "devices",
+            "num_nodes",
+            "strategy",
+            "threads",
+            "kernels",
+            "timeout",
+            "peak_flops",
+            "profile",
+        },
         "data": {"store", "workers"},
         "training": {"save_every", "max_nonfinite"},
         "evaluation": {"samples", "originals", "clap_mini", "reference", "fadtk"},
