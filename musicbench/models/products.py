@@ -50,17 +50,17 @@ _arranged: "Arranged | None" = None
 """Weights in oneDNN's own arrangement, while somebody keeps them."""
 
 
-def decide(ways: Ways) -> None:
-    """Choose for this process, as an earlier one measured it."""
-    global _ways
-    _ways = ways
+def decide(choose: Callable[[], Ways]) -> None:
+    """Let this process take the ways that a function chooses when the first product asks for them."""
+    global _ways, _choose
+    _ways, _choose = None, choose
 
 
 def ways() -> Ways:
-    """The ways that this process takes; measured at the first question, in about a twentieth of a second."""
+    """The ways that this process takes; by default ``measured`` at the first question."""
+    global _ways
     if _ways is None:
-        decide(_measured())
-    assert _ways is not None
+        _ways = _choose()
     return _ways
 
 
@@ -173,8 +173,11 @@ def _with_setting(x_MK: Tensor, weight_NK: Tensor) -> Tensor:
         return x_MK @ weight_NK.t()
 
 
-def _measured() -> Ways:
-    """Time both ways and MKL on a product of a small training step, and compare their results with float64."""
+def measured() -> Ways:
+    """Time both ways and MKL on a product of a small training step, and compare their results with float64.
+
+    It takes about a twentieth of a second.
+    """
     x_MK = torch.linspace(-1, 1, 400 * 512).sin_().view(400, 512)
     weight_NK = torch.linspace(1, -1, 2048 * 512).cos_().view(2048, 512)
     with torch.inference_mode():
@@ -199,3 +202,6 @@ def _measured() -> Ways:
     )
     # Where the setting has no effect it is as fast as MKL, and harmless.
     return Ways(operation, operation and setting and not torch.cpu._is_amx_tile_supported())
+
+
+_choose: Callable[[], Ways] = measured

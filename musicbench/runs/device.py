@@ -1,7 +1,6 @@
 """The device of this process, its threads, and the kernels that compute on a CPU."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +31,8 @@ def set_up(config: DictConfig) -> None:
         torch.set_num_threads(config.trainer.threads)
     kernels.choose(config.trainer.kernels)
     if kernels.fast() and device().type == "cpu":
-        # A folder that cannot be written costs the next process a measurement, and nothing else.
-        with suppress(UserError):
-            products.decide(_products(Path(config.cache) / "products"))
+        folder = Path(config.cache) / "products"
+        products.decide(lambda: _products(folder))
 
 
 def _products(folder: Path) -> products.Ways:
@@ -42,11 +40,17 @@ def _products(folder: Path) -> products.Ways:
 
     They are stored because they decide the last digits of results: a resumed training must go on with the same ones.
     """
+    measured: list[products.Ways] = []
 
-    def measured() -> dict[str, np.ndarray]:
-        return {name: np.array(value) for name, value in products.ways()._asdict().items()}
+    def arrays() -> dict[str, np.ndarray]:
+        measured.append(products.measured())
+        return {name: np.array(value) for name, value in measured[0]._asdict().items()}
 
     kept = ContentCache(folder, *products.Ways._fields)
     instructions = torch.backends.cpu.get_cpu_capability()
-    found = kept.get(measured, cpu_model(), instructions, torch.__version__, torch.get_num_threads())
+    try:
+        found = kept.get(arrays, cpu_model(), instructions, torch.__version__, torch.get_num_threads())
+    except UserError:
+        # A folder that cannot be written costs the next process a measurement, and nothing else.
+        return measured[0]
     return products.Ways(**{name: bool(value) for name, value in found.items()})

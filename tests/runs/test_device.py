@@ -15,6 +15,7 @@ from musicbench.runs.device import set_up
 @pytest.fixture(autouse=True)
 def restored(monkeypatch):
     monkeypatch.setattr(products, "_ways", None)
+    monkeypatch.setattr(products, "_choose", products.measured)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     threads = torch.get_num_threads()
     with kernels.using("auto"):
@@ -28,18 +29,19 @@ def config(tmp_path, kind="auto", threads=None):
 
 def test_a_measurement_is_kept_for_later_processes(tmp_path, monkeypatch):
     verdicts = iter([Ways(True, False), Ways(False, False)])
-    monkeypatch.setattr(products, "_measured", lambda: next(verdicts))
+    monkeypatch.setattr(products, "measured", lambda: next(verdicts))
+    set_up(config(tmp_path))
+    assert not (tmp_path / "cache").exists(), "a process that computes nothing measures and writes nothing"
     for _ in range(3):
         set_up(config(tmp_path))
         assert products.ways() == Ways(True, False)
-        monkeypatch.setattr(products, "_ways", None)
     set_up(config(tmp_path, threads=torch.get_num_threads() + 1))
     assert products.ways() == Ways(False, False), "other threads are measured anew"
     assert len(list((tmp_path / "cache" / "products").glob("*.npz"))) == 2
 
 
 def test_plain_kernels_measure_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(products, "_measured", lambda: pytest.fail("measured"))
+    monkeypatch.setattr(products, "measured", lambda: pytest.fail("measured"))
     set_up(config(tmp_path, "plain"))
     assert not kernels.fast() and not (tmp_path / "cache").exists()
 

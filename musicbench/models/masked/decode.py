@@ -65,7 +65,8 @@ def decode_masked(
     require_grid(prompt_BKT, shape, model.codebook_size)
     prompt_BKT = prompt_BKT.to(states_BLE.device)
     uniform_BIT = uniforms(seeds, sum(sampling.iterations), frames, MASKED_USE).to(states_BLE.device)
-    apart = states_BLE.device.type == "cpu" and (rescore is None or sampling.rescore == 1)
+    make = _network(states_BLE.device)
+    apart = make is FramesNetwork and states_BLE.device.type == "cpu" and (rescore is None or sampling.rescore == 1)
     clips = [slice(i, i + 1) for i in range(len(states_BLE))] if apart else [slice(None)]
     copies = 2 if sampling.guided else 1
     with arranged(copies * frames * (1 if apart else len(states_BLE))):
@@ -75,7 +76,7 @@ def decode_masked(
             if apart:  # Padding would change the last bits.
                 length = int(mask.nonzero()[:, 1].amax()) + 1 if mask.any() else 1
                 states, mask = states[:, :length], mask[:, :length]
-            network = _network(prompt_BKT.device)(model, states, mask, frames, sampling.guided)
+            network = make(model, states, mask, frames, sampling.guided)
             drawn.append(_draw(network, prompt_BKT[clip], sampling, uniform_BIT[clip], rescore))
     return torch.cat(drawn)
 
