@@ -90,7 +90,7 @@ def slow(lm, states_1LE, mask_1L, frames, seed, sampling, prompt_KT=None, rescor
                             break
                         left -= p
                     codes_1KT[0, level, t] = token
-                    sure_T[t] = probabilities[token] * (1 - TIE * float(uniforms_IT[call, t]))
+                    sure_T[t] = probabilities[token] * (1 - TIE * (float(uniforms_IT[call, t]) * 4096 % 1))
             if rescore is not None:
                 other_T = rescore(codes_1KT, level)[0].tolist()
                 own = sampling.rescore

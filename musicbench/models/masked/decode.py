@@ -20,7 +20,7 @@ from musicbench.models.sampling import guide, invert, uniforms
 MASKED_USE = 1
 """Keeps these draws apart from those of a hybrid's autoregressive part."""
 
-TIE = 1e-4
+TIE = 1e-3
 """Relative difference of probabilities below which two tokens are equally sure."""
 
 
@@ -121,14 +121,22 @@ def _draw_level(
         logits_BnV = network.logits(codes_BKT, level, frame_Bn, iteration)
         uniform_Bn = uniform_IBT[i].gather(-1, frame_Bn)
         token_Bn, probability_Bn = _drawn(logits_BnV, uniform_Bn, iteration, sampling)
-        # Ties are the rule while all frames look alike; broken by the clip's own numbers, not by rounding errors.
-        probability_Bn = probability_Bn * (1 - TIE * uniform_Bn)
+        probability_Bn = untied(probability_Bn, uniform_Bn)
         rest_BT = codes_BKT[:, level].clone()
         codes_BKT[:, level] = rest_BT.scatter(-1, frame_Bn, token_Bn).where(masked_BT, rest_BT)
         confidence_BT = confidence_BT.scatter(-1, frame_Bn, probability_Bn)
         if rescore is not None and sampling.rescore < 1:
             other_BT = rescore(codes_BKT, level)
             confidence_BT = sampling.rescore * confidence_BT + (1 - sampling.rescore) * other_BT
+
+
+def untied(probability: Tensor, uniform: Tensor) -> Tensor:
+    """Probabilities of drawn tokens, whose ties are broken by the clip's own numbers and not by rounding errors.
+
+    Ties are the rule while all frames look alike. Frames that drew the same token have nearly the same number, so its
+    last digits break the tie.
+    """
+    return probability * (1 - TIE * (4096 * uniform).frac())
 
 
 def _drawn(
