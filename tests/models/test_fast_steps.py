@@ -1,5 +1,8 @@
 """Compiled decoding steps against torch's own operations: logits, tokens, bits in any company, and when they serve."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -155,3 +158,16 @@ def test_draws_are_those_of_torch(seed, size, top_k, top_p, coarse):
     found = invert(logits_BnV, uniform_Bn, top_k, top_p)
     with kernels.using("plain"):
         assert torch.equal(found, invert(logits_BnV, uniform_Bn, top_k, top_p))
+
+
+def test_torch_keeps_its_number_of_threads():
+    """In a process of its own, because numba starts its threads once."""
+    code = (
+        "import torch\n"
+        "from musicbench.models.sampling import Sampling, draw\n"
+        "torch.set_num_threads(1)\n"
+        "draw(torch.zeros(1, 1, 8), torch.zeros(1, 1), Sampling())\n"
+        "print(torch.get_num_threads())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "1\n", done.stderr

@@ -6,6 +6,10 @@ import torch
 
 def set_threads() -> int:
     """Let this process's compiled functions use torch's number of threads, as far as there are cores; return it."""
-    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    wanted = torch.get_num_threads()
+    threads = min(wanted, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     numba.set_num_threads(threads)
+    if torch.get_num_threads() != wanted:
+        # Both use one library of threads, and numba gives it all cores when it starts.
+        torch.set_num_threads(wanted)
     return int(threads)
