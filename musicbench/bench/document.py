@@ -14,7 +14,7 @@ from musicbench.processor import last_cache
 from musicbench.study.environment import environment
 from musicbench.study.markdown import markdown_grid
 
-LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
+LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "NUMBA_CPU_NAME")
 """Variables that keep libraries from instructions which the CPU has."""
 
 
