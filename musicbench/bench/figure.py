@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib import style
@@ -46,8 +47,9 @@ def draw_scaling(content: Document, path: Path) -> None:
     panels[0, 0].set_ylabel("seconds to decode")
     panels[1, 0].set_ylabel("peak memory, MB")
     panels[0, 0].legend(fontsize=8)
-    figure.suptitle(machine_line(content), fontsize=9, **LITERAL)
-    figure.supxlabel(GUIDE, fontsize=8, color="0.35")
+    letters = 60 * max(1, len(axes))  # that fit in a line
+    figure.suptitle(fill(machine_line(content), letters), fontsize=9, **LITERAL)
+    figure.supxlabel(fill(GUIDE, letters), fontsize=8, color="0.35")
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
