@@ -104,6 +104,16 @@ class CaptionedLM(pl.LightningModule, ABC):
         device = self.trainer.strategy.root_device.type
         return self.settings.configure(self, kernels.fast() and not scaled and device in ("cpu", "cuda"))
 
+    def on_train_start(self) -> None:
+        # A checkpoint restores how its process computed the steps; this process has its own way.
+        for optimizer in self.trainer.optimizers:
+            if (fused := optimizer.defaults.get("fused")) is None:
+                continue  # an optimiser of a family of somebody's own
+            for group in optimizer.param_groups:
+                group["fused"] = fused
+            for parameter, moments in optimizer.state.items():
+                moments["step"] = moments["step"].to(parameter.device if fused else "cpu")
+
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:

@@ -75,9 +75,10 @@ def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor
     if torch.is_grad_enabled() and (x.requires_grad or weight_NK.requires_grad):
         product: Tensor = _Linear.apply(x, weight_NK)
         return product if bias_N is None else product + bias_N
-    weight_NK = weight_NK.contiguous()
-    if _arranged is not None:
+    if _arranged is not None and weight_NK.is_contiguous():
         weight_NK = _arranged.weight(weight_NK, x.numel() // x.shape[-1])
+    else:
+        weight_NK = weight_NK.contiguous()
     return _operation(x.contiguous(), weight_NK, bias_N)
 
 
@@ -104,7 +105,10 @@ class Arranged:
 
 @contextmanager
 def arranged(rows: int) -> Iterator[None]:
-    """Keep arranged copies of the weights of inference with so many rows; nobody may change the weights meanwhile."""
+    """Keep arranged copies of the weights of inference with so many rows, as much memory again.
+
+    Nobody may change the weights meanwhile, nor let them go.
+    """
     global _arranged
     before, _arranged = _arranged, Arranged(rows)
     try:

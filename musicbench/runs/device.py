@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from musicbench.content_cache import ContentCache
 from musicbench.errors import UserError
 from musicbench.models import kernels, products
-from musicbench.study.environment import cpu_model
+from musicbench.processor import best_instructions, cpu_model
 
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
 """Variables by which torchrun, Lightning and Slurm say which process of this machine it is."""
@@ -30,7 +30,7 @@ def set_up(config: DictConfig) -> None:
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     kernels.choose(config.trainer.kernels)
-    if kernels.fast() and device().type == "cpu":
+    if kernels.fast():
         folder = Path(config.cache) / "products"
         products.decide(lambda: _products(folder))
 
@@ -47,9 +47,10 @@ def _products(folder: Path) -> products.Ways:
         return {name: np.array(value) for name, value in measured[0]._asdict().items()}
 
     kept = ContentCache(folder, *products.Ways._fields)
-    instructions = torch.backends.cpu.get_cpu_capability()
+    # Names of CPUs in clouds are general, and one with matrix units must not take what one without them may.
+    able = torch.backends.cpu.get_cpu_capability(), best_instructions()
     try:
-        found = kept.get(arrays, cpu_model(), instructions, torch.__version__, torch.get_num_threads())
+        found = kept.get(arrays, cpu_model(), *able, torch.__version__, torch.get_num_threads())
     except UserError:
         # A folder that cannot be written costs the next process a measurement, and nothing else.
         return measured[0]

@@ -222,4 +222,5 @@ def quiet() -> None:
     # The schedule also counts steps that the loss scaler skips.
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
     warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")  # Measured steps have no logger.
+    warnings.filterwarnings("ignore", message=".*transfer_batch_to_device.*")  # It is the module's on purpose.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning itself causes it with torch 2.11.

@@ -45,8 +45,9 @@ def test_values_and_gradients_are_those_of_float64(rows, outputs, inputs, ways, 
     slope = torch.randn(*rows, outputs)
     leaves = [x, weight] if b is None else [x, weight, b]
     exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    before = torch.backends.mkldnn.matmul.fp32_precision
     wanted, got = F.linear(*exact), linear(*leaves)
-    assert got.grad_fn is not None and torch.backends.mkldnn.matmul.fp32_precision == "none"
+    assert got.grad_fn is not None and torch.backends.mkldnn.matmul.fp32_precision == before
     pairs = [
         (got, wanted),
         *zip(torch.autograd.grad(got, leaves, slope), torch.autograd.grad(wanted, exact, slope.double()), strict=True),
@@ -138,13 +139,22 @@ def test_an_inexact_way_is_not_taken(monkeypatch):
 
 def test_a_setting_that_somebody_chose_comes_back():
     settings = torch.backends.mkldnn.matmul
+    before = settings.fp32_precision
     settings.fp32_precision = "ieee"
     try:
         with pytest.raises(ZeroDivisionError), products.onednn():
             raise ZeroDivisionError
         assert settings.fp32_precision == "ieee"
     finally:
-        settings.fp32_precision = "none"
+        settings.fp32_precision = before
+
+
+def test_copies_of_views_are_not_taken_for_arranged_weights():
+    """A copy's memory is used again, so its place says nothing about the weight."""
+    with torch.inference_mode(), products.arranged(100):
+        x = torch.randn(100, 48)
+        for weight in [torch.randn(48, 32).t() for _ in range(20)]:
+            torch.testing.assert_close(linear(x, weight), F.linear(x, weight), rtol=1e-4, atol=1e-4)
 
 
 def test_arranged_weights_give_the_same():

@@ -8,6 +8,7 @@ import torch
 from musicbench import cli
 from musicbench.models import kernels, products
 from musicbench.models.products import Ways
+from musicbench.runs import device
 from musicbench.runs.compose import compose, renewed
 from musicbench.runs.device import set_up
 
@@ -38,6 +39,16 @@ def test_a_measurement_is_kept_for_later_processes(tmp_path, monkeypatch):
     set_up(config(tmp_path, threads=torch.get_num_threads() + 1))
     assert products.ways() == Ways(False, False), "other threads are measured anew"
     assert len(list((tmp_path / "cache" / "products").glob("*.npz"))) == 2
+
+
+def test_a_machine_with_matrix_units_measures_for_itself(tmp_path, monkeypatch):
+    verdicts = iter([Ways(True, True), Ways(True, False)])
+    monkeypatch.setattr(products, "measured", lambda: next(verdicts))
+    set_up(config(tmp_path))
+    assert products.ways() == Ways(True, True)
+    monkeypatch.setattr(device, "best_instructions", lambda: "avx512f+amx_bf16")
+    set_up(config(tmp_path))
+    assert products.ways() == Ways(True, False)
 
 
 def test_plain_kernels_measure_nothing(tmp_path, monkeypatch):

@@ -79,7 +79,10 @@ def _two_by_four(x_MI, w_OI, out_MO, m, o):
 
 @njit(error_model="numpy", inline="never")
 def product(x_MI, w_OI, out_MO, first, end):
-    """Outputs ``first`` .. ``end`` of x w^T, at least four; if not a multiple of four, some are computed twice.
+    """Outputs ``first`` .. ``end`` of x w^T, four at a time; ``end`` is at least four.
+
+    Where they are no whole fours, some before the last are computed twice, perhaps some before ``first``: another
+    thread must not be at work on the same ``out_MO`` then.
 
     Every number is summed in the same order, whatever the other rows are. Weights that later rows use again lie in the
     cache; memory would rest meanwhile, so it is asked for the weights that come next.
