@@ -5,8 +5,8 @@ Torch gives fp32 products to MKL, which on some CPUs reaches half the speed of o
 - An operation that torch keeps for its compiler. It computes in full fp32 as long as
   ``torch.set_float32_matmul_precision`` is at "highest", where ``training.fit`` leaves it on a CPU. It copies a
   transposed first factor, which the gradients of weights have, and knows no batched products.
-- Torch's setting that lets fp32 products be rounded to bf16. It sends all products to oneDNN, which rounds only where
-  the CPU has matrix units (AMX). Elsewhere the result is full fp32, and the setting is used if a measurement agrees.
+- Torch's setting that lets fp32 products be rounded to bf16. It sends all products to oneDNN, which was seen not to
+  round on CPUs without matrix units (AMX); it is used where there are none and a measurement finds full fp32.
 
 Shape suffixes: M rows, N outputs, K inputs of a product.
 """
