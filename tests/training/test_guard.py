@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from musicbench.errors import UserError
+from musicbench.generators.captioned import CaptionedLM
 from musicbench.training import guard
 from musicbench.training.guard import NonFiniteGuard
 
@@ -25,6 +26,9 @@ class Scripted(pl.LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.AdamW(self.parameters(), lr=0.1, weight_decay=0.1, fused=self.fused)
+
+    # Lightning clips no fused optimiser; the families clip by themselves.
+    configure_gradient_clipping = CaptionedLM.configure_gradient_clipping
 
 
 @pytest.fixture(params=["plain", "fused", "fused on a device"])
@@ -58,8 +62,6 @@ BAD = [float("nan"), float("inf"), float("-inf")]
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("clip", [None, 1.0])
 def test_a_bad_step_changes_nothing(bad, clip, fused, tmp_path):
-    if fused and clip:
-        pytest.skip("Lightning clips no fused optimiser; the families clip by themselves")
     module, guard = train([1.0, bad, 1.0, 1.0], 3, tmp_path, fused, gradient_clip_val=clip)
     after_good, after_bad = module.seen[1], module.seen[2]
     assert after_bad == after_good
