@@ -69,7 +69,7 @@ def test_control_complaints_are_heard(loaded: Browser) -> None:
 
 
 def test_one_plays_and_switching_keeps_the_place(loaded: Browser) -> None:
-    assert start(loaded, 0) == 0
+    assert start(loaded, 0) < 0.05
     loaded.wait("players[0].audio.currentTime > 0.3")
     began = start(loaded, 1)
     assert playing(loaded) == [1]
@@ -77,7 +77,7 @@ def test_one_plays_and_switching_keeps_the_place(loaded: Browser) -> None:
     assert stopped > 0.3
     assert began == pytest.approx(stopped, abs=0.1)
     # Another prompt has a place of its own.
-    assert start(loaded, 3) == 0
+    assert start(loaded, 3) < 0.05
     assert playing(loaded) == [3]
     loaded.wait("players[3].audio.currentTime > 0")
     press(loaded, 3)
@@ -100,7 +100,7 @@ def test_moving_the_slider_moves_all_systems_of_the_prompt(loaded: Browser) -> N
 def test_a_shorter_clip_begins_again(loaded: Browser) -> None:
     loaded.evaluate("players[0].prompt.position = 55")
     assert start(loaded, 0) == pytest.approx(55, abs=0.1)
-    assert start(loaded, 1) == 0
+    assert start(loaded, 1) < 0.05
 
 
 def test_keys(loaded: Browser) -> None:
@@ -137,7 +137,7 @@ def press(browser: Browser, number: int) -> None:
 
 
 def start(browser: Browser, number: int) -> float:
-    """Press a button and tell where its audio begins, however long that takes."""
+    """Press a button and tell where its audio begins; it may have played some milliseconds when the page says so."""
     began: float = browser.evaluate(
         f"new Promise(done => {{ const audio = players[{number}].audio;"
         " audio.addEventListener('play', () => done(audio.currentTime), {once: true});"
