@@ -79,8 +79,8 @@ class CaptionedLikelihoodModel(CaptionedModel):
     """A trained module of a family that has a likelihood."""
 
     def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
-        log_prob_B: Tensor = self.module.log_prob(codes_BKT.to(self.device), *self._states(captions))
-        return log_prob_B.cpu()
+        log_prob_BK: Tensor = self.module.log_prob(codes_BKT.to(self.device), *self._states(captions))
+        return log_prob_BK.cpu()
 
 
 def sampling(run: Run) -> Any:

@@ -16,7 +16,7 @@ from musicbench.assessment.timing import time_system
 from musicbench.evaluation.audio_metrics import Metrics, measured
 from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judge_set import Heard, hear
-from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
+from musicbench.evaluation.likelihood import bits_per_token, shuffled_captions
 from musicbench.evaluation.metric import Clips, Codes, per_clip
 from musicbench.evaluation.systems import Generator, LikelihoodModel
 from musicbench.runs.jury import Jury
@@ -47,8 +47,12 @@ def assess_system(run: Run, clips: HeldOut, system: Generator, folder: Path, spe
     findings = Findings()
     if isinstance(system, LikelihoodModel):
         others = shuffled_captions(clips.captions, clips.pieces)
-        for name, captions in (("bits_per_frame", clips.captions), ("bits_per_frame_shuffled", others)):
-            findings.metrics[name] = per_clip(bits_per_frame(system, clips.codes_NKT, captions))
+        bits_NK = bits_per_token(system, clips.codes_NKT, clips.captions)
+        shuffled_NK = bits_per_token(system, clips.codes_NKT, others)
+        findings.metrics["bits_per_frame"] = per_clip(bits_NK.sum(1))
+        findings.metrics["bits_per_frame_shuffled"] = per_clip(shuffled_NK.sum(1))
+        for level, bits_N in enumerate(bits_NK.T):
+            findings.metrics[f"bits_level_{level}"] = per_clip(bits_N)
     codes_NKT = draw(system, clips, run.parts.cache / "generated", run.generation_id(folder))
     assess_codes(run, clips, codes_NKT, folder, findings)
     if speed and clips.settings.speed_batches:

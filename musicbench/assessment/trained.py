@@ -15,7 +15,7 @@ from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.stages import clips_seen
 from musicbench.errors import UserError
-from musicbench.evaluation.likelihood import bits_per_frame
+from musicbench.evaluation.likelihood import bits_per_token
 from musicbench.runs import settings
 from musicbench.runs.checkpoints import read_checkpoint
 from musicbench.runs.compose import amend, run_configuration
@@ -94,11 +94,15 @@ def _training_facts(run: Run, module: Any, system: Any, folder: Path) -> dict[st
         # The gap needs no more training crops than there are validation crops.
         crops = crops[:: max(1, math.ceil(len(crops) / len(store.split("validation"))))]
         codes_NKT = crop_codes(store, crops)
-        bits[split] = float(bits_per_frame(system, codes_NKT, [crop.caption for crop in crops]).mean())
+        bits_NK = bits_per_token(system, codes_NKT, [crop.caption for crop in crops])
+        bits[split] = float(bits_NK.sum(1).mean())
     return {
         "steps": steps,
         "frames": sum(clips * frames for frames, clips in seen),
         "positions": sum(clips * module.positions(frames) for frames, clips in seen),
+        "loss_tokens": sum(clips * module.trained_tokens(frames) for frames, clips in seen),
+        "flops": last["callbacks"]["Curve"]["flops"],
+        "curve": last["callbacks"]["Curve"]["points"],
         "wall_seconds": last["callbacks"]["WallClock"]["seconds"],
         "computed": last["callbacks"]["Computation"]["stretches"],
         "best_step": module.best_step,

@@ -1,4 +1,4 @@
-"""Held-out bits per frame, with each clip's own caption and with captions of other pieces.
+"""Held-out bits per token of each level, with each clip's own caption and with captions of other pieces.
 
 Shape suffixes: K levels, T frames, N clips.
 """
@@ -16,10 +16,13 @@ from musicbench.errors import UserError
 from musicbench.evaluation.systems import LikelihoodModel
 
 
-def bits_per_frame(
+def bits_per_token(
     model: LikelihoodModel, codes_NKT: Tensor, captions: Sequence[str], batch_size: int = 8
 ) -> np.ndarray:
-    """Return -log2 p(codes | caption), summed over all K levels and divided by T, per clip: float64 [N]."""
+    """Return -log2 p(codes | caption) of every level divided by T, per clip: float64 [N, K].
+
+    The sum over levels is a clip's bits per frame.
+    """
     frames = codes_NKT.shape[2]
     nats = []
     for start in tqdm(range(0, len(codes_NKT), batch_size), desc="likelihood", unit="batch", leave=False):

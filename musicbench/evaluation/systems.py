@@ -17,7 +17,7 @@ class LikelihoodModel(Protocol):
     """A model with a tractable probability of a grid of tokens given a caption."""
 
     def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
-        """Return log p(codes | caption) in nats, summed over the grid: float64 [B]."""
+        """Return log p(codes | caption) in nats, the share of each level: float64 [B, K]; the sum is the grid's."""
         ...
 
 
@@ -44,7 +44,7 @@ class UnigramModel:
     def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
         """See ``LikelihoodModel``."""
         level_K1 = torch.arange(len(self.probabilities_KV))[:, None]
-        return self.probabilities_KV.log()[level_K1, codes_BKT.long()].sum(dim=(1, 2))
+        return self.probabilities_KV.log()[level_K1, codes_BKT.long()].sum(dim=2)
 
     def generate(self, captions: Sequence[str], frames: int, seeds: Sequence[int]) -> Tensor:
         """See ``Generator``."""
@@ -65,7 +65,7 @@ class UniformModel:
     def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
         """See ``LikelihoodModel``."""
         clips, levels, frames = codes_BKT.shape
-        return torch.full((clips,), -levels * frames * math.log(self.codebook_size), dtype=torch.float64)
+        return torch.full((clips, levels), -frames * math.log(self.codebook_size), dtype=torch.float64)
 
     def generate(self, captions: Sequence[str], frames: int, seeds: Sequence[int]) -> Tensor:
         """See ``Generator``."""

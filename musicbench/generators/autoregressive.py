@@ -90,15 +90,23 @@ class AutoregressiveLM(CaptionedLM):
     def saved(self, frames: int) -> list[Saved]:
         return [self.tables.saved(frames)]
 
+    def trained_tokens(self, frames: int) -> float:
+        # Without its upper levels a clip trains 1 .. K - 1 of them, K / 2 in the mean.
+        return frames * self.lm.levels * (1 - self.level_dropout / 2)
+
     def cost(self, frames: int, sampling: Sampling) -> dict[str, Any]:
         return plan_facts(self.tables.plan(frames))
 
     @torch.inference_mode()
     def log_prob(self, codes_BKT: Tensor, states_BLE: Tensor, mask_BL: Tensor) -> Tensor:
-        """Return the log-probability of each grid given its caption: float64 [B], nats, guidance 1, temperature 1."""
+        """Return the log-probability of each level of a grid given its caption and the rest before it.
+
+        Returns:
+            float64 [B, K], nats, at guidance 1 and temperature 1; the sum over levels is the grid's.
+        """
         nobody_B = torch.zeros(len(codes_BKT), dtype=torch.bool, device=codes_BKT.device)
         batch = Batch(codes_BKT, states_BLE, mask_BL, nobody_B.long())
-        return -pattern_nats(self.lm, self.tables, batch, nobody_B).double().sum((1, 2))
+        return -pattern_nats(self.lm, self.tables, batch, nobody_B).double().sum(2)
 
     def rescorer(self, states_BLE: Tensor, mask_BL: Tensor, frames: int) -> PatternRescorer:
         """Make a rescorer for masked decoding: this model's probabilities of tokens, given captions."""

@@ -80,6 +80,10 @@ class CaptionedLM(pl.LightningModule, ABC):
         return round(sum(one.share * one.positions for one in self.passes(frames)))
 
     @abstractmethod
+    def trained_tokens(self, frames: int) -> float:
+        """Return how many tokens of one training clip of ``frames`` frames the loss holds, the mean over steps."""
+
+    @abstractmethod
     def cost(self, frames: int, sampling: Any) -> dict[str, Any]:
         """Return the network calls and positions of generating one clip, for a record's ``plan``."""
 

@@ -106,6 +106,12 @@ class HybridModel(CaptionedLM):
     def saved(self, frames: int) -> list[Saved]:
         return [self.tables.saved(frames), self.lm.frame_saved(frames)]
 
+    def trained_tokens(self, frames: int) -> float:
+        # The masked part begins at a frame drawn uniformly.
+        masked = (frames + 1) / 2 * MEAN_RATE
+        share = self.autoregressive_share
+        return share * frames * self.lm.levels + (1 - share) * masked
+
     def cost(self, frames: int, sampling: HybridSampling) -> dict[str, Any]:
         own = sampling.frames(frames)
         calls = sum(sampling.masked.iterations) if own < frames else 0

@@ -77,6 +77,9 @@ class MagnetLM(CaptionedLM):
     def saved(self, frames: int) -> list[Saved]:
         return [self.lm.frame_saved(frames)]
 
+    def trained_tokens(self, frames: int) -> float:
+        return frames * MEAN_RATE
+
     def cost(self, frames: int, sampling: MaskedSampling) -> dict[str, Any]:
         calls = sum(sampling.iterations)
         return {

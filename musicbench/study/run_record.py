@@ -45,8 +45,19 @@ class Computed(TypedDict):
     device: str
 
 
+class CurvePoint(TypedDict):
+    """A validation: optimiser steps and floating-point operations until then, and the score that training monitors."""
+
+    step: int
+    flops: float
+    score: float
+
+
 class Training(TypedDict):
     """The cost of training (frames and positions seen, seconds) and its end (bits per frame).
+
+    ``loss_tokens``: tokens that the loss held in all. ``flops``: useful floating-point operations, forward and
+    backward. ``curve``: the validations on the way. Early records lack the three.
 
     ``computed``: by whom; several in turn if it was interrupted and went on in another way. The run's id does not
     depend on it, the last digits of its numbers do. Absent where it is not known.
@@ -55,6 +66,9 @@ class Training(TypedDict):
     steps: int
     frames: int
     positions: int
+    loss_tokens: NotRequired[float]
+    flops: NotRequired[float]
+    curve: NotRequired[list[CurvePoint]]
     wall_seconds: float
     best_step: int | None
     computed: NotRequired[list[Computed]]
@@ -173,10 +187,13 @@ class Metric(TypedDict):
 
     Replicate b resamples the same pieces in every record of one protocol, so differences of replicates are
     paired. Null stands for a value that was not finite, or that could not be measured. ``r_squared`` is how well the
-    line of FAD-infinity fits.
+    line of FAD-infinity fits. FAD also says from how many ``windows`` of the clips it was computed, and the ``width``
+    of the judge's embeddings.
     """
 
     value: float | None
+    windows: NotRequired[int]
+    width: NotRequired[int]
     r_squared: NotRequired[float]
     per_clip: NotRequired[list[float | None]]
     replicates: NotRequired[list[float | None]]

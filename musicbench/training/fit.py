@@ -24,6 +24,7 @@ from musicbench.training import processes
 from musicbench.training.averaging import averaging
 from musicbench.training.checkpoints import AtomicCheckpoints, BestCheckpoint
 from musicbench.training.computation import Computation
+from musicbench.training.curve import Curve
 from musicbench.training.guard import NonFiniteGuard
 from musicbench.training.throughput import LOG_EVERY, Throughput
 from musicbench.training.trace import TRACE, StepTrace
@@ -185,6 +186,7 @@ def _trainer(module: Any, settings: TrainerSettings, folder: Path, loggers: list
         NonFiniteGuard(training["max_nonfinite"]),
         WallClock(),
         Computation(),
+        Curve(),
         LastCheckpoint(folder / LAST, training["save_every"], training["validate_every"]),
         # Last, so that its time covers everything else in a step.
         Throughput(precision, where["peak_flops"]),

@@ -101,13 +101,16 @@ class Dice(CaptionedLM):
     def saved(self, frames):
         return [NOTHING_SAVED]
 
+    def trained_tokens(self, frames):
+        return frames * self.lm.levels
+
     def cost(self, frames, sampling):
         sizes = {"frames": frames, "levels": self.lm.levels, "steps": 1, "positions": 1, "peak_cache": 0}
         return {"pattern": "dice", "schedule": None, **sizes}
 
     def log_prob(self, codes_BKT, states_BLE, mask_BL):
         nobody_B = torch.zeros(len(codes_BKT), dtype=torch.bool)
-        return -self.nats(codes_BKT, states_BLE, mask_BL, nobody_B).double().sum((1, 2)).detach()
+        return -self.nats(codes_BKT, states_BLE, mask_BL, nobody_B).double().sum(2).detach()
 
     @torch.inference_mode()
     def generate(self, states_BLE, mask_BL, frames, seeds, sampling, prompt_BKT=None):

@@ -9,24 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicbench.errors import UserError
-from musicbench.evaluation.likelihood import bits_per_frame, shuffled_captions
+from musicbench.evaluation.likelihood import bits_per_token, shuffled_captions
 from musicbench.evaluation.systems import UniformModel
 
 
 def test_uniform_model_needs_log2_of_the_codebook_a_token():
-    bits_N = bits_per_frame(UniformModel(4, 1024), torch.zeros(7, 4, 50, dtype=torch.long), [""] * 7, batch_size=3)
-    np.testing.assert_allclose(bits_N, np.full(7, 40.0), rtol=1e-12)
-    assert bits_N.dtype == np.float64
+    bits_NK = bits_per_token(UniformModel(4, 1024), torch.zeros(7, 4, 50, dtype=torch.long), [""] * 7, batch_size=3)
+    np.testing.assert_allclose(bits_NK, np.full((7, 4), 10.0), rtol=1e-12)
+    assert bits_NK.dtype == np.float64
 
 
-def test_clips_stay_in_order_and_keep_their_captions():
+def test_clips_and_levels_stay_in_order_and_keep_their_captions():
     class Model:
         def log_prob(self, codes_BKT, captions):
-            return -torch.tensor([float(c) for c in captions], dtype=torch.float64) - codes_BKT.sum((1, 2))
+            return -torch.tensor([[float(c)] for c in captions], dtype=torch.float64) - codes_BKT.sum(2)
 
-    codes_NKT = torch.arange(5)[:, None, None].expand(5, 1, 2)
-    bits_N = bits_per_frame(Model(), codes_NKT, ["10", "20", "30", "40", "50"], batch_size=2)
-    np.testing.assert_allclose(bits_N * 2 * np.log(2), [10, 22, 34, 46, 58])
+    codes_NKT = torch.arange(5)[:, None, None] * torch.tensor([1, 3])[:, None].expand(2, 2)
+    bits_NK = bits_per_token(Model(), codes_NKT, ["10", "20", "30", "40", "50"], batch_size=2)
+    np.testing.assert_allclose(bits_NK * 2 * np.log(2), [[10, 10], [22, 26], [34, 42], [46, 58], [58, 74]])
 
 
 @given(pieces=st.lists(st.sampled_from("abcde"), min_size=2, max_size=40), seed=st.integers(0, 99))

@@ -18,17 +18,18 @@ FRAMES = 8
 
 
 def chain_rule(module, batch) -> torch.Tensor:
-    """log p(codes) [B] as decoding meets it: the sum over steps of the drawn tokens' log-probabilities."""
-    total_B = torch.zeros(len(batch.codes_BKT), dtype=torch.float64)
+    """log p(codes) [B, K] as decoding meets it: the sum over steps of the drawn tokens' log-probabilities."""
+    total_BK = torch.zeros(batch.codes_BKT.shape[:2], dtype=torch.float64)
 
     def choose(logits_BnV, step):
         true_Bn = batch.codes_BKT[:, step.level_n, step.frame_n]
-        total_B.add_(F.log_softmax(logits_BnV.double(), -1).gather(-1, true_Bn[..., None]).sum((1, 2)))
+        nats_Bn = F.log_softmax(logits_BnV.double(), -1).gather(-1, true_Bn[..., None]).squeeze(-1)
+        total_BK.index_add_(1, torch.as_tensor(step.level_n), nats_Bn)
         return true_Bn
 
     plan = module.tables.plan(batch.codes_BKT.shape[2])
     decode(module.lm, plan, batch.states_BLE, batch.mask_BL, choose)
-    return total_B
+    return total_BK
 
 
 def collect_logs(module) -> dict[str, float]:
@@ -46,9 +47,9 @@ def collect_logs(module) -> dict[str, float]:
 @pytest.mark.parametrize("frames", [8, 13])
 def test_log_prob_is_the_chain_rule_of_decoding(pattern, frames, make_module, make_batch):
     module, batch = make_module(pattern).eval(), make_batch([4, 1, 2], frames=frames)
-    log_prob_B = module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL)
-    assert log_prob_B.dtype == torch.float64
-    torch.testing.assert_close(log_prob_B, chain_rule(module, batch), atol=1e-3, rtol=1e-5)
+    log_prob_BK = module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL)
+    assert log_prob_BK.dtype == torch.float64
+    torch.testing.assert_close(log_prob_BK, chain_rule(module, batch), atol=1e-3, rtol=1e-5)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -58,7 +59,7 @@ def test_loss_and_log_prob_mean_the_same_bits_per_frame(pattern, make_module, ma
     loss = float(module.training_step(batch, 0))
     module.validation_step(batch, 0)
     module.eval()
-    log_prob_B = module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL)
+    log_prob_B = module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL).sum(1)
     _, levels, frames = batch.codes_BKT.shape
     bits = float(-log_prob_B.mean()) / (frames * math.log(2))
     assert loss == pytest.approx(bits * math.log(2) / levels, rel=1e-5)
@@ -86,7 +87,7 @@ def test_validation_always_sees_the_captions(make_module, make_batch):
     module.training_step(batch, 0)
     assert logged["validation/bits_per_frame"] != pytest.approx(logged["train/bits_per_frame"], abs=1e-3)
     module.eval()
-    told = -module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL).mean() / (8 * math.log(2))
+    told = -module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL).sum(1).mean() / (8 * math.log(2))
     assert logged["validation/bits_per_frame"] == pytest.approx(float(told), rel=1e-5)
 
 

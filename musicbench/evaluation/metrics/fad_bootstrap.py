@@ -168,4 +168,5 @@ def bootstrapped(
     if reference.windows is not None:
         warn_if_few(reference.windows, len(reference.mean_D), what, unit)
     result = bootstrapped_fad(reference.mean_D, reference.cov_DD, rows, clips.pieces, clips.replicates)
-    return {"value": result.value, "replicates": result.replicates}
+    size = {"windows": sum(map(len, rows)), "width": len(reference.mean_D)}
+    return {"value": result.value, **size, "replicates": result.replicates}
