@@ -13,6 +13,7 @@ from musicbench.assessment.clips import ClipRequest, HeldOut
 from musicbench.assessment.draw import batches, draw
 from musicbench.assessment.samples import keep_original, keep_sample
 from musicbench.assessment.timing import time_system
+from musicbench.errors import UserError
 from musicbench.evaluation.audio_metrics import Metrics, measured
 from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judge_set import Heard, hear
@@ -75,8 +76,17 @@ def assess_codes(run: Run, clips: HeldOut, codes_NKT: Tensor, folder: Path, find
                 yield audio_N, codec.sample_rate
 
     heard = hear([*jury.listeners, jury.latents], decoded(), jury.cache, len(codes_NKT))
-    findings.add(measure(jury, clips, heard, jury.originals.of_crops(jury.judges.roles.values(), clips.crops)))
+    findings.add(measure(jury, clips, heard, _originals(jury, clips, findings)))
     return findings
+
+
+def _originals(jury: Jury, clips: HeldOut, findings: Findings) -> Heard | None:
+    """What the judges say of the clips' originals; None where nobody has them, as for clips of a validation split."""
+    try:
+        return jury.originals.of_crops(jury.judges.roles.values(), clips.crops)
+    except UserError as error:
+        findings.failures.append(f"kld, kad: {error}")
+        return None
 
 
 def assess_originals(run: Run, clips: HeldOut, folder: Path) -> Findings:

@@ -62,10 +62,15 @@ class Originals:
         return _reference_set("training originals", self.files.reference_sha256(judge), judge, clips, self.cache)
 
     def of_crops(self, judges: Iterable[Judge], crops: Sequence[Crop]) -> Heard:
-        """Judge the originals of held-out crops; return the outputs by ``judge_key``."""
+        """Judge the originals of held-out crops; return the outputs by ``judge_key``.
+
+        Raises:
+            UserError: the stored reference does not hold them, and their audio is not on this machine.
+        """
         stored, frame_rate = self.stored, self.store.frame_rate
         distinct = {judge_key(judge): judge for judge in judges}
-        known = [key for key, judge in distinct.items() if stored.made_by(judge)]
+        held = all(stored.holds(crop.clip) for crop in crops)
+        known = [key for key, judge in distinct.items() if held and stored.made_by(judge)]
         found: dict[str, list[Judgement]] = {key: original_judgements(stored, crops, frame_rate) for key in known}
         unheard = [judge for key, judge in distinct.items() if key not in found]
         if unheard:

@@ -81,6 +81,10 @@ class Reference:
         made = (self.judge_id, self.judge_sha256, self.window_seconds, self.hop_seconds)
         return made == (judge.id, judge.sha256, judge.window_seconds, judge.hop_seconds)
 
+    def holds(self, clip_id: str) -> bool:
+        """Whether the file holds a clip: it holds those of the test split."""
+        return clip_id in self._rows
+
     def original(self, clip_id: str, start_second: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
         """The original's (embeddings [W, D], logits [W, C]) of the windows within a crop of a test clip.
 
@@ -90,7 +94,7 @@ class Reference:
             UserError: the clip is not in the file, or the crop reaches beyond it or holds no window.
         """
         if clip_id not in self._rows:
-            raise UserError(f"clip {clip_id} is not in the judge reference; run ``musicbench prepare`` again")
+            raise UserError(f"clip {clip_id} is not in the judge reference, which holds the test clips alone")
         rows = self._rows[clip_id]
         first = rows.start + round(start_second / self.hop_seconds)
         count = int((seconds - self.window_seconds) // self.hop_seconds) + 1
