@@ -1,5 +1,7 @@
 """The curve of a training: every validation, and the operations spent until then."""
 
+from itertools import pairwise
+
 import pytest
 
 from musicbench.models.cost import training_flops
@@ -26,7 +28,7 @@ def test_operations_are_those_of_all_clips(make_run, tmp_path, family, accumulat
     # Captions are 1 to 4 tokens long, padded to the longest of a batch.
     least, most = (training_flops(module.lm.shape, module.passes(20), tokens) for tokens in (1, 4))
     flops = [0.0, *(point["flops"] for point in curve["points"])]
-    for before, after in zip(flops[:-1], flops[1:], strict=True):
+    for before, after in pairwise(flops):
         assert clips * least <= after - before <= clips * most
 
 
