@@ -47,6 +47,9 @@ def test_train_writes_a_record_of_what_it_did(overrides, tmp_path, monkeypatch, 
     assert training["frames"] == 4 * 4 * 20
     assert training["positions"] == 4 * 4 * 40
     assert training["best_step"] in (2, 4)
+    assert training["loss_tokens"] == training["frames"] * 2
+    assert [point["step"] for point in training["curve"]] == [2, 4]
+    assert training["curve"][-1]["flops"] == training["flops"] > 0
     assert 0 < training["wall_seconds"] < 60
     assert training["computed"] == [{"processes": 1, "device": "cpu"}]
     for split in ("train", "validation"):
@@ -78,20 +81,33 @@ def test_bits_in_the_record_are_those_of_the_best_checkpoint(overrides, tmp_path
     module = load_trained(run, only_record(tmp_path).parent).eval()
     crops = evaluation_crops(run.parts.store, "test", 4.0, 2)
     assert [clip["id"] for clip in record["clips"]] == [crop.id for crop in crops]
-    for crop, bits in zip(crops, record["metrics"]["bits_per_frame"]["per_clip"], strict=True):
+    names = ("bits_per_frame", "bits_level_0", "bits_level_1")
+    bits_N3 = zip(*(record["metrics"][name]["per_clip"] for name in names), strict=True)
+    for crop, bits in zip(crops, bits_N3, strict=True):
         codes_BKT = torch.from_numpy(run.parts.store.codes(crop.source, crop.start_frame, 40).astype("int64"))[None]
-        nats = 0.0
+        nats_K = torch.zeros(2, dtype=torch.float64)
 
-        def choose(logits_BnV, step, codes_BKT=codes_BKT):
-            nonlocal nats
+        def choose(logits_BnV, step, codes_BKT=codes_BKT, nats_K=nats_K):
             true_Bn = codes_BKT[:, step.level_n, step.frame_n]
-            nats -= float(logits_BnV.double().log_softmax(-1).gather(-1, true_Bn[..., None]).sum())
+            logs_Bn = logits_BnV.double().log_softmax(-1).gather(-1, true_Bn[..., None]).squeeze(-1)
+            nats_K.index_add_(0, torch.as_tensor(step.level_n), -logs_Bn[0])
             return true_Bn
 
         decode(module.lm, module.tables.plan(40), *run.parts.captions.batch([crop.caption]), choose)
-        assert bits == pytest.approx(nats / math.log(2) / 40, rel=1e-4)
+        expected_K = (nats_K / math.log(2) / 40).tolist()
+        assert bits == pytest.approx((sum(expected_K), *expected_K), rel=1e-4)
     parameters = sum(p.numel() for p in module.parameters())
     assert record["parameters"] == parameters
+
+
+def test_validation_pieces_are_judged_without_their_originals(overrides, tmp_path):
+    """The reference beside a store holds the test clips alone, and settings of sampling are chosen on validation."""
+    assert train.main([*overrides, "evaluation.split=validation"]) == 0
+    record = read_record(only_record(tmp_path))
+    assert record["protocol"]["split"] == "validation"
+    assert {"bits_per_frame", "fad"} <= record["metrics"].keys()
+    assert not {"kld", "kad"} & record["metrics"].keys()
+    assert any(line.startswith("kld, kad: ") and "evaluation.originals" in line for line in record["failures"])
 
 
 def test_an_interrupted_evaluation_does_not_train_again(overrides, tmp_path, monkeypatch):
