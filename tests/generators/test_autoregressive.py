@@ -99,7 +99,7 @@ def test_an_untrained_tail_is_left_out_of_the_loss_and_of_nothing_else(pattern, 
     assert (float(loss) == pytest.approx(float(usual.training_step(batch, 0)), abs=1e-6)) == (lost == 0)
     module.validation_step(batch, 0)
     assert logged["validation/bits_per_frame"] == pytest.approx(
-        float(-usual.eval().log_prob(*batch[:3]).mean()) / (FRAMES * math.log(2)), rel=1e-5
+        float(-usual.eval().log_prob(*batch[:3]).sum()) / (2 * FRAMES * math.log(2)), rel=1e-5
     ), "all tokens are counted in validation"
 
 
