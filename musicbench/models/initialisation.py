@@ -1,6 +1,6 @@
 """Starting weights of the released MusicGen and MAGNeT (audiocraft: gaussian, by depth of the current layer).
 
-Shape suffixes: K levels, V codebook size, D width.
+Shape suffixes: K levels, V codebook size, D width, N tokens of all levels, M ways of decoding.
 """
 
 from typing import Literal
