@@ -1,7 +1,7 @@
 """The part that all generator families share: token embeddings, captions, the transformer and one head per level.
 
 Shape suffixes: B batch, K levels, V codebook size, C width of code vectors, D width, E width of caption states, L
-tokens of a caption, Q positions of one step.
+tokens of a caption, Q positions of one step, N tokens of all levels, M ways of decoding.
 """
 
 import torch
