@@ -12,6 +12,7 @@ import musicbench
 
 PACKAGE = Path(musicbench.__file__).parent
 COMMON = (
+    "musicbench.choices",
     "musicbench.content_cache",
     "musicbench.errors",
     "musicbench.escapes",
@@ -138,6 +139,7 @@ MAY_IMPORT = {
         "musicbench.tracking",
         "musicbench.training",
     ),
+    "choices": (),
     "cli": ("musicbench.commands", "musicbench.launch.launcher"),
     "content_cache": ("musicbench.seals", "musicbench.temporaries"),
     "errors": (),
@@ -158,8 +160,8 @@ MAY_IMPORT = {
 }
 WITHOUT_TORCH = (
     "plans", "study", "launch", "cli",
-    "content_cache", "errors", "escapes", "files", "heavy", "named_code", "names", "plain_files", "processor",
-    "regular_files",
+    "choices", "content_cache", "errors", "escapes", "files", "heavy", "named_code", "names", "plain_files",
+    "processor", "regular_files",
     "schema", "seals", "temporaries", "text_table",
 )  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "torchaudio")

@@ -12,8 +12,8 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from musicbench.generators.batch import Batch, sent
-from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM
-from musicbench.generators.objectives import pattern_bits, pattern_nats
+from musicbench.generators.captioned import LEVEL_STREAM, CaptionedLM, DropoutPer
+from musicbench.generators.objectives import level_means, pattern_bits, pattern_nats
 from musicbench.generators.plan_tables import PlanTables, plan_facts
 from musicbench.models.autoregressive.choose import by_seeds
 from musicbench.models.autoregressive.decode import Decoding, sample
@@ -26,7 +26,7 @@ from musicbench.models.sampling import Sampling
 
 
 class AutoregressiveLM(CaptionedLM):
-    """Trains a ``PatternLM`` under one decoding plan; every token of the grid is in the loss.
+    """Trains a ``PatternLM`` under one decoding plan; the tokens that the plan trains are in the loss, usually all.
 
     Args:
         model: keyword arguments of ``PatternLM``.
@@ -34,7 +34,7 @@ class AutoregressiveLM(CaptionedLM):
         frames: clip length T, which is checked at once; other lengths get plans of their own.
         level_dropout: share of clips trained on their lower levels alone, as a rescorer of masked decoding reads
             them.
-        optimiser, condition_dropout, seed: see ``CaptionedLM``.
+        optimiser, condition_dropout, seed, condition_dropout_per: see ``CaptionedLM``.
 
     Raises:
         ValueError: sizes or settings do not fit together.
@@ -53,8 +53,9 @@ class AutoregressiveLM(CaptionedLM):
         condition_dropout: float = 0.2,
         level_dropout: float = 0.0,
         seed: int = 0,
+        condition_dropout_per: DropoutPer | None = None,
     ) -> None:
-        super().__init__(optimiser, condition_dropout, seed)
+        super().__init__(optimiser, condition_dropout, seed, condition_dropout_per)
         self.save_hyperparameters()
         self.lm: PatternLM = PatternLM(**model)
         self.level_dropout = level_dropout
@@ -65,7 +66,8 @@ class AutoregressiveLM(CaptionedLM):
 
     def loss(self, batch: Batch) -> Tensor:
         known_BK = self.known_levels(batch.index_B)
-        nats_BK = pattern_nats(self.lm, self.tables, batch, self.dropped(batch.index_B), known_BK).mean(2)
+        nats_BKT = pattern_nats(self.lm, self.tables, batch, self.dropped(batch.index_B), known_BK)
+        nats_BK = level_means(nats_BKT, self.tables)
         # Averaged by clip, so that the mean does not depend on how processes share the clips.
         loss = ((nats_BK * known_BK).sum(1) / known_BK.sum(1)).mean()
         self.log("train/bits_per_frame", loss * self.lm.levels / math.log(2), prog_bar=True)

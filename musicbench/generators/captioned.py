@@ -4,13 +4,14 @@ Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
 
+from musicbench.choices import require_choice
 from musicbench.generators.batch import Batch, sent
 from musicbench.generators.optimiser import OptimiserSettings
 from musicbench.models import kernels
@@ -20,6 +21,8 @@ from musicbench.models.token_lm import TokenLM
 
 # Kinds of random choices: their streams differ from each other and from the data's, which use (seed, number) too.
 CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM = 1, 2, 3, 4
+
+DropoutPer = Literal["step"]
 
 
 class CaptionedLM(pl.LightningModule, ABC):
@@ -31,9 +34,14 @@ class CaptionedLM(pl.LightningModule, ABC):
 
     Args:
         optimiser: keyword arguments of ``OptimiserSettings``.
-        condition_dropout: share of clips trained without caption, drawn per clip (for guidance).
+        condition_dropout: share of clips trained without caption (for guidance).
         seed: of all random choices of training. Each clip's follow (seed, running number), so they depend neither on
             the rank nor on the batch size. Dropout inside the model follows the number of the batch's first clip.
+        condition_dropout_per: ``step``: condition dropout is drawn once for all clips of an optimiser step, as in the
+            released MusicGen and MAGNeT; None: for each clip.
+
+    Raises:
+        ValueError: an unknown option.
 
     Attributes:
         monitor: logged quantity on which the best checkpoint is chosen; lower is better.
@@ -50,8 +58,16 @@ class CaptionedLM(pl.LightningModule, ABC):
     streaming: ClassVar[bool] = False
     rescores: ClassVar[bool] = False
 
-    def __init__(self, optimiser: dict[str, Any], condition_dropout: float, seed: int) -> None:
+    def __init__(
+        self,
+        optimiser: dict[str, Any],
+        condition_dropout: float,
+        seed: int,
+        condition_dropout_per: DropoutPer | None = None,
+    ) -> None:
         super().__init__()
+        require_choice("condition_dropout_per", condition_dropout_per, DropoutPer)
+        self.condition_dropout_per = condition_dropout_per
         self.settings = OptimiserSettings(**optimiser)
         self.condition_dropout, self.seed = condition_dropout, seed
 
@@ -141,5 +157,7 @@ class CaptionedLM(pl.LightningModule, ABC):
 
     def dropped(self, index_B: Tensor) -> Tensor:
         """Draw the clips that are trained without their caption, bool [B]."""
+        if self.condition_dropout_per == "step":
+            index_B = torch.full_like(index_B, self.global_step)
         drawn = [s.random() < self.condition_dropout for s in self.streams(index_B, CONDITION_STREAM)]
         return sent(torch.tensor(drawn), self.device)

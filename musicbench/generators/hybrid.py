@@ -12,10 +12,11 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from musicbench.generators.batch import Batch, sent
-from musicbench.generators.captioned import MASK_STREAM, MODE_STREAM, CaptionedLM
+from musicbench.generators.captioned import MASK_STREAM, MODE_STREAM, CaptionedLM, DropoutPer
 from musicbench.generators.objectives import (
     MEAN_RATE,
     checked_span,
+    level_means,
     masked_bits,
     masked_step,
     pattern_bits,
@@ -44,7 +45,7 @@ class HybridModel(CaptionedLM):
         frames: clip length T, checked at once.
         autoregressive_share: share of the steps with the autoregressive objective, 0 to 1.
         context, span: see ``MagnetLM``.
-        optimiser, condition_dropout, seed: see ``CaptionedLM``.
+        optimiser, condition_dropout, seed, condition_dropout_per: see ``CaptionedLM``.
 
     Raises:
         ValueError: sizes or settings do not fit together.
@@ -64,8 +65,9 @@ class HybridModel(CaptionedLM):
         span: int = 3,
         condition_dropout: float = 0.2,
         seed: int = 0,
+        condition_dropout_per: DropoutPer | None = None,
     ) -> None:
-        super().__init__(optimiser, condition_dropout, seed)
+        super().__init__(optimiser, condition_dropout, seed, condition_dropout_per)
         self.save_hyperparameters()
         self.lm: HybridLM = HybridLM(**model, context=context)
         self.span, self.autoregressive_share = checked_span(span), autoregressive_share
@@ -80,7 +82,8 @@ class HybridModel(CaptionedLM):
 
     def loss(self, batch: Batch) -> Tensor:
         if np.random.default_rng([self.seed, self.global_step, MODE_STREAM]).random() < self.autoregressive_share:
-            loss = pattern_nats(self.lm, self.tables, batch, self.dropped(batch.index_B)).mean()
+            nats_BKT = pattern_nats(self.lm, self.tables, batch, self.dropped(batch.index_B))
+            loss = level_means(nats_BKT, self.tables).mean()
             self.log("train/bits_per_frame", loss * self.lm.levels / math.log(2), prog_bar=True)
             return loss
         frames = batch.codes_BKT.shape[2]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from musicbench.generators.batch import Batch, sent
-from musicbench.generators.captioned import MASK_STREAM, CaptionedLM
+from musicbench.generators.captioned import MASK_STREAM, CaptionedLM, DropoutPer
 from musicbench.generators.objectives import (
     MEAN_RATE,
     checked_span,
@@ -34,7 +34,7 @@ class MagnetLM(CaptionedLM):
         model: keyword arguments of ``MaskedLM`` but for the context.
         context: frames on each side that levels above 0 see; None: all frames.
         span: frames of a masked span.
-        optimiser, condition_dropout, seed: see ``CaptionedLM``.
+        optimiser, condition_dropout, seed, condition_dropout_per: see ``CaptionedLM``.
 
     Raises:
         ValueError: sizes or settings do not fit together.
@@ -51,8 +51,9 @@ class MagnetLM(CaptionedLM):
         span: int = 3,
         condition_dropout: float = 0.3,
         seed: int = 0,
+        condition_dropout_per: DropoutPer | None = None,
     ) -> None:
-        super().__init__(optimiser, condition_dropout, seed)
+        super().__init__(optimiser, condition_dropout, seed, condition_dropout_per)
         self.save_hyperparameters()
         self.lm: MaskedLM = MaskedLM(**model, context=context)
         self.span = checked_span(span)

@@ -38,6 +38,14 @@ def pattern_nats(
     return lm.nats(codes_BKT, hidden_BPD, plan)
 
 
+def level_means(nats_BKT: Tensor, tables: PlanTables) -> Tensor:
+    """Average the tokens of each level that a plan trains, [B, K]; a level of which none is trained has 0."""
+    trained_KT = tables.tensors(nats_BKT.shape[2]).trained_KT
+    if trained_KT is None:
+        return nats_BKT.mean(2)
+    return (nats_BKT * trained_KT).sum(2) / trained_KT.sum(1).clamp_min(1)
+
+
 def pattern_bits(lm: PatternLM, tables: PlanTables, batch: Batch) -> Tensor:
     """Compute bits per frame of every clip with its caption, [B]."""
     nats_BKT = pattern_nats(lm, tables, batch, _nobody(batch))

@@ -3,10 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
+
+from musicbench.choices import require_choice
+
+Decayed = Literal["all"]
 
 
 @dataclass(frozen=True)
@@ -17,11 +21,14 @@ class OptimiserSettings:
         lr: peak learning rate.
         final_lr: learning rate at the last step.
         warmup_steps, total_steps: optimiser steps.
-        weight_decay: weight decay of matrices only; norms, biases and the null token are exempt.
+        weight_decay: of the weights that ``decayed`` says.
         betas: decay of AdamW's two moments, each from 0 to below 1.
+        decayed: ``all``: all weights, as in the released MusicGen; None: matrices only, so that norms, biases and the
+            null token are exempt.
 
     Raises:
-        ValueError: the warm-up is not shorter than the training, or the betas are no pair of such numbers.
+        ValueError: the warm-up is not shorter than the training, the betas are no pair of such numbers, or an unknown
+            option.
     """
 
     lr: float
@@ -30,8 +37,10 @@ class OptimiserSettings:
     warmup_steps: int = 0
     weight_decay: float = 0.1
     betas: Sequence[float] = (0.9, 0.95)
+    decayed: Decayed | None = None
 
     def __post_init__(self) -> None:
+        require_choice("decayed", self.decayed, Decayed)
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must be two numbers from 0 to below 1; got {list(self.betas)}")
         if not 0 <= self.warmup_steps < self.total_steps:
@@ -54,7 +63,8 @@ class OptimiserSettings:
         """
         matrices = [p for p in model.parameters() if p.ndim >= 2]
         others = [p for p in model.parameters() if p.ndim < 2]
-        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        of_others = self.weight_decay if self.decayed == "all" else 0.0
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": of_others}]
         optimiser = torch.optim.AdamW(
             groups,
             lr=self.lr,

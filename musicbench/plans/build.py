@@ -7,7 +7,7 @@ from typing import Any
 from musicbench import named_code
 from musicbench.errors import UserError
 from musicbench.plans import patterns
-from musicbench.plans.plan import Plan, Position, Positional, plan_from_positions
+from musicbench.plans.plan import Plan, Position, Positional, Tail, plan_from_positions
 from musicbench.plans.schedules import visiting_order
 
 PATTERNS = tuple(
@@ -28,6 +28,7 @@ def build(
     *,
     same_step: bool = True,
     positional: Positional | None = None,
+    tail: Tail = "trained",
     **options: Any,
 ) -> Plan:
     """Build and check the decoding plan of a pattern under a schedule.
@@ -40,6 +41,7 @@ def build(
         schedule: ``sequential``, ``block_S`` or ``stride_S``.
         same_step: whether positions of one step attend to each other.
         positional: what position codes are made of; by default ``step``, under a permuted schedule ``frame``.
+        tail: whether the training loss has the last d tokens of a level that ``delay`` draws d steps late.
         options: passed to the pattern, e.g. ``delays=[0, 1, 1, 1]`` for ``delay``.
 
     Raises:
@@ -68,6 +70,7 @@ def build(
         visiting=visiting_order(schedule, frames),
         same_step=same_step,
         positional=positional,
+        tail=tail,
     )
 
 
@@ -76,7 +79,7 @@ def pattern_options(pattern: str) -> list[str] | None:
     if pattern not in PATTERNS:
         return None
     names = list(inspect.signature(find_pattern(pattern)).parameters)
-    return ["pattern", "same_step", "positional", *names[2:]]
+    return ["pattern", "same_step", "positional", "tail", *names[2:]]
 
 
 def find_pattern(pattern: str) -> Callable[..., Iterator[Position]]:

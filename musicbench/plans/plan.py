@@ -13,6 +13,7 @@ NEVER = int(np.iinfo(np.int64).max)
 
 Ints = NDArray[np.int64]
 Positional = Literal["step", "frame"]
+Tail = Literal["trained", "untrained"]
 
 
 class Position(NamedTuple):
@@ -43,6 +44,7 @@ class Plan:
         frame_in, frame_out: int64 [P], frame codes (a pattern's tail continues past T-1; -1: none).
         same_step: whether positions of one step see each other.
         positional: what a positional code is made of, the ``step`` or the ``frame`` codes.
+        tail: whether the tokens of a pattern's tail are in the training loss; see ``trained``.
 
     Raises:
         ValueError: an invariant of decoding is broken; the message names the offending token.
@@ -60,11 +62,14 @@ class Plan:
     frame_out: Ints
     same_step: bool = True
     positional: Positional = "step"
+    tail: Tail = "trained"
     _drawn: Ints = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.positional not in ("step", "frame"):
             raise ValueError(f"unknown positional code {self.positional!r}; choose 'step' or 'frame'")
+        if self.tail not in ("trained", "untrained"):
+            raise ValueError(f"tail must be 'trained' or 'untrained'; got {self.tail!r}")
         object.__setattr__(self, "_drawn", self._check())
         for array in (self.step, self.reads, self.predicts, self.expires, self.frame_in, self.frame_out):
             array.setflags(write=False)
@@ -121,6 +126,17 @@ class Plan:
         return self._drawn
 
     @cached_property
+    def trained(self) -> NDArray[np.bool_]:
+        """Tokens that are in the training loss, bool [K, T]: all, or all but the tail's.
+
+        The tail of a delay are the steps at which level 0 has no frame left: frame codes continue past T-1 there. They
+        draw the last d tokens of a level that is late by d, which the released MusicGen never trains.
+        """
+        if self.tail == "trained":
+            return np.ones((self.levels, self.frames), dtype=bool)
+        return self.frame_out[self.source] < self.frames
+
+    @cached_property
     def step_bounds(self) -> Ints:
         """First position of every step and the end, int64 [steps + 1]."""
         return np.searchsorted(self.step, np.arange(self.steps + 1)).astype(np.int64)
@@ -158,6 +174,7 @@ def plan_from_positions(
     visiting: Ints,
     same_step: bool,
     positional: Positional,
+    tail: Tail,
 ) -> Plan:
     """Collect a pattern's rows into arrays and relabel every frame i as ``visiting[i]``.
 
@@ -195,4 +212,5 @@ def plan_from_positions(
         frame_out=relabel(codes[1]),
         same_step=same_step,
         positional=positional,
+        tail=tail,
     )

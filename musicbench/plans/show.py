@@ -22,6 +22,7 @@ def as_plain(plan: Plan) -> dict[str, Any]:
         "levels",
         "same_step",
         "positional",
+        "tail",
         "steps",
         "positions",
         "peak_cache",

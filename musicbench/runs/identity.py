@@ -20,6 +20,8 @@ _UNNAMED = "autoregressive"
 """The family that a row's label does not name: its rows are called by their pattern."""
 
 _GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser")
+"""Groups in which every null stands for a default, also of keys that ``KEYS`` does not have."""
+
 _WEIGHTS: tuple[Changes, ...] = ("everything", "weights")
 _NUMBERS: tuple[Changes, ...] = (*_WEIGHTS, "decoding", "evaluation")
 
@@ -67,9 +69,9 @@ def _recorded(config: dict[str, Any], changes: tuple[Changes, ...], uses_pattern
     if not uses_pattern:
         kept.pop("pattern", None)
         kept.pop("schedule", None)
-    for group in _GROUPS_WITH_DEFAULTS:
-        if group in kept:  # A null option hashes as if it did not exist, so that a new option changes no older id.
-            kept[group] = _set_options(kept[group])
+    for group, options in kept.items():
+        if isinstance(options, dict):
+            kept[group] = _set_options(options, group)
     return kept
 
 
@@ -122,8 +124,14 @@ def _name_by_option(group: str, part: Any) -> None:
         part["code"] = target
 
 
-def _set_options(group: dict[str, Any]) -> dict[str, Any]:
-    return {option: value for option, value in group.items() if value is not None}
+def _set_options(options: dict[str, Any], group: str) -> dict[str, Any]:
+    """Leave out the null options that hash as if they did not exist, so that a new option changes no older id.
+
+    Elsewhere null may be a choice: ``family.context=null`` stands for all frames.
+    """
+    free = group in _GROUPS_WITH_DEFAULTS
+    shipped_null = {option for option in options if key_of(f"{group}.{option}").example is not None}
+    return {k: v for k, v in options.items() if v is not None or not (free or k in shipped_null)}
 
 
 def row_label(config: dict[str, Any]) -> str:
@@ -140,7 +148,7 @@ def row_label(config: dict[str, Any]) -> str:
     family = family_name(config)
     parts = [] if family == _UNNAMED else [family]
     if has_pattern(config):
-        options, schedule = _set_options(config["pattern"]), config["schedule"]["schedule"]
+        options, schedule = _set_options(config["pattern"], "pattern"), config["schedule"]["schedule"]
         parts.append(options.pop("pattern"))
         parts += [f"{option}-{_in_file_name(value)}" for option, value in options.items()]
         parts += [] if schedule == "sequential" else [schedule]

@@ -64,6 +64,11 @@ def _under(group: str, rows: dict[str, Key]) -> dict[str, Key]:
     return {f"{group}.{name}": row for name, row in rows.items()}
 
 
+def _option(*among: str) -> Key:
+    """Return the row of an option of training that is null as shipped, and may become null again in a recipe."""
+    return Key("weights", example=among[-1], among=among, optional=True)
+
+
 _OWN = {"decode": Key("decoding"), "evaluation": Key("evaluation")}
 _RUN_FOLDER = "runs/delay-1a2b3c4d"
 _FADTK = "fadtk-1.1.0-py3-none-any.whl"
@@ -108,9 +113,11 @@ _TRAIN = {
     "optimiser.weight_decay": Key("weights", low=0),
     "optimiser.clip_norm": Key("weights", low=0),
     "optimiser.betas": Key("weights", example=[0.9, 0.95]),
+    "optimiser.decayed": _option("all"),
     "family._target_": Key("weights"),
     "family.uses_pattern": Key("nothing"),  # The value follows from the family.
     "family.condition_dropout": Key("weights", low=0, high=1),
+    "family.condition_dropout_per": _option("step"),
     "family.level_dropout": Key("weights", low=0, high=1),
     "family.autoregressive_share": Key("weights", low=0, high=1),
     "family.context": Key("weights", optional=True),
@@ -121,6 +128,7 @@ _TRAIN = {
     "pattern.stride": Key("weights", example=2),
     "pattern.stream_0": Key("weights", example="full"),
     "pattern.same_step": Key("weights", example=True),
+    "pattern.tail": _option("trained", "untrained"),
     "schedule.schedule": Key("weights"),
     # A stranger's configuration must not fill the memory: the largest published models are below these bounds.
     "model.dim": Key("weights", low=1, high=1 << 16),
@@ -129,6 +137,9 @@ _TRAIN = {
     "model.dropout": Key("weights", low=0, high=1),
     "model.position": Key("weights"),
     "model.from_codebooks": Key("weights"),
+    "model.null_caption": _option("zeros"),
+    "model.text_padding": _option("zeros"),
+    "model.initialisation": _option("musicgen"),
     **_under("decode", _MASKED_SAMPLING),
     **_under("decode.masked", _MASKED_SAMPLING),
     **_under("decode.autoregressive", _SAMPLING),

@@ -43,7 +43,7 @@ def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None =
         UserError: the family refuses a setting.
     """
     plain = compose.plain(config)
-    shape = {key: value for key, value in plain["model"].items() if key != "from_codebooks"}
+    shape = {k: v for k, v in plain["model"].items() if k != "from_codebooks" and v is not None}
     optimiser = {k: v for k, v in plain["optimiser"].items() if k != "clip_norm" and v is not None}
     options = {key: value for key, value in plain["family"].items() if key not in (named_code.TARGET, "uses_pattern")}
     if has_pattern(plain):

@@ -15,14 +15,17 @@ LEVELS, FRAMES, SIZE, TEXT_DIM = 3, 8, 7, 5
 
 @pytest.fixture
 def make_module() -> Callable[..., AutoregressiveLM]:
-    """``make_module(pattern="delay", **changes)`` -> LightningModule of 3 levels, 8 frames, 7 codes."""
+    """``make_module(pattern="delay", plan={}, **changes)`` -> LightningModule of 3 levels, 8 frames, 7 codes.
 
-    def make(pattern: str = "delay", **changes) -> AutoregressiveLM:
+    ``plan`` has other options of the plan, whose schedule is ``block_2``.
+    """
+
+    def make(pattern: str = "delay", plan: dict | None = None, **changes) -> AutoregressiveLM:
         torch.manual_seed(0)
         sizes = {"levels": LEVELS, "codebook_size": SIZE, "text_dim": TEXT_DIM}
         arguments = {
             "model": {**sizes, "dim": 16, "layers": 2, "heads": 2},
-            "pattern": {"pattern": pattern, "schedule": "block_2"},
+            "pattern": {"pattern": pattern, "schedule": "block_2", **(plan or {})},
             "frames": FRAMES,
             "optimiser": {"lr": 1e-2, "total_steps": 10},
         }

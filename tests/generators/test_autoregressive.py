@@ -80,6 +80,51 @@ def test_every_token_is_in_the_loss(make_module, make_batch):
     assert float(module.training_step(batch, 0)) == pytest.approx(float(total) / (3 * 8), rel=1e-5)
 
 
+@pytest.mark.parametrize(("pattern", "lost"), [("delay", 2), ("partial_delay", 1), ("parallel", 0), ("flat", 0)])
+def test_an_untrained_tail_is_left_out_of_the_loss_and_of_nothing_else(pattern, lost, make_module, make_batch):
+    """The released way: each level's mean over the tokens before its tail, then the mean over levels."""
+    plan = {"schedule": "sequential"}
+    module = make_module(pattern, {**plan, "tail": "untrained"}, condition_dropout=0.0)
+    usual, batch = make_module(pattern, plan, condition_dropout=0.0), make_batch([2, 3])
+    states = (batch.states_BLE, batch.mask_BL, torch.tensor([False, False]))
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), *states)
+    ends = [FRAMES - (k if pattern == "delay" else lost if k else 0) for k in range(3)]
+    levels = [
+        F.cross_entropy(logits_BKTV[:, k, :end].flatten(0, 1), batch.codes_BKT[:, k, :end].flatten())
+        for k, end in enumerate(ends)
+    ]
+    assert ends[-1] == FRAMES - lost
+    logged = collect_logs(module)
+    loss = module.training_step(batch, 0)
+    assert float(loss) == pytest.approx(float(sum(levels)) / 3, rel=1e-5)
+    assert (float(loss) == pytest.approx(float(usual.training_step(batch, 0)), abs=1e-6)) == (lost == 0)
+    module.validation_step(batch, 0)
+    assert logged["validation/bits_per_frame"] == pytest.approx(
+        float(-usual.eval().log_prob(*batch[:3]).sum()) / (2 * FRAMES * math.log(2)), rel=1e-5
+    ), "all tokens are counted in validation"
+
+
+def test_the_hybrid_leaves_out_the_same_tail(make_module, make_masked, make_batch):
+    plan = {"pattern": "delay", "schedule": "sequential", "tail": "untrained"}
+    module = make_module(plan=plan, condition_dropout=0.0)
+    hybrid = make_masked(True, condition_dropout=0.0, pattern=plan, autoregressive_share=1.0)
+    module.lm.load_state_dict(_without_mode(hybrid.lm.state_dict()))
+    assert float(hybrid.training_step(make_batch([2]), 0)) == pytest.approx(
+        float(module.training_step(make_batch([2]), 0)), rel=1e-5
+    )
+
+
+def _without_mode(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {**weights, "embedding.weight": weights["embedding.weight"][:-1]}
+
+
+def test_a_clip_shorter_than_the_delay_trains_the_levels_that_are_left(make_module, make_batch):
+    module, batch = make_module(plan={"tail": "untrained"}, condition_dropout=0.0), make_batch([2], frames=1)
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(1), *batch[1:3], torch.tensor([False]))
+    first = F.cross_entropy(logits_BKTV[0, 0], batch.codes_BKT[0, 0])
+    assert float(module.training_step(batch, 0)) == pytest.approx(float(first) / 3, rel=1e-5)
+
+
 def test_validation_always_sees_the_captions(make_module, make_batch):
     module, batch = make_module(condition_dropout=1.0), make_batch([3, 5])
     logged = collect_logs(module)
@@ -103,6 +148,21 @@ class TestConditionDropout:
         assert torch.equal(torch.cat([module.dropped(part) for part in numbers.split(7)]), dropped)
         other = make_module(condition_dropout=0.5, seed=4)
         assert not torch.equal(other.dropped(numbers), dropped)
+
+    def test_per_step_all_clips_of_all_processes_and_accumulated_batches_are_dropped_together(
+        self, make_module, make_masked, monkeypatch
+    ):
+        together = {"condition_dropout": 0.5, "condition_dropout_per": "step"}
+        for module in (make_module(**together), make_masked(**together), make_masked(True, **together)):
+            by_step = []
+            for step in range(400):
+                monkeypatch.setattr(type(module), "global_step", step)
+                of_ranks = [module.dropped(torch.arange(first, first + 3)) for first in (6 * step, 6 * step + 3)]
+                assert len(set(torch.cat(of_ranks).tolist())) == 1
+                by_step.append(bool(of_ranks[0][0]))
+            assert sum(by_step) / 400 == pytest.approx(0.5, abs=4 * (0.25 / 400) ** 0.5)
+        with pytest.raises(ValueError, match="condition_dropout_per must be step, or null; got 'batch'"):
+            make_module(condition_dropout_per="batch")
 
     @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
     def test_share(self, make_module, share):

@@ -52,17 +52,25 @@ def test_weight_decay_is_for_matrices_only(make_module):
     assert (decayed["betas"], configured["lr_scheduler"]["interval"]) == ((0.9, 0.95), "step")
 
 
-def test_without_gradients_decay_shrinks_matrices_alone():
+@pytest.mark.parametrize("decayed", [None, "all"])
+def test_without_gradients_decay_shrinks_matrices_alone_or_everything(decayed):
     """Three AdamW steps at zero gradient are (1 - lr * decay)^3."""
     module = torch.nn.Linear(3, 2)
-    optimiser = OptimiserSettings(lr=0.1, total_steps=1000, weight_decay=0.5).configure(module)["optimizer"]
+    settings = OptimiserSettings(lr=0.1, total_steps=1000, weight_decay=0.5, decayed=decayed)
+    optimiser = settings.configure(module)["optimizer"]
     weight, bias = module.weight.detach().clone(), module.bias.detach().clone()
     for _ in range(3):
         for p in module.parameters():
             p.grad = torch.zeros_like(p)
         optimiser.step()
     torch.testing.assert_close(module.weight.detach(), weight * (1 - 0.05) ** 3)
-    torch.testing.assert_close(module.bias.detach(), bias)
+    torch.testing.assert_close(module.bias.detach(), bias * (1 - 0.05) ** 3 if decayed else bias)
+    assert bias.abs().min() > 1e-3
+
+
+def test_an_unknown_choice_of_decayed_weights_is_refused():
+    with pytest.raises(ValueError, match="decayed must be all, or null; got 'matrices'"):
+        OptimiserSettings(lr=1.0, total_steps=10, decayed="matrices")
 
 
 @pytest.mark.parametrize("betas", [[0.9], [0.9, 1.0], [-0.1, 0.9], [0.9, 0.95, 0.99]])

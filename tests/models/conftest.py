@@ -20,9 +20,10 @@ TEXT_DIM = 6
 def make_lm() -> Callable[..., PatternLM]:
     """``make_lm(levels, size=11, seed=0, position=...)`` -> model in eval mode whose attention is far from uniform."""
 
-    def make(levels: int, size: int = 11, seed: int = 0, position: str = "sinusoidal") -> PatternLM:
+    def make(levels: int, size: int = 11, seed: int = 0, position: str = "sinusoidal", **options) -> PatternLM:
         torch.manual_seed(seed)
-        return _lively(PatternLM(levels, size, TEXT_DIM, dim=32, layers=2, heads=2, position=position).eval())
+        lm = PatternLM(levels, size, TEXT_DIM, dim=32, layers=2, heads=2, position=position, **options)
+        return _lively(lm.eval())
 
     return make
 
@@ -31,7 +32,7 @@ def make_lm() -> Callable[..., PatternLM]:
 def make_hybrid() -> Callable[..., HybridLM]:
     """``make_hybrid(levels, context=2)`` -> a model for both ways of decoding, as lively as that of ``make_lm``."""
 
-    def make(levels: int, size: int = 11, position: str = "sinusoidal", context: int | None = 2) -> HybridLM:
+    def make(levels: int, size: int = 11, position: str = "sinusoidal", context: int | None = 2, **options) -> HybridLM:
         torch.manual_seed(1)
         lm = HybridLM(
             levels=levels,
@@ -42,6 +43,7 @@ def make_hybrid() -> Callable[..., HybridLM]:
             heads=2,
             position=position,
             context=context,
+            **options,
         )
         return _lively(lm.eval())
 

@@ -66,6 +66,23 @@ def test_source_points_to_the_predicting_position(plan):
             assert plan.predicts[plan.source[k, t], k] == t
 
 
+@given(st.lists(st.integers(0, 6), max_size=7), st.integers(1, 16), st.sampled_from(["sequential", "block_2"]))
+@settings(max_examples=100, deadline=None)
+def test_an_untrained_tail_is_what_the_released_layout_cuts_off(later, frames, schedule):
+    """It has one step for the start and one for each frame: a level that is late by d loses its last d tokens."""
+    delays = sorted([0, *later])
+    plan = plans.build("delay", frames, len(delays), schedule, delays=delays, tail="untrained")
+    visited = [t for t in plan.predicts[:, 0].tolist() if t >= 0]
+    for k, d in enumerate(delays):
+        assert set(np.flatnonzero(plan.trained[k]).tolist()) == set(visited[: max(frames - d, 0)])
+    assert plans.build("delay", frames, len(delays), schedule, delays=delays).trained.all()
+
+
+@pytest.mark.parametrize("pattern", sorted(set(PATTERNS) - {"delay", "partial_delay"}))
+def test_other_patterns_train_every_token(pattern):
+    assert plans.build(pattern, 9, 4, tail="untrained").trained.all()
+
+
 @given(any_plan())
 @settings(max_examples=100, deadline=None)
 def test_mask_is_the_rule(plan):
@@ -138,6 +155,7 @@ def test_arrays_cannot_be_written():
         ({"reads": [[-1], [1], [1]]}, r"token \(t=1, k=0\) is read before"),
         ({"reads": [[-1], [2], [1]]}, r"token \(t=2, k=0\) is read before"),
         ({"positional": "sinus"}, "unknown positional code 'sinus'"),
+        ({"tail": "cut"}, "tail must be 'trained' or 'untrained'; got 'cut'"),
     ],
 )
 def test_broken_plans_are_refused(change, message):

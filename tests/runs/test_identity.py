@@ -100,6 +100,65 @@ def test_an_option_left_to_its_default_does_not_change_the_id(config):
         assert run_id(added, CONTENTS) == run_id(config, CONTENTS)
 
 
+OPTIONS = {
+    "model": ("null_caption", "text_padding", "initialisation"),
+    "optimiser": ("decayed",),
+    "family": ("condition_dropout_per",),
+    "pattern": ("tail",),
+}
+"""Options that came when runs already had ids."""
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ["experiment=patterns_10s", "pattern=delay"],
+        ["experiment=patterns_10s", "pattern=flat"],
+        ["family=magnet", "decode=magnet_10s"],
+        ["experiment=patterns_10s_hybrid"],
+    ],
+    ids=str,
+)
+def test_an_older_configuration_without_todays_options_is_the_same_run(choices):
+    today = plain(compose("train", choices))
+    older = copy.deepcopy(today)
+    for group, options in OPTIONS.items():
+        for option in options:
+            assert older[group].pop(option, None) is None
+    assert older != today
+    for identify in (run_id, training_id):
+        assert identify(older, CONTENTS) == identify(today, CONTENTS)
+    assert recorded_config(older) == recorded_config(today)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "model.null_caption=zeros",
+        "model.text_padding=zeros",
+        "model.initialisation=musicgen",
+        "optimiser.decayed=all",
+        "family.condition_dropout_per=step",
+        "pattern.tail=untrained",
+    ],
+)
+def test_a_chosen_option_is_another_training(config, chosen):
+    assert training_id(plain(compose("train", [chosen])), CONTENTS) != training_id(config, CONTENTS)
+    key = chosen.partition("=")[0]
+    recipe = compose("train", ["experiment=musicgen_300m", f"{key}=null"])
+    assert recipe[key.partition(".")[0]][key.partition(".")[2]] is None, "a recipe may be led back to our way"
+    with pytest.raises(UserError, match=f"{key}=mine must be "):
+        compose("train", [f"{key}=mine"])
+
+
+def test_null_that_is_a_choice_of_its_own_counts():
+    usual, unlimited = (
+        plain(compose("train", ["family=magnet", "decode=magnet_10s", *more])) for more in ([], ["family.context=null"])
+    )
+    assert training_id(usual, CONTENTS) != training_id(unlimited, CONTENTS)
+    assert recorded_config(unlimited)["family"]["context"] is None
+
+
 def test_a_baseline_is_the_same_beside_whatever_is_trained():
     def baseline(*overrides: str) -> str:
         return run_id(plain(compose("evaluate", ["system=unigram", *overrides])), CONTENTS)
@@ -156,7 +215,7 @@ def test_recorded_configuration_names_no_place(config):
         kept = {key: value for key, value in config[group].items() if key not in keys}
         unset = {"ema_every"} if group == "training" else set()
         assert recorded[group] == {key: value for key, value in kept.items() if key not in unset}
-    assert recorded["model"] == config["model"]
+    assert recorded["model"] == {key: value for key, value in config["model"].items() if value is not None}
 
 
 def test_labels():

@@ -19,11 +19,13 @@ class PlanTensors(nn.Module):
     Buffers:
         reads_PK: int64, frame read at each level; ``frames`` stands for "absent".
         source_KT: int64, position that predicts each token.
+        trained_KT: bool, tokens that are in the training loss; None: all.
         code_PD, turn_P2F: see ``PositionTables``.
     """
 
     reads_PK: Tensor
     source_KT: Tensor
+    trained_KT: Tensor | None
     code_PD: Tensor | None
     turn_P2F: Tensor | None
 
@@ -32,6 +34,7 @@ class PlanTensors(nn.Module):
         self.plan = plan
         self.register_buffer("reads_PK", reads_or_absent(plan))
         self.register_buffer("source_KT", torch.from_numpy(plan.source.copy()))
+        self.register_buffer("trained_KT", None if plan.trained.all() else torch.from_numpy(plan.trained))
         self.register_buffer("code_PD", positions.code_PD)
         self.register_buffer("turn_P2F", positions.turn_P2F)
         self.masked = MaskedAttention(None) if plan.causal else KeptAttention(plan)

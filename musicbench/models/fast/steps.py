@@ -121,6 +121,8 @@ class FastSteps(StepNetwork):
             nobody = mask_BL.new_zeros(1, 1)
             clips += [self.model.guided_text(states_BLE[:1, :1], nobody, False)] * len(states_BLE)
         lengths = torch.tensor([text_mask.shape[-1] for _, text_mask in clips])
+        if self.model.conditioner.sees_padding:
+            lengths.fill_(mask_BL.shape[1])  # Zero vectors have zeros as keys and values.
         found = [torch.stack([torch.stack(pair) for pair in text]) for text, _ in clips]
         padded = torch.zeros(2, len(found[0]), len(clips), *found[0].shape[3:4], int(lengths.max()), found[0].shape[-1])
         for r, text in enumerate(found):

@@ -73,9 +73,8 @@ def decode_masked(
         drawn = []
         for clip in clips:
             states, mask = states_BLE[clip], mask_BL[clip]
-            if apart:  # Padding would change the last bits.
-                length = int(mask.nonzero()[:, 1].amax()) + 1 if mask.any() else 1
-                states, mask = states[:, :length], mask[:, :length]
+            if apart:  # Padding that is not seen would change the last bits.
+                states, mask = model.conditioner.alone(states, mask)
             network = make(model, states, mask, frames, sampling.guided)
             drawn.append(_draw(network, prompt_BKT[clip], sampling, uniform_BIT[clip], rescore))
     return torch.cat(drawn)
