@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
@@ -93,8 +94,12 @@ class AutoregressiveLM(CaptionedLM):
         return [self.tables.saved(frames)]
 
     def trained_tokens(self, frames: int) -> float:
-        # Without its upper levels a clip trains 1 .. K - 1 of them, K / 2 in the mean.
-        return frames * self.lm.levels * (1 - self.level_dropout / 2)
+        trained_K = self.tables.plan(frames).trained.sum(1)
+        if self.lm.levels == 1:
+            return float(trained_K.sum())
+        # A clip without its upper levels trains 1 .. K - 1 of them, each number equally often.
+        kept_K = np.arange(self.lm.levels)[::-1] / (self.lm.levels - 1)
+        return float((trained_K * (1 - self.level_dropout * (1 - kept_K))).sum())
 
     def cost(self, frames: int, sampling: Sampling) -> dict[str, Any]:
         return plan_facts(self.tables.plan(frames))

@@ -113,7 +113,7 @@ class HybridModel(CaptionedLM):
         # The masked part begins at a frame drawn uniformly.
         masked = (frames + 1) / 2 * MEAN_RATE
         share = self.autoregressive_share
-        return share * frames * self.lm.levels + (1 - share) * masked
+        return share * float(self.tables.plan(frames).trained.sum()) + (1 - share) * masked
 
     def cost(self, frames: int, sampling: HybridSampling) -> dict[str, Any]:
         own = sampling.frames(frames)
