@@ -52,7 +52,7 @@ MAY_IMPORT = {
         "musicbench.study",
         "musicbench.training",
     ),
-    "study": ("musicbench.study",),
+    "study": ("musicbench.study", "musicbench.plans"),
     "launch": ("musicbench.launch",),
     "runs": (
         "musicbench.runs",

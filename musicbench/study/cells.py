@@ -4,11 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from musicbench.study.hypotheses import SIGNIFICANT
 from musicbench.study.run_record import Kind, RunRecord
 from musicbench.study.statistics import Estimate
 from musicbench.study.table_spec import RowSpec
-
-SIGNIFICANT = 0.05
 
 State = Literal["value", "absent", "failed", "missing"]
 

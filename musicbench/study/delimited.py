@@ -11,6 +11,7 @@ import re
 
 from musicbench.names import visible
 from musicbench.study.cells import Cell
+from musicbench.study.derived import has_interval
 from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
 
@@ -57,7 +58,7 @@ def _names(column: ColumnSpec) -> list[str]:
 
 def _has_ends(column: ColumnSpec) -> bool:
     # By name and not by content, so that the header does not change when records arrive.
-    return column["key"].startswith("metrics.") or column["key"] in ("caption_gain", "clap_mini_gain")
+    return has_interval(column["key"])
 
 
 def _texts(cell: Cell, column: ColumnSpec) -> list[str]:

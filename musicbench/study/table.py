@@ -6,12 +6,12 @@ from pathlib import Path
 
 from musicbench.study.cells import Cell, Row
 from musicbench.study.comparability import provenance_notes, require_comparable
+from musicbench.study.hypotheses import holm
 from musicbench.study.notes import cell_notes, power_notes, seed_notes
-from musicbench.study.quantities import clips_without_value, estimate, paired_difference, quantity
+from musicbench.study.quantities import clips_without_value, contrast, estimate, quantity
 from musicbench.study.records import read_records
 from musicbench.study.run_record import RunRecord
 from musicbench.study.samples import RECORDS
-from musicbench.study.statistics import holm
 from musicbench.study.table_spec import ColumnSpec, TableSpec, all_columns, read_spec
 
 
@@ -88,7 +88,7 @@ def _cell(records: tuple[RunRecord, ...], column: ColumnSpec, reference: tuple[R
             return Cell("value", own.value, seeds=own.seeds)
         return Cell("value", found.value, found.low, found.high, own.seeds, clips_without_value(own))
     other = None if records is reference else quantity(reference, key)
-    found = None if other is None else paired_difference(own, other, pieces_N)
+    found = None if other is None else contrast([own, other], [1, -1], pieces_N)
     if found is None:
         return Cell("absent")
     return Cell("value", found.value, found.low, found.high, own.seeds, difference=found)

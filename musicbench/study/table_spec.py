@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict, cast
 from musicbench.errors import UserError, did_you_mean
 from musicbench.names import require_name, require_visible
 from musicbench.schema import field_types, read_yaml
-from musicbench.study.quantities import DERIVED
+from musicbench.study.derived import DERIVED, is_derived, perplexity_level
 from musicbench.study.run_record import RunRecord
 
 _LONG_TEXTS = ("note", "protocol", "description", "source")
@@ -28,9 +28,9 @@ class ColumnSpec(TypedDict):
     """A table column.
 
     ``key`` is a path into the record (``metrics.fad``, ``plan.steps``, ``speed.1.rtf``) or a derived
-    quantity (``caption_gain``, ``clap_mini_gain``, ``train_validation_gap``). With ``difference`` the column
-    shows the paired difference to the reference row. Shown numbers are divided by ``divide_by``, to print
-    millions or minutes.
+    quantity (``caption_gain``, ``clap_mini_gain``, ``train_validation_gap``; ``perplexity_0`` of the tokens of level 0;
+    ``separation`` and ``lookahead`` of the schedule). With ``difference`` the column shows the paired difference to the
+    reference row. Shown numbers are divided by ``divide_by``, to print millions or minutes.
     """
 
     key: str
@@ -136,8 +136,11 @@ def _check_column(column: ColumnSpec, path: Path) -> None:
     key = column["key"]
     if not 0 <= column.get("decimals", 2) <= 9 or column.get("divide_by", 1) == 0:
         raise UserError(f"{path}: column {key} needs decimals of 0 .. 9 and a divide_by other than 0")
+    level = perplexity_level(key)
+    if level is not None and column.get("difference"):
+        raise UserError(f"{path}: perplexities have no differences; show that of metrics.bits_level_{level}")
     fields: Any = RunRecord
-    for name in [] if key in DERIVED else key.split("."):
+    for name in [] if is_derived(key) else key.split("."):
         known = field_types(fields)
         if name not in known:
             raise UserError(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from musicbench.study.hypotheses import holm
 from musicbench.study.statistics import (
-    holm,
     interval,
     paired_interval,
     welch_interval,

@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from musicbench.study.cells import Cell
+from musicbench.study.hypotheses import holm
 from musicbench.study.run_record import RunRecord
-from musicbench.study.statistics import Estimate, holm, interval, paired_interval, replicate_interval
+from musicbench.study.statistics import Estimate, interval, paired_interval, replicate_interval
 from musicbench.study.table import Table, build_table
 
 PIECES = 12
