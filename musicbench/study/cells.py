@@ -17,7 +17,8 @@ class Cell:
     """One cell; ``low`` and ``high`` are None where no interval applies and infinite where it is unknown.
 
     ``seeds`` records went into it, fewer than the row has if some lack the number; ``left_out`` clips have no
-    value. A difference keeps its ``difference`` and has ``p_value``, two-sided, after Holm's correction.
+    value. ``few_windows``: FAD, of fewer windows than the judge's width asks for. A difference keeps its ``difference``
+    and has ``p_value``, two-sided, after Holm's correction.
     """
 
     state: State
@@ -27,6 +28,7 @@ class Cell:
     seeds: int = 0
     left_out: int = 0
     best: bool = False
+    few_windows: bool = False
     difference: Estimate | None = None
     p_value: float | None = None
 

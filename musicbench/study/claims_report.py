@@ -7,6 +7,7 @@ from musicbench.escapes import markdown_code, markdown_line, markdown_text
 from musicbench.study.claims import Claim
 from musicbench.study.markdown import markdown_grid
 from musicbench.study.verdicts import Finding, Verdict
+from musicbench.study.windows import ENOUGH, MARK
 from musicbench.study.wording import MINUS
 
 CERTAINTY = {
@@ -47,6 +48,8 @@ def render_claims(claims: Sequence[Claim], findings: Sequence[Finding]) -> str:
     blocks = ["# Published claims", *map(markdown_line, INTRODUCTION), f"{len(claims)} claims: {summary}."]
     blocks += [f"Corrected together: {corrected}."] if (corrected := _kinds(findings)) else []
     blocks += [markdown_grid(header, [_line(claim, found) for claim, found in pairs])]
+    if any(found.few_windows for found in findings):
+        blocks += [f"{MARK} FAD of fewer than {ENOUGH} windows for each dimension of the judge's embeddings."]
     discussed = [
         f"**{markdown_text(claim['id'])}** ({found.verdict}): {markdown_text(claim['discussion'])}"
         for claim, found in pairs
@@ -80,6 +83,7 @@ def _line(claim: Claim, found: Finding) -> list[str]:
         ours = _ours(found)
         seeds = " / ".join(map(str, found.seeds))
         interval = f"{found.measure} {_number(found.value)} [{_number(found.low)}, {_number(found.high)}]"
+        interval += MARK if found.few_windows else ""
     if found.tested:
         corrected = "< 0.001" if found.corrected < 0.001 else f"{found.corrected:.3f}"
     published = [markdown_text(claim["published"]), markdown_text(source)]

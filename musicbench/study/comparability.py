@@ -23,10 +23,10 @@ def require_comparable(records: Sequence[RunRecord], varied: Sequence[str] = ())
     """
     for other in records[1:]:
         _require_equal(_evaluation(records[0]), _evaluation(other), records[0], other)
-    first_of: dict[object, RunRecord] = {}
+    first_of: dict[str, RunRecord] = {}
     for other in records:
         if other["protocol"]["sampling"] is not None:
-            first = first_of.setdefault(other["protocol"]["sampling"].get("kind"), other)
+            first = first_of.setdefault(str(other["protocol"]["sampling"].get("kind")), other)
             _require_equal(_sampling(first, varied), _sampling(other, varied), first, other)
     by_row: dict[str, list[RunRecord]] = {}
     for record in records:

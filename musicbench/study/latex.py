@@ -12,6 +12,7 @@ COMMANDS = {
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "*": r"\textasteriskcentered{}",
     "−": "$-$", "–": "--", "±": r"$\pm$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "Δ": r"$\Delta$",
     "`": r"\textasciigrave{}", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "…": r"\ldots{}",
+    "†": r"\dag{}", "∞": r"$\infty$", "²": r"\textsuperscript{2}",
 }  # fmt: skip
 LIGATURE = re.compile(r"(?<=([-,']))(?=\1)")
 # What stands between the two is in no visible text.

@@ -9,10 +9,12 @@ from musicbench.study.comparability import provenance_notes, require_comparable
 from musicbench.study.hypotheses import holm
 from musicbench.study.notes import cell_notes, power_notes, seed_notes
 from musicbench.study.quantities import clips_without_value, contrast, estimate, quantity
+from musicbench.study.recipe_notes import recipe_notes
 from musicbench.study.records import read_records
 from musicbench.study.run_record import RunRecord
 from musicbench.study.samples import RECORDS
 from musicbench.study.table_spec import ColumnSpec, TableSpec, all_columns, read_spec
+from musicbench.study.windows import few_windows, window_notes
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def build_table(spec: TableSpec, records: Sequence[RunRecord]) -> Table:
     others = sorted({record["row"] for record in records} - set(names))
     unlisted = [f"Records of rows that this table does not name: {', '.join(others)}."] if others else []
     notes = (
+        *window_notes([(row.spec["label"], row.records) for row in rows], [column["key"] for column in columns]),
+        *recipe_notes(rows, columns),
         *power_notes(rows, columns),
         *cell_notes(rows, columns),
         *seed_notes(rows),
@@ -82,16 +86,19 @@ def _cell(records: tuple[RunRecord, ...], column: ColumnSpec, reference: tuple[R
     if own is None:
         return Cell("failed" if _failed(records, key) else "absent")
     pieces_N = [clip["piece"] for clip in records[0]["clips"]]
+    few = few_windows(records, key)
     if not column.get("difference"):
         found = estimate(own, key, pieces_N)
         if found is None:
-            return Cell("value", own.value, seeds=own.seeds)
-        return Cell("value", found.value, found.low, found.high, own.seeds, clips_without_value(own))
+            return Cell("value", own.value, seeds=own.seeds, few_windows=few)
+        missing = clips_without_value(own)
+        return Cell("value", found.value, found.low, found.high, own.seeds, missing, few_windows=few)
     other = None if records is reference else quantity(reference, key)
     found = None if other is None else contrast([own, other], [1, -1], pieces_N)
     if found is None:
         return Cell("absent")
-    return Cell("value", found.value, found.low, found.high, own.seeds, difference=found)
+    few = few or few_windows(reference, key)
+    return Cell("value", found.value, found.low, found.high, own.seeds, difference=found, few_windows=few)
 
 
 def _failed(records: tuple[RunRecord, ...], key: str) -> bool:

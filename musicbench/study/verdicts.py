@@ -15,6 +15,7 @@ from musicbench.study.inequality import Inequality, read_inequality
 from musicbench.study.quantities import Quantity, contrast, quantity, time_ratio
 from musicbench.study.statistics import Estimate
 from musicbench.study.table import Table
+from musicbench.study.windows import few_windows
 
 Verdict = Literal["reproduced", "contradicted", "undecided", "not testable here", "not tested"]
 TIMES = "times"
@@ -34,6 +35,7 @@ class Finding:
             left / right, or the slope per doubling. The ends are not corrected for the number of claims.
         values: of each row. over: of each row of a slope, that by whose logarithm it is taken. seeds: of each row.
         kind: the column, or ``times``; claims of one kind are corrected together, ``together`` of them.
+        few_windows: whether it is a FAD of fewer windows than the judge's width asks for.
         p_value: two-sided, against the verdict to which the numbers lean. corrected: the same by Holm's method.
     """
 
@@ -48,6 +50,7 @@ class Finding:
     seeds: tuple[int, ...] = ()
     kind: str = ""
     together: int = 0
+    few_windows: bool = False
     p_value: float = math.nan
     corrected: float = math.nan
 
@@ -93,7 +96,13 @@ def examine(claim: Claim, table: Table) -> Finding:
         if side is None:
             return Finding("not tested", f"row {row.spec['row']} has no {asked.key}")
         sides.append(side)
-    shown = Finding("undecided", values=tuple(one.value for one in sides), seeds=tuple(one.seeds for one in sides))
+    shown = Finding(
+        "undecided",
+        values=tuple(one.value for one in sides),
+        seeds=tuple(one.seeds for one in sides),
+        kind=asked.key,
+        few_windows=any(few_windows(row.records, asked.key) for row in asked.rows),
+    )
     pieces_N = [clip["piece"] for clip in asked.rows[0].records[0]["clips"]]
     if asked.over is not None:
         return _of_slope(asked, asked.over, sides, pieces_N, shown)
@@ -101,7 +110,7 @@ def examine(claim: Claim, table: Table) -> Finding:
     if found is None:
         return Finding("not tested", f"{asked.key} has no values per clip or replicates to pair")
     margin = asked.margin * abs(sides[1].value) if asked.share else asked.margin
-    decided = _decide(replace(shown, kind=asked.key), found, asked.operator, 0.0, (-margin, margin))
+    decided = _decide(shown, found, asked.operator, 0.0, (-margin, margin))
     floor = "" if decided.verdict == "reproduced" else _floor(asked, sides, table, pieces_N)
     return replace(decided, verdict="not testable here", reason=floor) if floor else decided
 
@@ -134,7 +143,7 @@ def _of_slope(asked: Inequality, over: str, sides: list[Quantity], pieces_N: Seq
     found = contrast(sides, slope_weights(places), pieces_N)
     if found is None:
         return Finding("not tested", f"{asked.key} has no values per clip or replicates to pair")
-    shown = replace(shown, kind=asked.key, measure="slope", over=tuple(places))
+    shown = replace(shown, measure="slope", over=tuple(places))
     return _decide(shown, found, asked.operator, 0.0, (-asked.margin, asked.margin))
 
 

@@ -9,6 +9,7 @@ from musicbench.study.comparability import machine_name
 from musicbench.study.run_record import Judge, Protocol, Reference, RunRecord
 from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
+from musicbench.study.windows import MARK
 
 WORDS = {"absent": "–", "failed": "failed", "missing": "missing"}
 ARROWS = {"lower": " ↓", "higher": " ↑"}
@@ -74,7 +75,8 @@ def cell_text(cell: Cell, column: ColumnSpec) -> CellText:
     if cell.low is not None and cell.high is not None:
         ends = [_number(end, column, signed=difference) for end in (cell.low, cell.high)]
         interval = f"[{ends[0]}, {ends[1]}]" if math.isfinite(cell.low) else "[one piece]"
-    return CellText(_number(cell.value, column, signed=difference), interval, cell.significant, cell.best)
+    value = _number(cell.value, column, signed=difference) + (MARK if cell.few_windows else "")
+    return CellText(value, interval, cell.significant, cell.best)
 
 
 class Part(NamedTuple):
@@ -146,8 +148,6 @@ def reading_notes(table: Table) -> list[str]:
         notes.append("failed: the run has a record without this number; the reason is below.")
     if any(cell.best for row in table.rows for cell in row.cells):
         notes.append("Bold: best value among the trained rows, whether or not the difference is certain.")
-    if any(column["key"] == "metrics.fad" for column in table.columns):
-        notes.append("FAD of so few clips is biased upward, alike in all rows; read it against the reference rows.")
     if any("clap_mini" in column["key"] for column in table.columns):
         notes.append(_clap_note(table.records))
     return notes
