@@ -11,6 +11,9 @@ from musicbench.study.table_spec import ColumnSpec
 PLAIN = ("metrics.bits", "perplexity_", "caption_gain", "train_validation_gap")
 """Beginnings of the keys of columns that ask the model for probabilities, not for music."""
 
+MANY = 6
+"""Rows above which a note does not name all of them."""
+
 
 def recipe_notes(rows: Sequence[Row], columns: Sequence[ColumnSpec]) -> list[str]:
     """What the trained rows have in common and wherein they differ; nothing without trained rows."""
@@ -33,7 +36,7 @@ def _sampling(trained: Sequence[tuple[str, RunRecord]], columns: Sequence[Column
     told = []
     for of_rows in kinds.values():
         names = sorted({name for settings in of_rows.values() for name in settings})
-        values = [_values({label: settings.get(name) for label, settings in of_rows.items()}) for name in names]
+        values = [_values({label: one.get(name) for label, one in of_rows.items()}, brief=True) for name in names]
         listed = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
         told.append(listed if len(kinds) == 1 else f"{_listed(of_rows)} with {listed}")
     drawn = f"Distances, text scores and times are those of sampled music: {'; '.join(told)}."
@@ -117,18 +120,28 @@ def _tokens(rows: Sequence[Row]) -> list[str]:
     if first is None or tokens[first] <= 0:
         return [f"Tokens in the loss of all training: {_values({label: f'{n:,.0f}' for label, n in tokens.items()})}."]
     shares = {label: f"{100 * count / tokens[first]:.0f} %" for label, count in tokens.items() if label != first}
-    told = f"; of as many as in {first}: {_values(shares)}" if shares else ""
-    return [f"Tokens in the loss of all training: {first} {tokens[first]:,.0f}{told}."]
+    told = f"; the others, as a share of that: {_values(shares)}" if shares else ""
+    return [f"Tokens in the loss of all training: {_listed([first])} {tokens[first]:,.0f}{told}."]
 
 
-def _values(by_row: Mapping[str, Any]) -> str:
-    """The value that all rows share, or each value with its rows."""
+def _values(by_row: Mapping[str, Any], brief: bool = False) -> str:
+    """The value that all rows share, or each value with its rows; of many rows the most frequent one is the others'.
+
+    With ``brief``, rows of which there are many are not named if no value is that of most: their labels tell.
+    """
     rows: dict[str, list[str]] = {}
     for label, value in by_row.items():
         rows.setdefault(_text(value), []).append(label)
     if len(rows) == 1:
         return next(iter(rows))
-    return ", ".join(f"{value} ({_listed(labels)})" for value, labels in rows.items())
+    common = max(rows, key=lambda value: len(rows[value]))
+    many, most = len(by_row) > MANY, 2 * len(rows[common]) > len(by_row)
+    if many and not most and brief:
+        return f"{' or '.join(rows)} by the row"
+    named = [
+        f"{value} ({_listed(labels)})" for value, labels in rows.items() if not (many and most and value == common)
+    ]
+    return ", ".join([*named, f"{common} (the others)"] if many and most else named)
 
 
 def _listed(labels: Iterable[str]) -> str:

@@ -57,7 +57,7 @@ def test_what_all_rows_share_is_said_once(spec: Any, alike: list[RunRecord]) -> 
         "codec's code vectors; length warm-up: 100 steps of 1 s then 300 steps of 2.5 s; learning rate: 0.003 by "
         "cosine to 1e-05 after 20 steps of warm-up; clips without their caption, for guidance: 20 %."
     )
-    assert tokens == "Tokens in the loss of all training: Flattening 4,000,000; of as many as in Flattening: 100 %."
+    assert tokens == "Tokens in the loss of all training: Flattening 4,000,000; the others, as a share of that: 100 %."
 
 
 def test_what_differs_is_said_of_each_row(spec: Any, alike: list[RunRecord], make_record: Make) -> None:
@@ -92,7 +92,23 @@ def test_what_differs_is_said_of_each_row(spec: Any, alike: list[RunRecord], mak
     ) in text
     assert "for guidance: 20 % (Flattening, Delay, Parallel), 30 % (MAGNeT" in text
     assert "at random (MAGNeT" in text
-    assert 'of as many as in Flattening: 100 % (Delay), 75 % (Parallel), 16 % (MAGNeT, "MAGNeT, cool").' in text
+    assert 'the others, as a share of that: 100 % (Delay), 75 % (Parallel), 16 % (MAGNeT, "MAGNeT, cool").' in text
+
+
+def test_many_rows_are_not_all_named(spec: Any, make_record: Make) -> None:
+    names = [f"row{number}" for number in range(8)]
+    spec["rows"], spec["reference_row"] = [{"row": name, "label": name} for name in names], "row0"
+    spec["varied"] = ["cfg", "top_k"]
+    del spec["published"]
+    records = [configured(make_record(name), 1e6) for name in names]
+    for number, record in enumerate(records):
+        settings = {"cfg": 1.0 + number // 4, "top_k": 50 if number == 3 else 250}
+        record["protocol"]["sampling"] = {"kind": "Sampling", "temperature": 0.8, **settings}
+        share = {"name": "autoregressive", "condition_dropout": 0.3 if number % 2 else 0.2}
+        record["config"] |= {"family": share}
+    text = notes(spec, records)
+    assert "sampled music: cfg 1 or 2 by the row, temperature 0.8, top_k 50 (row3), 250 (the others)." in text
+    assert "20 % (row0, row2, row4, row6), 30 % (row1, row3, row5, row7)." in text
 
 
 def test_only_tables_of_bits_speak_of_the_plain_model(spec: Any, alike: list[RunRecord]) -> None:
