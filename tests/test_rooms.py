@@ -12,22 +12,11 @@ import musicbench
 
 PACKAGE = Path(musicbench.__file__).parent
 COMMON = (
-    "musicbench.content_cache",
-    "musicbench.errors",
-    "musicbench.escapes",
-    "musicbench.files",
-    "musicbench.heavy",
-    "musicbench.named_code",
-    "musicbench.names",
-    "musicbench.plain_files",
-    "musicbench.processor",
-    "musicbench.regular_files",
-    "musicbench.schema",
-    "musicbench.seals",
-    "musicbench.temporaries",
-    "musicbench.text_table",
-    "musicbench.torch_files",
-)
+    "musicbench.content_cache", "musicbench.errors", "musicbench.escapes", "musicbench.files", "musicbench.heavy",
+    "musicbench.named_code", "musicbench.names", "musicbench.plain_files", "musicbench.processor",
+    "musicbench.regular_files", "musicbench.schema", "musicbench.seals", "musicbench.temporaries",
+    "musicbench.text_table", "musicbench.torch_files",
+)  # fmt: skip
 """Modules for everybody."""
 
 MAY_IMPORT = {
@@ -121,6 +110,17 @@ MAY_IMPORT = {
         "musicbench.study",
         "musicbench.training",
     ),
+    "timing": (
+        "musicbench.timing",
+        "musicbench.assessment",
+        "musicbench.bench",
+        "musicbench.conditions",
+        "musicbench.data",
+        "musicbench.models",
+        "musicbench.runs",
+        "musicbench.speed",
+        "musicbench.study",
+    ),
     "commands": (
         "musicbench.commands",
         "musicbench.assessment",
@@ -135,6 +135,7 @@ MAY_IMPORT = {
         "musicbench.speed",
         "musicbench.study",
         "musicbench.sweep",
+        "musicbench.timing",
         "musicbench.tracking",
         "musicbench.training",
     ),

@@ -11,9 +11,9 @@ from musicbench.errors import UserError, did_you_mean
 from musicbench.names import require_name
 from musicbench.schema import read_yaml
 from musicbench.study.cells import Row
-from musicbench.study.comparability import machine_name
-from musicbench.study.quantities import paired_difference, quantity, time_ratio
+from musicbench.study.quantities import paired_difference, quantity
 from musicbench.study.table import Table
+from musicbench.study.times import UNTESTED, is_speed, time_ratio
 
 Verdict = Literal["reproduced", "contradicted", "undecided", "not tested"]
 INEQUALITY = re.compile(r"(?P<left>\S+)\s+(?P<operator>\S+)\s+(?:(?P<factor>\S+)\s*\*\s*)?(?P<right>\S+)")
@@ -88,7 +88,7 @@ def read_claims(path: Path) -> list[Claim]:
 def examine(claim: Claim, table: Table) -> Finding:
     """The verdict of the records on a claim, by the 95 % interval of the difference or ratio.
 
-    Times are compared as ratios, by their timed repeats; everything else by differences on the same clips.
+    Times are compared as ratios, session by session; everything else by differences on the same clips.
 
     Raises:
         UserError: the inequality cannot be read, or names a row or column that the table does not have.
@@ -106,26 +106,32 @@ def examine(claim: Claim, table: Table) -> Finding:
     for side in (row, other):
         if not side.records:
             return Finding("not tested", f"no row {side.spec['row']}")
+    below = match["operator"] == "<"
+    if is_speed(key):
+        return _times(row, other, key, factor, below)
     one, two = quantity(row.records, key), quantity(other.records, key)
     if one is None or two is None:
         lacking = row if one is None else other
         return Finding("not tested", f"row {lacking.spec['row']} has no {key}")
     numbers = {"left": one.value, "right": two.value}
-    below = match["operator"] == "<"
-    if key.startswith("speed."):
-        if len({machine_name(record) for record in (*row.records, *other.records)}) > 1:
-            return Finding("not tested", "the times are of different machines")
-        log = time_ratio(row.records, other.records, key)
-        if log is None:
-            return Finding("not tested", f"{key} has no timed repeats")
-        value, low, high = (math.exp(end) for end in (log.value, log.low, log.high))
-        return Finding(_verdict(low, high, factor, below), "", True, value, low, high, **numbers)
     pieces_N = [clip["piece"] for clip in row.records[0]["clips"]]
     found = paired_difference(one, two.times(factor), pieces_N)
     if found is None:
         return Finding("not tested", f"{key} has no values per clip or replicates to pair")
     verdict = _verdict(found.low, found.high, 0.0, below)
     return Finding(verdict, "", False, found.value, found.low, found.high, **numbers)
+
+
+def _times(row: Row, other: Row, key: str, factor: float, below: bool) -> Finding:
+    """The verdict on a number of speed, from the ratio of the rows in each session."""
+    one, two = row.times.timing(key), other.times.timing(key)
+    if one is None or two is None:
+        return Finding("not tested", f"row {(row if one is None else other).spec['row']} has no {key}")
+    log = time_ratio(row.times, other.times, key)
+    if log is None:
+        return Finding("not tested", f"{key} {UNTESTED}")
+    value, low, high = (math.exp(end) for end in (log.value, log.low, log.high))
+    return Finding(_verdict(low, high, factor, below), "", True, value, low, high, one.value, two.value)
 
 
 def examine_all(claims: list[Claim], tables: Mapping[str, Table]) -> list[Finding]:

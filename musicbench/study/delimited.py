@@ -57,7 +57,7 @@ def _names(column: ColumnSpec) -> list[str]:
 
 def _has_ends(column: ColumnSpec) -> bool:
     # By name and not by content, so that the header does not change when records arrive.
-    return column["key"].startswith("metrics.") or column["key"] in ("caption_gain", "clap_mini_gain")
+    return column["key"].startswith(("metrics.", "speed.")) or column["key"] in ("caption_gain", "clap_mini_gain")
 
 
 def _texts(cell: Cell, column: ColumnSpec) -> list[str]:

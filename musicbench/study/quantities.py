@@ -16,7 +16,6 @@ from musicbench.study.statistics import (
     paired_interval,
     paired_replicate_interval,
     replicate_interval,
-    welch_interval,
 )
 
 # Metrics that are distances: an interval of their value does not reach below zero.
@@ -99,27 +98,6 @@ def paired_difference(row: Quantity, reference: Quantity, pieces_N: Sequence[str
     return paired_replicate_interval(
         row.values, row.replicates, reference.values, reference.replicates, len(set(pieces_N))
     )
-
-
-def time_ratio(row: Sequence[RunRecord], other: Sequence[RunRecord], key: str) -> Estimate | None:
-    """Logarithm of one row's real-time factor over another's, with Welch's interval from the timed repeats.
-
-    None where the key is no ``speed.<batch>.rtf`` or a row has fewer than two repeats.
-    """
-    ours, theirs = quantity(row, key), quantity(other, key)
-    logs_R, other_R = _repeats(row, key), _repeats(other, key)
-    if ours is None or theirs is None or min(len(logs_R), len(other_R)) < 2:
-        return None
-    return welch_interval(float(np.log(ours.value / theirs.value)), logs_R, other_R)
-
-
-def _repeats(records: Sequence[RunRecord], key: str) -> Floats:
-    """Logarithms of the seconds of every timed round of all records."""
-    match key.split("."):
-        case ["speed", batch, "rtf"]:
-            speeds = [record["speed"][batch] for record in records if record["speed"] and batch in record["speed"]]
-            return np.log([repeat["generate_seconds"] for speed in speeds for repeat in speed["repeats"]])
-    return np.empty(0)
 
 
 def _of_record(record: RunRecord, key: str) -> Quantity | None:
