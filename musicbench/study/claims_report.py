@@ -19,9 +19,9 @@ INTRODUCTION = (
     "wholly on the claim's side; contradicted: wholly on the other; undecided: it holds the limit. A difference is "
     "left - factor * right on the same clips, to be read against 0, with pieces resampled. It covers the luck of "
     "training where both rows have several seeds; with one seed a verdict is about these very trainings. A ratio of "
-    "times is left / right, to be read against the factor, with Welch's t interval of the logarithms of the timed "
-    "repeats, which show the noise within one timing and not between sessions. Each claim is tested alone, without "
-    "correction for their number. Our corpus, codec and judges are small and our own: a verdict is about the order of "
+    "times is left / right, to be read against the factor, with a t interval of its logarithms over sessions of "
+    "timing, three at least and minutes apart. Each claim is tested alone, without correction for their number. Our "
+    "corpus, codec and judges are small and our own: a verdict is about the order of "
     "decoding plans in this setting, and neither confirms nor refutes a published number. Our clap_mini stands in for "
     "CLAP, and is not CLAP."
 )

@@ -11,10 +11,13 @@ from musicbench.study.timings import Document, began, timed_configuration
 
 def time_notes(rows: Sequence[Row], columns: Sequence[ColumnSpec], documents: Sequence[Document]) -> list[str]:
     """The footnotes; none for a table without a column of times, or without times."""
-    if not any(is_time(column["key"]) for column in columns) or not any(row.times.sessions for row in rows):
+    times = [n for n, column in enumerate(columns) if is_time(column["key"])]
+    if not times:
         return []
     if not documents:
-        return ["Brackets of times: the smallest and the largest round, at the end of each run's own evaluation."]
+        bracketed = any(row.cells[n].low is not None for row in rows for n in times)
+        said = "Brackets of times: the smallest and the largest round, at the end of each run's own evaluation."
+        return [said] * bracketed
     labels = {row.spec["row"]: row.spec["label"] for row in rows}
     return [
         _taken(documents),

@@ -24,7 +24,7 @@ SESSIONS, APART = 3, 120.0
 AGREE = 0.2
 """Rounds of a row and batch agree if ``apart`` is no more than this; else the cell is timed again."""
 
-UNTESTED = "needs three timings minutes apart (musicbench time --sessions 3)"
+UNTESTED = "needs three timings minutes apart"
 """Why a claim on times is not tested."""
 
 
@@ -144,7 +144,7 @@ def _shared(row: RowTimes, other: RowTimes, key: str) -> list[_Pair]:
                 continue
             if batch in ours.batches and batch in theirs.batches:
                 one, two = _value(ours.batches[batch], key), _value(theirs.batches[batch], key)
-                found += [_Pair(ours.began, one, two)] if one and two else []
+                found += [_Pair(ours.began, one, two)] if one and two and min(one, two) > 0 else []
     return sorted(found)
 
 

@@ -1,8 +1,8 @@
 """Documents of times: what ``musicbench time`` measured of all rows of a table in one sitting, beside its records."""
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -10,14 +10,17 @@ from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.plain_files import read_json
 from musicbench.regular_files import require_regular
-from musicbench.schema import check
+from musicbench.schema import check, field_types
 from musicbench.seals import content_sha256, sealed, unsealed
-from musicbench.study.run_record import Git, Machine, RunRecord, Speed
+from musicbench.study.run_record import Git, Machine, RunRecord, Speed, SpeedTimes
 from musicbench.temporaries import unhidden
 
 SCHEMA = 1
 TIMINGS = "timings"
 """Folder of a table that holds its documents of times."""
+
+SECONDS, MOST_CLIPS = (1e-9, 1e9), 1 << 20
+"""Least and greatest time, and greatest batch, that a document may hold: ratios of them are numbers."""
 
 LARGEST = 1 << 26
 """The most bytes that a document may have; one of fifty rows has some hundred thousand."""
@@ -156,11 +159,11 @@ def _validate(content: Any, source: str) -> None:
         raise UserError(f"{source}: schema of times is {content.get('schema')!r}, this musicbench reads {SCHEMA}")
     check(content, Document, source)
     try:
-        aware = began(content).tzinfo is not None
+        in_utc = began(content).utcoffset() == timedelta(0)
     except ValueError:
-        aware = False
-    if not aware:
-        raise UserError(f"{source}: date is {content['date']!r}; it must be a time with its zone")
+        in_utc = False
+    if not in_utc:
+        raise UserError(f"{source}: date is {content['date'][:40]!r}; it must be a time in UTC, with +00:00")
     for row, timed in content["rows"].items():
         for batch, cell in timed["batches"].items():
             _validate_cell(cell, batch, f"{source}: rows.{row}.batches.{batch}")
@@ -172,7 +175,10 @@ def _validate_cell(cell: TimedBatch, batch: str, where: str) -> None:
         raise UserError(f"{where} holds batch {speed['batch']}; the two must agree")
     if not speed["repeats"]:
         raise UserError(f"{where} holds no rounds")
-    times = [speed["seconds_audio"], *(part["generate_seconds"] for part in (speed, *speed["repeats"]))]
-    floors = [] if cell["floor_seconds"] is None else [cell["floor_seconds"]]
-    if min(*times, *floors) <= 0:
-        raise UserError(f"{where}: times must be above 0")
+    if not 1 <= speed["batch"] <= MOST_CLIPS:
+        raise UserError(f"{where}: a batch has 1 .. {MOST_CLIPS} clips")
+    parts = cast(Sequence[Mapping[str, Any]], [speed, *speed["repeats"]])
+    seconds = [part[name] for part in parts for name in field_types(SpeedTimes) if name in part]
+    times = [speed["seconds_audio"], *seconds, *([] if cell["floor_seconds"] is None else [cell["floor_seconds"]])]
+    if not all(SECONDS[0] <= time <= SECONDS[1] for time in times):
+        raise UserError(f"{where}: times must be within {SECONDS[0]:g} .. {SECONDS[1]:g} s")

@@ -135,7 +135,9 @@ def _number(value: float, column: ColumnSpec, signed: bool) -> str:
 def reading_notes(table: Table) -> list[str]:
     """How to read the table, one line each."""
     label = next(row.spec["label"] for row in table.rows if row.spec["row"] == table.spec["reference_row"])
-    spread = "; of times they are a spread, see below" if any(is_time(one["key"]) for one in table.columns) else ""
+    times = [n for n, column in enumerate(table.columns) if is_time(column["key"])]
+    bracketed = any(row.cells[n].low is not None for row in table.rows for n in times)
+    spread = "; of times they are a spread, see below" if bracketed else ""
     notes = [
         f"Brackets: 95 % intervals by resampling pieces{spread}; – means that the number does not apply to the row."
     ]
@@ -154,8 +156,8 @@ def reading_notes(table: Table) -> list[str]:
     if "untimed" in states:
         notes.append("not timed: no session of `musicbench time` holds this row at this batch size.")
     if any(cell.best for row in table.rows for cell in row.cells):
-        times = "; a time only where its bracket overlaps no other trained row's" if spread else ""
-        notes.append(f"Bold: best value among the trained rows, whether or not the difference is certain{times}.")
+        apart = "; a time only where its bracket overlaps no other trained row's" if times else ""
+        notes.append(f"Bold: best value among the trained rows, whether or not the difference is certain{apart}.")
     if any(column["key"] == "metrics.fad" for column in table.columns):
         notes.append("FAD of so few clips is biased upward, alike in all rows; read it against the reference rows.")
     if any("clap_mini" in column["key"] for column in table.columns):

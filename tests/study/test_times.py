@@ -106,6 +106,7 @@ def test_a_time_without_a_spread_is_not_bold(spec: Any, records: list[RunRecord]
     table = build_table(spec, records)
     assert not any(cell(table, row, "RTF, batch 1").best for row in ("flat", "delay", "parallel"))
     assert cell(table, "delay", "RTF, batch 1").low is None
+    assert "rackets of times" not in notes(table) and "of times they are" not in notes(table), "there are none"
 
 
 def sessions(pairs: list[tuple[float, float]], apart: int = 5, **floors: float) -> list[Any]:

@@ -1,6 +1,7 @@
 """Documents of times: written, read back, refused; and how a table reads them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from musicbench.study.render import render_table
 from musicbench.study.run_record import RunRecord
 from musicbench.study.table import build_table, load_table
 from musicbench.study.timings import document_path, read_document, read_timings, write_document
-from tests.study.documents import MACHINE, make_document
+from tests.study.documents import MACHINE, make_cell, make_document
 from tests.study.test_table import Change, cell
 
 
@@ -45,13 +46,17 @@ def test_an_edited_document_is_refused(tmp_path: Path, records: list[RunRecord])
     ("field", "value", "message"),
     [
         ("schema", 2, "schema of times is 2"),
-        ("date", "yesterday", "must be a time with its zone"),
-        ("date", "2026-11-30T12:00:00", "must be a time with its zone"),
+        ("date", "yesterday", "must be a time in UTC"),
+        ("date", "2026-11-30T12:00:00", "must be a time in UTC"),
+        ("date", "0001-01-01T00:00:00+14:00", "must be a time in UTC"),
         ("load", {"before": None}, "field load.after is missing"),
         ("rows.delay.batches.1.speed.batch", 4, "holds batch 4; the two must agree"),
         ("rows.delay.batches.1.speed.repeats", [], "holds no rounds"),
-        ("rows.delay.batches.1.speed.generate_seconds", 0.0, "must be above 0"),
-        ("rows.delay.batches.1.floor_seconds", -1.0, "must be above 0"),
+        ("rows.delay.batches.1.speed.generate_seconds", 0.0, "times must be within"),
+        ("rows.delay.batches.1.speed.codec_seconds", 1e300, "times must be within"),
+        ("rows.delay.batches.1.speed.repeats", [{"generate_seconds": -1, "codec_seconds": 1}], "times must be within"),
+        ("rows.delay.batches.1.floor_seconds", -1.0, "times must be within"),
+        ("rows.delay.batches", {"-4": make_cell(-4, [1.0])}, "a batch has 1 .. 1048576 clips"),
         ("rows.delay.batches.1.other", 1, "rows.delay.batches.1.other is not known"),
     ],
 )
@@ -132,3 +137,21 @@ def test_records_of_several_seeds_give_the_spread_of_their_rounds(spec: Any, tmp
     # The fixture's rounds take 0.99, 1 and 1.02 of a record's time.
     assert found.value == pytest.approx(0.5)
     assert (found.low, found.high) == pytest.approx((0.99 * 0.4, 1.02 * 0.9))
+
+
+def test_a_strangers_texts_and_numbers_are_shown_as_they_are(
+    table_folder: Path, records: list[RunRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No text of a document reaches a terminal or Markdown as an order, and odd numbers stop nothing."""
+    evil = "\x1b[31m<script>|*a* \n# b"
+    machine = {**MACHINE, "cpu": evil, "threads": -(10**300), "cores": 10**300}
+    document: Any = make_document(records, {"delay": {1: 1e-9, 4: 1e9}, "flat": {1: 1e9}}, machine=machine)
+    document |= {"failures": [evil], "rounds": -5, "git": {"commit": evil, "dirty": True}, "command": evil}
+    document["load"] = {"before": [], "after": [1e308]}
+    document["rows"]["delay"]["batches"]["1"]["speed"]["resident_growth_bytes"] = -(10**300)
+    document["rows"][evil] = document["rows"]["delay"]
+    write(table_folder, document)
+    table_command.main([str(table_folder)])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and not re.search(r"(?<!\\)<script", shown) and "\n# b" not in shown
+    assert "200,000,000.000" in shown
