@@ -8,13 +8,16 @@ from musicbench.study.hypotheses import SIGNIFICANT
 from musicbench.study.run_record import Kind, RunRecord
 from musicbench.study.statistics import Estimate
 from musicbench.study.table_spec import RowSpec
+from musicbench.study.times import RowTimes
 
-State = Literal["value", "absent", "failed", "missing"]
+State = Literal["value", "absent", "failed", "missing", "untimed"]
 
 
 @dataclass(frozen=True)
 class Cell:
     """One cell; ``low`` and ``high`` are None where no interval applies and infinite where it is unknown.
+
+    Of numbers of speed they are a spread: the smallest and the largest of what was timed.
 
     ``seeds`` records went into it, fewer than the row has if some lack the number; ``left_out`` clips have no
     value. ``few_windows``: FAD, of fewer windows than the judge's width asks for. A difference keeps its ``difference``
@@ -40,10 +43,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row with its records (one a training seed) and one cell for each column."""
+    """A row with its records (one a training seed), its times, and one cell for each column."""
 
     spec: RowSpec
     records: tuple[RunRecord, ...]
+    times: RowTimes
     cells: tuple[Cell, ...]
 
     @property

@@ -29,8 +29,10 @@ INTRODUCTION = (
     "is an equivalence: reproduced if the interval lies inside the margin, by two one-sided tests, contradicted if it "
     "lies wholly outside; a margin in % is one of the right side's value, which then counts as known. A slope is the "
     "change of the first column with each doubling of the second, by least squares over the rows. A ratio of times is "
-    "left / right, to be read against the factor. Numbers cover the luck of training where all rows have several "
-    "seeds; with one seed a verdict is about these very trainings.",
+    "left / right, to be read against the factor, with a t interval of its logarithms over sessions of timing, three "
+    "at least and minutes apart; beside it is the ratio of the rows' floors, the time of their matrix products alone. "
+    "Other numbers cover the luck of training where all rows have several seeds; with one seed a verdict is about "
+    "these very trainings.",
     "FAD, KLD and the text score hear through one network, so that their verdicts are not independent evidence. Our "
     "corpus, codec and judges are small and our own: a verdict is about the order of decoding plans in this setting, "
     "and neither confirms nor refutes a published number. Our clap_mini stands in for CLAP, and is not CLAP.",
@@ -81,9 +83,10 @@ def _line(claim: Claim, found: Finding) -> list[str]:
     ours = seeds = interval = corrected = "–"
     if found.values:
         ours = _ours(found)
-        seeds = " / ".join(map(str, found.seeds))
+        seeds = f"{found.sessions} sessions" if found.sessions else " / ".join(map(str, found.seeds))
         interval = f"{found.measure} {_number(found.value)} [{_number(found.low)}, {_number(found.high)}]"
         interval += MARK if found.few_windows else ""
+        interval += "" if found.floors is None else f"; floors {_number(found.floors)}"
     if found.tested:
         corrected = "< 0.001" if found.corrected < 0.001 else f"{found.corrected:.3f}"
     published = [markdown_text(claim["published"]), markdown_text(source)]

@@ -14,6 +14,7 @@ from musicbench.study.cells import Cell
 from musicbench.study.derived import has_interval
 from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
+from musicbench.study.times import is_speed
 
 TEXTS = ("row", "label", "family", "kind")
 """Columns that hold names and no numbers."""
@@ -58,7 +59,7 @@ def _names(column: ColumnSpec) -> list[str]:
 
 def _has_ends(column: ColumnSpec) -> bool:
     # By name and not by content, so that the header does not change when records arrive.
-    return has_interval(column["key"])
+    return has_interval(column["key"]) or is_speed(column["key"])
 
 
 def _texts(cell: Cell, column: ColumnSpec) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from musicbench.errors import UserError, did_you_mean
 from musicbench.study.cells import Row
 from musicbench.study.table import Table
+from musicbench.study.times import is_speed
 
 WITHIN = r"(?:\s+within\s+(?P<margin>[^\s%]+)\s*(?P<percent>%)?)?"
 PAIR = re.compile(r"(?P<left>\S+)\s+(?P<operator>\S+)\s+(?:(?P<factor>\S+)\s*\*\s*)?(?P<right>\S+)" + WITHIN)
@@ -82,7 +83,7 @@ def read_inequality(text: str, rows: Sequence[str] | None, table: Table, where: 
     (row, key), (other, other_key) = _cell(match["left"], table, where), _cell(match["right"], table, where)
     if key != other_key:
         raise UserError(f"{where} compares {key} with {other_key}; both sides must name one column")
-    if key.startswith("speed.") and operator == "~" and not share:
+    if is_speed(key) and operator == "~" and not share:
         raise UserError(f"{where}: times are compared as ratios; write the margin in %")
     return Inequality((row, other), key, operator, None, factor, size, share)
 
@@ -96,7 +97,7 @@ def _slope(match: re.Match[str], rows: Sequence[str] | None, size: float, table:
             raise UserError(f"{where}: {name} is no row of the table ({', '.join(known)}){did_you_mean(name, known)}")
     for key in (match["key"], match["over"]):
         _require_column(key, table, where)
-    if match["key"].startswith("speed."):
+    if is_speed(match["key"]):
         raise UserError(f"{where}: times are compared as ratios of two rows; a slope of them is not defined")
     chosen = tuple(known[name] for name in rows)
     return Inequality(chosen, match["key"], match["operator"], match["over"], margin=size)

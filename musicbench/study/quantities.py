@@ -18,7 +18,6 @@ from musicbench.study.statistics import (
     contrast_replicate_interval,
     interval,
     replicate_interval,
-    welch_interval,
 )
 
 # Metrics that are distances: an interval of their value does not reach below zero.
@@ -103,27 +102,6 @@ def contrast(rows: Sequence[Quantity], weights: Sequence[float], pieces_N: Seque
     if len(replicates) < len(rows) or len({one.shape[1] for one in replicates}) > 1:
         return None
     return contrast_replicate_interval([row.values for row in rows], replicates, weights, len(set(pieces_N)))
-
-
-def time_ratio(row: Sequence[RunRecord], other: Sequence[RunRecord], key: str) -> Estimate | None:
-    """Logarithm of one row's real-time factor over another's, with Welch's interval from the timed repeats.
-
-    None where the key is no ``speed.<batch>.rtf`` or a row has fewer than two repeats.
-    """
-    ours, theirs = quantity(row, key), quantity(other, key)
-    logs_R, other_R = _repeats(row, key), _repeats(other, key)
-    if ours is None or theirs is None or min(len(logs_R), len(other_R)) < 2:
-        return None
-    return welch_interval(float(np.log(ours.value / theirs.value)), logs_R, other_R)
-
-
-def _repeats(records: Sequence[RunRecord], key: str) -> Floats:
-    """Logarithms of the seconds of every timed round of all records."""
-    match key.split("."):
-        case ["speed", batch, "rtf"]:
-            speeds = [record["speed"][batch] for record in records if record["speed"] and batch in record["speed"]]
-            return np.log([repeat["generate_seconds"] for speed in speeds for repeat in speed["repeats"]])
-    return np.empty(0)
 
 
 def _of_record(record: RunRecord, key: str) -> Quantity | None:

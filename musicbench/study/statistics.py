@@ -7,7 +7,7 @@ already varies with the clips it holds (Davison and Hinkley, Bootstrap Methods a
 seeds' means, and the margins of both add as the root of their squares (Zou and Donner 2008, "MOVER"). One seed says
 nothing of the luck of training, and the interval then leaves it out.
 
-Shape suffixes: S training seeds, N clips, P pieces, R bootstrap replicates.
+Shape suffixes: S training seeds or sessions, N clips, P pieces, R bootstrap replicates.
 """
 
 import math
@@ -143,16 +143,19 @@ def contrast_replicate_interval(
     return _with_luck(found, [weight * one_S for (one_S, _), weight in zip(sides, weights, strict=True)])
 
 
-def welch_interval(value: float, a_R: ArrayLike, b_R: ArrayLike) -> Estimate:
-    """Interval about ``value``, a difference of repeated measurements a - b, by Welch's t.
+def t_interval(values_S: ArrayLike) -> Estimate:
+    """Mean of independent measurements with Student's t interval.
 
     Raises:
-        ValueError: fewer than two measurements on one side.
+        ValueError: fewer than two measurements.
     """
-    sides = [np.asarray(side, dtype=np.float64) for side in (a_R, b_R)]
-    if min(len(side) for side in sides) < 2:
-        raise ValueError("Welch's interval needs two measurements of each side")
-    return _with_luck(Estimate(value, value, value, 0.0, math.inf), sides)
+    values_S = np.asarray(values_S, dtype=np.float64)
+    count = len(values_S)
+    if count < 2:
+        raise ValueError("a t interval needs two measurements")
+    value, error = float(values_S.mean()), float(values_S.std(ddof=1)) / math.sqrt(count)
+    margin = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * error
+    return Estimate(value, value - margin, value + margin, error, count - 1)
 
 
 def _by_pieces(values_N: Floats, pieces_N: Sequence[str], replicates: int, seed: int) -> Estimate:

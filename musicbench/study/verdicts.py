@@ -9,12 +9,12 @@ import numpy as np
 
 from musicbench.study.cells import Row
 from musicbench.study.claims import Claim
-from musicbench.study.comparability import machine_name
 from musicbench.study.hypotheses import SIGNIFICANT, holm, p_above, p_below, p_inside, p_outside
 from musicbench.study.inequality import Inequality, read_inequality
-from musicbench.study.quantities import Quantity, contrast, quantity, time_ratio
+from musicbench.study.quantities import Quantity, contrast, quantity
 from musicbench.study.statistics import Estimate
 from musicbench.study.table import Table
+from musicbench.study.times import UNTESTED, floor_ratio, is_speed, time_ratio
 from musicbench.study.windows import few_windows
 
 Verdict = Literal["reproduced", "contradicted", "undecided", "not testable here", "not tested"]
@@ -34,6 +34,7 @@ class Finding:
         measure: what ``value`` with ``low`` and ``high`` is: the difference left - factor * right, the ratio of times
             left / right, or the slope per doubling. The ends are not corrected for the number of claims.
         values: of each row. over: of each row of a slope, that by whose logarithm it is taken. seeds: of each row.
+        sessions: that a ratio of times is over. floors: the ratio of the rows' floors, where sessions have them.
         kind: the column, or ``times``; claims of one kind are corrected together, ``together`` of them.
         few_windows: whether it is a FAD of fewer windows than the judge's width asks for.
         p_value: two-sided, against the verdict to which the numbers lean. corrected: the same by Holm's method.
@@ -48,6 +49,8 @@ class Finding:
     values: tuple[float, ...] = ()
     over: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
+    sessions: int = 0
+    floors: float | None = None
     kind: str = ""
     together: int = 0
     few_windows: bool = False
@@ -79,7 +82,7 @@ def examine_all(claims: Sequence[Claim], tables: Mapping[str, Table]) -> list[Fi
 def examine(claim: Claim, table: Table) -> Finding:
     """The finding on one claim alone, its verdict not yet corrected.
 
-    Times are compared as ratios; everything else by differences or slopes over the same clips.
+    Times are compared as ratios, session by session; everything else by differences or slopes over the same clips.
 
     Raises:
         UserError: the inequality cannot be read, or names a row or column that the table does not have.
@@ -88,7 +91,7 @@ def examine(claim: Claim, table: Table) -> Finding:
     for row in asked.rows:
         if not row.records:
             return Finding("not tested", f"no record of row {row.spec['row']}")
-    if asked.key.startswith("speed."):
+    if is_speed(asked.key):
         return _of_times(asked)
     sides = []
     for row in asked.rows:
@@ -116,19 +119,20 @@ def examine(claim: Claim, table: Table) -> Finding:
 
 
 def _of_times(asked: Inequality) -> Finding:
+    """The finding on a number of speed, from the ratio of the rows in each session."""
     row, other = asked.rows
-    one, two = quantity(row.records, asked.key), quantity(other.records, asked.key)
+    one, two = row.times.timing(asked.key), other.times.timing(asked.key)
     if one is None or two is None:
         return Finding("not tested", f"row {(row if one is None else other).spec['row']} has no {asked.key}")
-    if len({machine_name(record) for record in (*row.records, *other.records)}) > 1:
-        return Finding("not tested", "the times are of different machines")
-    log = time_ratio(row.records, other.records, asked.key)
+    log = time_ratio(row.times, other.times, asked.key)
     if log is None:
-        return Finding("not tested", f"{asked.key} has no timed repeats")
-    shown = Finding("undecided", "", "ratio", values=(one.value, two.value), seeds=(one.seeds, two.seeds), kind=TIMES)
+        return Finding("not tested", f"{asked.key} {UNTESTED}")
+    floors = floor_ratio(row.times, other.times, asked.key)
+    shown = Finding("undecided", "", "ratio", values=(one.value, two.value), floors=floors, kind=TIMES)
     ends = (math.log(1 - asked.margin), math.log(1 + asked.margin)) if asked.share else (0.0, 0.0)
     decided = _decide(shown, log, asked.operator, math.log(asked.factor), ends)
-    return replace(decided, value=math.exp(log.value), low=math.exp(log.low), high=math.exp(log.high))
+    value, low, high = (math.exp(end) for end in (log.value, log.low, log.high))
+    return replace(decided, value=value, low=low, high=high, sessions=round(log.freedom) + 1)
 
 
 def _of_slope(asked: Inequality, over: str, sides: list[Quantity], pieces_N: Sequence[str], shown: Finding) -> Finding:

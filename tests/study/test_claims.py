@@ -45,8 +45,11 @@ def test_the_report_tells_everything_of_a_claim(spec: Any, records: list[RunReco
 
 def test_a_slope_shows_its_rows_and_a_small_p_its_limit() -> None:
     slope = claim("slope of metrics.fad over separation < 0", rows=["a", "b", "c"])
-    found = Finding("reproduced", "", "slope", -0.7, -1.0, -0.4, (5.0, 4.4, 3.1), (1, 2, 8), (3, 3, 1), "metrics.fad")
-    text = render_claims([slope], [replace(found, together=1, p_value=1e-5, corrected=1e-5)])
+    found = Finding(
+        "reproduced", measure="slope", value=-0.7, low=-1.0, high=-0.4, values=(5.0, 4.4, 3.1), over=(1, 2, 8),
+        seeds=(3, 3, 1), kind="metrics.fad", together=1, p_value=1e-5, corrected=1e-5,
+    )  # fmt: skip
+    text = render_claims([slope], [found])
     for part in ("5 at 1, 4.4 at 2, 3.1 at 8", "slope −0.7 [−1, −0.4]", "3 / 3 / 1", "< 0.001", "Rows: a, b, c."):
         assert part in text
 
