@@ -19,10 +19,8 @@ from musicbench.speed.timed import Timed
 
 def time_system(system: Generator, parts: Parts, clips: HeldOut) -> Speeds:
     """Measure speed at the configured batch sizes, for clips of the same length as ``clips``."""
-    # Baselines read no captions. Models read states from a table in evaluation, so the encoder is timed by itself.
-    encode_text = parts.encoder.encode if isinstance(system, CaptionedModel) else None
     return measure_speed(
-        Timed(system, parts.codec, encode_text, _streaming(system, parts.codec)),
+        timed_system(system, parts),
         clips.captions,
         clips.frames,
         clock_for(device()),
@@ -30,6 +28,13 @@ def time_system(system: Generator, parts: Parts, clips: HeldOut) -> Speeds:
         tuple(clips.settings.speed_batches),
         clips.settings.speed_repeats,
     )
+
+
+def timed_system(system: Generator, parts: Parts) -> Timed:
+    """A system in the parts that are timed."""
+    # Baselines read no captions. Models read states from a table in evaluation, so the encoder is timed by itself.
+    encode_text = parts.encoder.encode if isinstance(system, CaptionedModel) else None
+    return Timed(system, parts.codec, encode_text, _streaming(system, parts.codec))
 
 
 def _streaming(

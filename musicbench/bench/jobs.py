@@ -7,19 +7,18 @@ from typing import Any
 
 import torch
 
-from musicbench.bench.floors import Floors, KernelFloor, ReadRate
-from musicbench.bench.products import Rate
+from musicbench.bench.decode_floors import DecodeFloors
+from musicbench.bench.floors import Floors, ReadRate
 from musicbench.bench.shapes import NETWORKS, TEXT_TOKENS, BenchShape, captions
-from musicbench.bench.work import masked_bytes, masked_passes, plan_bytes, steps
+from musicbench.bench.work import masked_bytes, masked_passes, plan_bytes
 from musicbench.models.autoregressive.decode import sample
-from musicbench.models.cost import Pass, caption_flops, pass_flops
+from musicbench.models.cost import Pass
 from musicbench.models.hybrid import HybridSampling, decode_hybrid
 from musicbench.models.masked.decode import decode_masked
 from musicbench.models.masked.sampling import MaskedSampling
 from musicbench.models.sampling import Sampling
 from musicbench.models.token_lm import TokenLM
 from musicbench.plans import Plan, build
-from musicbench.speed.clocks import clock_for
 
 GUIDED = 2
 """Rows of a clip under guidance: its caption and the null condition."""
@@ -72,14 +71,8 @@ class Jobs:
         self.shape, self.dtype, self.device = shape, dtype, device
         self.network: Callable[[str], Any] = cache(lambda kind: shape.network(NETWORKS[kind], device, dtype))
         self.plan = cache(lambda pattern, frames: build(pattern, frames, shape.levels))
-        self.products: Callable[[], KernelFloor] = cache(lambda: KernelFloor(shape.costs, dtype, device))
+        self.floors = DecodeFloors(shape.costs, dtype, device)
         self.read_rate: Callable[[int], ReadRate] = cache(lambda size: ReadRate(size, device))
-        self.rates: dict[int, Rate] = {}
-
-    def fastest(self) -> dict[str, str]:
-        """The fastest way to multiply here, by the number of rows, as far as floors asked for it."""
-        by_rows = self.products().fastest() | {rows: rate.fastest for rows, rate in self.rates.items()}
-        return {str(rows): by_rows[rows] for rows in sorted(by_rows)}
 
     def job(self, name: str, batch: int, frames: int) -> Job:
         """A job by the name of a pattern, ``magnet`` or ``hybrid``.
@@ -148,23 +141,10 @@ class Jobs:
         return masked_bytes(self.shape.costs, calls, batch, TEXT_TOKENS, True, self.dtype.itemsize)
 
     def _plan_seconds(self, plan: Plan, batch: int) -> float | None:
-        """Time of a plan's products; None on a GPU, where launching small ones takes longer than they do."""
-        if self.device.type != "cpu":
-            return None
-        return self.products().seconds(steps(plan), GUIDED * batch) + self._caption_seconds(batch)
+        return self.floors.of_plan(plan, batch, TEXT_TOKENS, True)
 
     def _masked_seconds(self, passes: Sequence[Pass], batch: int) -> float:
-        # A row of the caption sees all its tokens, a row of the null condition one.
-        flops = sum(pass_flops(self.shape.costs, one, (TEXT_TOKENS + 1) / 2) for one in passes)
-        return GUIDED * batch * flops / self._rate(GUIDED * batch * passes[0].positions) + self._caption_seconds(batch)
-
-    def _caption_seconds(self, batch: int) -> float:
-        return batch * sum(caption_flops(self.shape.costs, TEXT_TOKENS)) / self._rate(batch * TEXT_TOKENS)
-
-    def _rate(self, rows: int) -> float:
-        if rows not in self.rates:
-            self.rates[rows] = Rate(rows, self.shape.dim, self.dtype, self.device, clock_for(self.device))
-        return self.rates[rows]()
+        return self.floors.of_passes(passes, batch, TEXT_TOKENS, True)
 
 
 _Parts = tuple[Callable[[], object], Callable[[], float | None], int, TokenLM, Plan | None]

@@ -1,5 +1,6 @@
 """Test published claims (results/claims.yaml) on our tables: reproduced, contradicted or undecided."""
 
+import sys
 from pathlib import Path
 
 from musicbench.commands.arguments import Parser
@@ -19,19 +20,24 @@ def main(argv: list[str]) -> int:
     if arguments.table and arguments.check:
         raise UserError(f"--check is about all claims, which {REPORT} holds; leave out --table")
 
-    from musicbench.study.claims import examine_all, read_claims
-    from musicbench.study.claims_report import render_claims
+    from musicbench.study.claims import read_claims
+    from musicbench.study.claims_report import render_claims, undiscussed
     from musicbench.study.render import find_table
     from musicbench.study.table import load_table
+    from musicbench.study.verdicts import examine_all
 
     claims = read_claims(CLAIMS)
     names = sorted({claim["table"] for claim in claims})
+    if arguments.table and arguments.table not in names:
+        raise UserError(f"{CLAIMS} has no claim on table {arguments.table} (tables there: {', '.join(names)})")
+    # The claims on one table are corrected together with those on all others.
+    findings = examine_all(claims, {name: load_table(find_table(name)) for name in names})
     if arguments.table:
-        claims = [claim for claim in claims if claim["table"] == arguments.table]
-        if not claims:
-            raise UserError(f"{CLAIMS} has no claim on table {arguments.table} (tables there: {', '.join(names)})")
-    tables = {name: load_table(find_table(name)) for name in sorted({claim["table"] for claim in claims})}
-    text = render_claims(claims, examine_all(claims, tables))
+        pairs = [pair for pair in zip(claims, findings, strict=True) if pair[0]["table"] == arguments.table]
+        claims, findings = ([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    text = render_claims(claims, findings)
+    for warning in undiscussed(claims, findings):
+        print(f"warning: {warning}", file=sys.stderr)
     if arguments.check:
         if REPORT.is_file() and REPORT.read_bytes() == text.encode("utf-8"):
             return 0

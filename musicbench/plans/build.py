@@ -60,7 +60,7 @@ def build(
     if unknown:
         raise ValueError(f"pattern {pattern!r} has no option {unknown[0]!r}; it has {accepted or 'none'}")
     if positional is None:
-        positional = "step" if schedule == "sequential" else "frame"
+        positional = default_positional(schedule)
     return plan_from_positions(
         function(frames, levels, **options),
         frames=frames,
@@ -72,6 +72,11 @@ def build(
         positional=positional,
         tail=tail,
     )
+
+
+def default_positional(schedule: str) -> Positional:
+    """What position codes are made of where a configuration does not say."""
+    return "step" if schedule == "sequential" else "frame"
 
 
 def pattern_options(pattern: str) -> list[str] | None:

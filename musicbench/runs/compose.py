@@ -31,7 +31,7 @@ from musicbench.runs.overrides import read_overrides
 from musicbench.runs.values import leaves, validate
 from musicbench.seals import sealed_text, unsealed_text
 
-__all__ = ["amend", "compose", "instantiated", "plain", "run_configuration", "shipped", "shipped_folder",
+__all__ = ["amend", "checked", "compose", "instantiated", "plain", "run_configuration", "shipped", "shipped_folder",
            "write_configuration"]  # fmt: skip
 
 CONFIG = "config.yaml"
@@ -148,7 +148,17 @@ def amend(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if not isinstance(node, dict) or last not in node:
             raise UserError(unknown_key(setting.key, "train", [key for key, _ in leaves(content, "")]))
         node[last] = setting.value
-    _require_own(content, "the configuration")
+    return checked(content, "the configuration")
+
+
+def checked(content: dict[str, Any], source: str) -> DictConfig:
+    """Check plain values as the configuration of a run, and refuse code that is not allowed.
+
+    Raises:
+        UserError: a key is unknown, a value is not what its key takes, or code is named that is not allowed.
+    """
+    require_plain_values(content, source)
+    _require_own(content, source)
     return _fixed(content)
 
 

@@ -21,10 +21,12 @@ class Parts:
 
     Args:
         contents: hashes of the same parts, with the token store open.
+        like: the parts of another configuration with the same codec and text encoder, which are then taken from there;
+            None: they are made.
     """
 
-    def __init__(self, config: DictConfig, contents: Contents) -> None:
-        self.config, self.contents = config, contents
+    def __init__(self, config: DictConfig, contents: Contents, like: "Parts | None" = None) -> None:
+        self.config, self.contents, self.like = config, contents, like
         self.cache = Path(config.cache)
 
     @property
@@ -35,6 +37,8 @@ class Parts:
     @cached_property
     def codec(self) -> ChunkedCodec:
         """The codec, which must be the codec of the token store."""
+        if self.like is not None:
+            return self.like.codec
         codec: ChunkedCodec = instantiated("codec", self.config.codec)
         require_codec(self.store, codec)
         return codec.to(device())
@@ -42,7 +46,7 @@ class Parts:
     @cached_property
     def encoder(self) -> Any:
         """The frozen text encoder."""
-        return instantiated("text", self.config.text, device=device())
+        return self.like.encoder if self.like is not None else instantiated("text", self.config.text, device=device())
 
     @cached_property
     def captions(self) -> CaptionTable:

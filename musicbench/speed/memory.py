@@ -1,5 +1,6 @@
 """Peak memory of some work: of a GPU's tensors, or of the process."""
 
+import ctypes
 import re
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +24,14 @@ class PeakMemory(Protocol):
 
 
 class GpuMemory:
-    """Tensors on the current GPU: all that live there, weights included, without the allocator's reserve."""
+    """Tensors on the current GPU: all that live there, weights included, without the allocator's reserve.
+
+    Args:
+        elsewhere: bytes of tensors there that belong to other systems.
+    """
+
+    def __init__(self, elsewhere: int = 0) -> None:
+        self.elsewhere = elsewhere
 
     def restart(self) -> None:
         """See ``PeakMemory``."""
@@ -31,7 +39,7 @@ class GpuMemory:
 
     def peak(self) -> dict[str, int]:
         """See ``PeakMemory``: ``gpu_peak_bytes``."""
-        return {"gpu_peak_bytes": torch.cuda.max_memory_allocated()}
+        return {"gpu_peak_bytes": torch.cuda.max_memory_allocated() - self.elsewhere}
 
 
 class ResidentMemory:
@@ -73,3 +81,22 @@ class ResidentMemory:
 def memory_of(device: torch.device) -> PeakMemory:
     """The memory that work on a device takes."""
     return GpuMemory() if device.type == "cuda" else ResidentMemory()
+
+
+def memory_among_others(device: torch.device, own: int) -> PeakMemory:
+    """The memory that the work of one system takes beside other systems in one process.
+
+    Args:
+        own: bytes of the system's weights.
+    """
+    if device.type == "cuda":
+        return GpuMemory(torch.cuda.memory_allocated() - own)
+    _give_back()
+    return ResidentMemory()
+
+
+def _give_back() -> None:
+    """Return free pages to the system, so that work of one system is not hidden in pages that another left behind."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+    if trim is not None:
+        trim(0)

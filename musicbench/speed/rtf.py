@@ -41,22 +41,31 @@ def measure_speed(
     """
     speeds = Speeds()
     for batch in batch_sizes:
-        filled = [captions[number % len(captions)] for number in range(batch)]
+        filled = filled_batch(captions, batch)
         memory.restart()
         try:
             rounds = []
             for number in range(WARMUP + repeats):
-                seeds = [number * batch + clip for clip in range(batch)]
-                rounds.append(time_round(timed, filled, frames, seeds, clock))
+                rounds.append(time_round(timed, filled, frames, round_seeds(number, batch), clock))
         except PartError as error:
             speeds.failures.append(f"speed, batch {batch}: {error}")
             continue
-        speeds.batches[str(batch)] = _summary(rounds[WARMUP:], batch, frames / timed.codec.frame_rate) | memory.peak()
+        speeds.batches[str(batch)] = summary(rounds[WARMUP:], batch, frames / timed.codec.frame_rate) | memory.peak()
     return speeds
 
 
-def _summary(rounds: list[Round], batch: int, clip_seconds: float) -> dict[str, Any]:
-    """Medians, real-time factors and, of more than one round, interquartile ranges."""
+def filled_batch(captions: Sequence[str], batch: int) -> list[str]:
+    """Captions of a batch; they repeat if they are too few."""
+    return [captions[number % len(captions)] for number in range(batch)]
+
+
+def round_seeds(number: int, batch: int) -> list[int]:
+    """Seeds of the clips of a round; each round draws other clips."""
+    return [number * batch + clip for clip in range(batch)]
+
+
+def summary(rounds: Sequence[Round], batch: int, clip_seconds: float) -> dict[str, Any]:
+    """Fields of ``study.run_record.Speed`` but for memory: medians, real-time factors and interquartile ranges."""
     parts = {name: [part.seconds[name] for part in rounds] for name in rounds[0].seconds}
     medians = {name: statistics.median(values) for name, values in parts.items()}
     seconds_audio = batch * clip_seconds

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from musicbench.errors import UserError
-from musicbench.study.run_record import Computed, RunRecord
+from musicbench.study.run_record import Computed, Machine, RunRecord
 
 _SAID = 4  # differences that an error names
 
@@ -23,10 +23,10 @@ def require_comparable(records: Sequence[RunRecord], varied: Sequence[str] = ())
     """
     for other in records[1:]:
         _require_equal(_evaluation(records[0]), _evaluation(other), records[0], other)
-    first_of: dict[object, RunRecord] = {}
+    first_of: dict[str, RunRecord] = {}
     for other in records:
         if other["protocol"]["sampling"] is not None:
-            first = first_of.setdefault(other["protocol"]["sampling"].get("kind"), other)
+            first = first_of.setdefault(str(other["protocol"]["sampling"].get("kind")), other)
             _require_equal(_sampling(first, varied), _sampling(other, varied), first, other)
     by_row: dict[str, list[RunRecord]] = {}
     for record in records:
@@ -37,8 +37,12 @@ def require_comparable(records: Sequence[RunRecord], varied: Sequence[str] = ())
         by_row.setdefault(record["row"], []).append(record)
 
 
-def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
-    """Footnotes on mixed or modified source, processes and machines, on failures, warnings and skipped files."""
+def provenance_notes(records: Sequence[RunRecord], sittings: bool = False) -> list[str]:
+    """Footnotes on mixed or modified source, processes and machines, on failures, warnings and skipped files.
+
+    Args:
+        sittings: times come from ``musicbench time``, not from the records.
+    """
     notes = []
     commits = sorted({(record["git"]["commit"] or "unknown")[:12] for record in records})
     if len(commits) > 1:
@@ -47,7 +51,7 @@ def provenance_notes(records: Sequence[RunRecord]) -> list[str]:
     if dirty:
         notes.append(f"Uncommitted changes were present in runs of {', '.join(dirty)}.")
     notes += _computed_notes(records)
-    timed = {machine_name(record) for record in records if record["speed"]}
+    timed = {machine_name(record) for record in records if record["speed"] and not sittings}
     if len(timed) > 1:
         notes.append(f"Times were measured on different machines and do not compare: {'; '.join(sorted(timed))}.")
     warned: dict[str, list[str]] = {}
@@ -83,8 +87,12 @@ def _said(computed: Computed) -> str:
 
 
 def machine_name(record: RunRecord) -> str:
+    """One phrase about the machine that evaluated a run, and timed it."""
+    return machine_phrase(record["machine"])
+
+
+def machine_phrase(machine: Machine) -> str:
     """One phrase: processor, threads used of the cores there are, and GPU if any."""
-    machine = record["machine"]
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
     return f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores{gpu}"
 

@@ -11,8 +11,10 @@ import re
 
 from musicbench.names import visible
 from musicbench.study.cells import Cell
+from musicbench.study.derived import has_interval
 from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
+from musicbench.study.times import is_speed
 
 TEXTS = ("row", "label", "family", "kind")
 """Columns that hold names and no numbers."""
@@ -57,7 +59,7 @@ def _names(column: ColumnSpec) -> list[str]:
 
 def _has_ends(column: ColumnSpec) -> bool:
     # By name and not by content, so that the header does not change when records arrive.
-    return column["key"].startswith("metrics.") or column["key"] in ("caption_gain", "clap_mini_gain")
+    return has_interval(column["key"]) or is_speed(column["key"])
 
 
 def _texts(cell: Cell, column: ColumnSpec) -> list[str]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from musicbench.study.cells import Cell, Row
 from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
+from musicbench.study.times import is_time
 
 # Families differ in marker as well as in colour; the colours (Okabe and Ito's) also differ in lightness.
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -42,7 +43,8 @@ def draw_figure(table: Table, path: Path) -> None:
         _draw_panel(panel, table, table.column(layout["x"]), table.column(key), families)
     figure.suptitle(table.spec["title"], fontsize=11, **LITERAL)
     # Bars of two rows may overlap although the rows differ on nearly every clip.
-    bars = "bars: 95 % interval of each row alone; paired differences are in the table"
+    spread = ", of times their spread" if any(is_time(key) for key in layout["y"]) else ""
+    bars = f"bars: 95 % interval of each row alone{spread}; paired differences are in the table"
     figure.supxlabel(bars, fontsize=8, color="0.35")
     # Labels are placed by what they would cover, which is known only after the axes have their final size.
     figure.draw_without_rendering()

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from musicbench.study.quantities import DERIVED, estimate, quantity
+from musicbench.study.derived import DERIVED
+from musicbench.study.quantities import estimate, quantity
 from musicbench.study.run_record import RunRecord
 
 _COUNTS = ("parameters", "plan", "training", "speed")

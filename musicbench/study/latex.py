@@ -12,6 +12,7 @@ COMMANDS = {
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "*": r"\textasteriskcentered{}",
     "−": "$-$", "–": "--", "±": r"$\pm$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "Δ": r"$\Delta$",
     "`": r"\textasciigrave{}", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "…": r"\ldots{}",
+    "†": r"\dag{}", "∞": r"$\infty$", "²": r"\textsuperscript{2}",
 }  # fmt: skip
 LIGATURE = re.compile(r"(?<=([-,']))(?=\1)")
 # What stands between the two is in no visible text.
@@ -22,7 +23,7 @@ PREAMBLE = r"% Needs \usepackage[T1]{fontenc}, \usepackage{booktabs} and \usepac
 def render_latex(table: Table) -> str:
     """The table as LaTeX text; the same records and table.yaml give the same bytes."""
     spec = table.spec
-    about = [*([spec["note"]] if "note" in spec else []), spec["protocol"], caption(table.records)]
+    about = [*([spec["note"]] if "note" in spec else []), spec["protocol"], caption(table)]
     blocks = [PREAMBLE, *(_tabular(part, spec["title"]) for part in parts(table))]
     blocks += [r"\noindent " + " ".join(escape(text) for text in about)]
     lines = (*descriptions(table), *reading_notes(table), *table.notes)

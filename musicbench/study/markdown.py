@@ -13,7 +13,7 @@ def render_markdown(table: Table) -> str:
     """
     spec = table.spec
     blocks = [f"# {markdown_line(spec['title'])}"]
-    about = [*([spec["note"]] if "note" in spec else []), spec["protocol"], caption(table.records)]
+    about = [*([spec["note"]] if "note" in spec else []), spec["protocol"], caption(table)]
     blocks += [markdown_line(text) for text in about]
     for part in parts(table):
         header = [markdown_text(name) for name in part.header]

@@ -2,7 +2,8 @@
 
 import math
 
-from musicbench.study.cells import SIGNIFICANT, Row
+from musicbench.study.cells import Row
+from musicbench.study.hypotheses import SIGNIFICANT
 from musicbench.study.statistics import POWER
 from musicbench.study.table_spec import ColumnSpec
 

@@ -9,8 +9,9 @@ from scipy.stats import binomtest
 
 from musicbench.escapes import markdown_line, markdown_text
 from musicbench.study.answers import Sheet
+from musicbench.study.hypotheses import holm
 from musicbench.study.markdown import markdown_grid
-from musicbench.study.statistics import LEVEL, holm
+from musicbench.study.statistics import LEVEL
 
 
 @dataclass(frozen=True)

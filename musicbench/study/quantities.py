@@ -1,28 +1,27 @@
 """Computes the quantities that a table's columns name from the records of a row (one for each training seed)."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from musicbench.errors import UserError
+from musicbench.study.derived import SCHEDULE, perplexity_level, schedule_number
 from musicbench.study.run_record import Metric, RunRecord
 from musicbench.study.statistics import (
     Estimate,
     Floats,
+    contrast_interval,
+    contrast_replicate_interval,
     interval,
-    paired_interval,
-    paired_replicate_interval,
     replicate_interval,
-    welch_interval,
 )
 
 # Metrics that are distances: an interval of their value does not reach below zero.
 DISTANCES = ("metrics.fad", "metrics.codec_distance")
-# Column keys that are no field of a record but follow from several.
-DERIVED = ("caption_gain", "clap_gain", "clap_mini_gain", "train_validation_gap")
 
 
 @dataclass(frozen=True)
@@ -30,27 +29,24 @@ class Quantity:
     """A number of one row, one value for each of S training seeds, with what its interval is computed from.
 
     ``clips`` [S, N] holds values per clip (NaN where a clip has none), ``replicates`` [S, R] bootstrap replicates;
-    None where the metric has no such values.
+    None where the metric has no such values. An ``exponential`` quantity is 2 to the power of their mean.
     """
 
     values: Floats
     clips: Floats | None = None
     replicates: Floats | None = None
+    exponential: bool = False
 
     @property
     def value(self) -> float:
-        """Mean over seeds."""
-        return float(self.values.mean())
+        """Mean over seeds, or 2 to its power."""
+        mean = float(self.values.mean())
+        return 2**mean if self.exponential else mean
 
     @property
     def seeds(self) -> int:
         """How many records hold the number."""
         return len(self.values)
-
-    def times(self, factor: float) -> "Quantity":
-        """The quantity in another unit, or a multiple of it that another row is compared with."""
-        clips, replicates = (None if part is None else factor * part for part in (self.clips, self.replicates))
-        return Quantity(factor * self.values, clips, replicates)
 
 
 def quantity(records: Sequence[RunRecord], key: str) -> Quantity | None:
@@ -66,6 +62,7 @@ def quantity(records: Sequence[RunRecord], key: str) -> Quantity | None:
         values=np.concatenate([single.values for single in found]),
         clips=_stack([single.clips for single in found]),
         replicates=_stack([single.replicates for single in found]),
+        exponential=found[0].exponential,
     )
 
 
@@ -78,48 +75,33 @@ def estimate(row: Quantity, key: str, pieces_N: Sequence[str]) -> Estimate | Non
     """The row's value with its interval; None when the quantity has none (a count, a time)."""
     if row.clips is not None:
         kept = _complete(row.clips)
-        return interval(row.clips[:, kept], _keep(pieces_N, kept)) if kept.any() else None
+        if not kept.any():
+            return None
+        found = interval(row.clips[:, kept], _keep(pieces_N, kept))
+        return _exponential(found) if row.exponential else found
     if row.replicates is not None:
         minimum = 0.0 if key in DISTANCES else -np.inf
         return replicate_interval(row.values, row.replicates, len(set(pieces_N)), minimum=minimum)
     return None
 
 
-def paired_difference(row: Quantity, reference: Quantity, pieces_N: Sequence[str]) -> Estimate | None:
-    """Row minus reference row, over the clips both have or by replicates; None without either."""
-    if row.clips is not None and reference.clips is not None:
-        kept = _complete(row.clips) & _complete(reference.clips)
+def contrast(rows: Sequence[Quantity], weights: Sequence[float], pieces_N: Sequence[str]) -> Estimate | None:
+    """Weighted sum of rows, over the clips all have or by replicates; None without either.
+
+    The difference of two rows has the weights 1 and -1.
+    """
+    if any(row.exponential for row in rows):
+        return None
+    clips = [row.clips for row in rows if row.clips is not None]
+    if len(clips) == len(rows):
+        kept = np.logical_and.reduce([_complete(clips_SN) for clips_SN in clips])
         if not kept.any():
             return None
-        return paired_interval(row.clips[:, kept], reference.clips[:, kept], _keep(pieces_N, kept))
-    if row.replicates is None or reference.replicates is None:
+        return contrast_interval([clips_SN[:, kept] for clips_SN in clips], weights, _keep(pieces_N, kept))
+    replicates = [row.replicates for row in rows if row.replicates is not None]
+    if len(replicates) < len(rows) or len({one.shape[1] for one in replicates}) > 1:
         return None
-    if row.replicates.shape[1] != reference.replicates.shape[1]:
-        return None
-    return paired_replicate_interval(
-        row.values, row.replicates, reference.values, reference.replicates, len(set(pieces_N))
-    )
-
-
-def time_ratio(row: Sequence[RunRecord], other: Sequence[RunRecord], key: str) -> Estimate | None:
-    """Logarithm of one row's real-time factor over another's, with Welch's interval from the timed repeats.
-
-    None where the key is no ``speed.<batch>.rtf`` or a row has fewer than two repeats.
-    """
-    ours, theirs = quantity(row, key), quantity(other, key)
-    logs_R, other_R = _repeats(row, key), _repeats(other, key)
-    if ours is None or theirs is None or min(len(logs_R), len(other_R)) < 2:
-        return None
-    return welch_interval(float(np.log(ours.value / theirs.value)), logs_R, other_R)
-
-
-def _repeats(records: Sequence[RunRecord], key: str) -> Floats:
-    """Logarithms of the seconds of every timed round of all records."""
-    match key.split("."):
-        case ["speed", batch, "rtf"]:
-            speeds = [record["speed"][batch] for record in records if record["speed"] and batch in record["speed"]]
-            return np.log([repeat["generate_seconds"] for speed in speeds for repeat in speed["repeats"]])
-    return np.empty(0)
+    return contrast_replicate_interval([row.values for row in rows], replicates, weights, len(set(pieces_N)))
 
 
 def _of_record(record: RunRecord, key: str) -> Quantity | None:
@@ -129,6 +111,13 @@ def _of_record(record: RunRecord, key: str) -> Quantity | None:
     if key in ("clap_gain", "clap_mini_gain"):
         name = key.removesuffix("_gain")
         return _difference(record, name, f"{name}_shuffled")
+    level = perplexity_level(key)
+    if level is not None:
+        bits = _of_record(record, f"metrics.bits_level_{level}")
+        return None if bits is None else replace(bits, exponential=True)
+    if key in SCHEDULE:
+        number = schedule_number(record, key)
+        return None if number is None else _single(number)
     if key == "train_validation_gap":
         training = record["training"]
         if training is None:
@@ -163,6 +152,13 @@ def _difference(record: RunRecord, more: str, less: str) -> Quantity | None:
     return Quantity(one.values - other.values, clips=one.clips - other.clips)
 
 
+def _exponential(found: Estimate) -> Estimate:
+    """2 to the power of an estimate: its ends are those of the exponent, its error is that of the tangent."""
+    value = 2**found.value
+    low, high = (2**end if math.isfinite(end) else end for end in (found.low, found.high))
+    return Estimate(value, low, high, found.error * value * math.log(2), found.freedom)
+
+
 def _keep(pieces_N: Sequence[str], kept: Any) -> list[str]:
     return [piece for piece, keep in zip(pieces_N, kept, strict=True) if keep]
 
@@ -171,8 +167,8 @@ def _single(
     value: float, clips: Sequence[float | None] | None = None, replicates: Sequence[float | None] | None = None
 ) -> Quantity:
     """The quantity of one seed."""
-    parts = (None if part is None else np.array([part], dtype=np.float64) for part in (clips, replicates))
-    return Quantity(np.array([value], dtype=np.float64), *parts)
+    by_clip, replicated = (None if part is None else np.array([part], dtype=np.float64) for part in (clips, replicates))
+    return Quantity(np.array([value], dtype=np.float64), by_clip, replicated)
 
 
 def _stack(parts: Sequence[Floats | None]) -> Floats | None:

@@ -16,7 +16,7 @@ from musicbench.study.samples import SAMPLES
 from musicbench.study.table import Table, load_table
 from musicbench.temporaries import unhidden
 
-FIGURE, MARKDOWN, PAGE = "figure.png", "table.md", "listen.html"
+FIGURE, SPEED_FIGURE, MARKDOWN, PAGE = "figure.png", "speed.png", "table.md", "listen.html"
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,15 @@ class Rendered:
 
     @property
     def stale(self) -> list[str]:
-        """Names of files that are not there, or differ."""
-        return [name for name, text in self.texts.items() if not _holds(self.output / name, text)]
+        """Names of files that are not there, or differ; a figure differs by machine, and needs only to be there."""
+        texts = [name for name, text in self.texts.items() if not _holds(self.output / name, text)]
+        return texts + [name for name in self.figures if not (self.output / name).is_file()]
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of the figures that ``table.yaml`` asks for."""
+        spec = self.table.spec
+        return [FIGURE] * ("figure" in spec) + [SPEED_FIGURE] * spec.get("speed_figure", False)
 
     @property
     def shown(self) -> str:
@@ -49,8 +56,7 @@ class Rendered:
     @property
     def files(self) -> dict[str, Path]:
         """All files of the table after ``write``, by their names below ``output``."""
-        files = [self.output / name for name in self.texts]
-        files += [self.output / FIGURE] if "figure" in self.table.spec else []
+        files = [self.output / name for name in (*self.texts, *self.figures)]
         kept = [
             file for place in (SAMPLES, PICTURES) if self.prompts for file in unhidden(self.output / place, "*/*.*")
         ]
@@ -67,11 +73,12 @@ class Rendered:
         for name, text in self.texts.items():
             with atomic_path(self.output / name) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="\n")
-        if "figure" in self.table.spec:
-            from musicbench.study.figure import draw_figure  # late: matplotlib is heavy
+        for name in self.figures:
+            from musicbench.study import figure, speed_figure  # late: matplotlib is heavy
 
-            with atomic_path(self.output / FIGURE) as temporary:
-                draw_figure(self.table, temporary)
+            draw = {FIGURE: figure.draw_figure, SPEED_FIGURE: speed_figure.draw_speed_figure}[name]
+            with atomic_path(self.output / name) as temporary:
+                draw(self.table, temporary)
         draw_pictures(self.prompts, self.folder, self.output)
 
 

@@ -1,12 +1,13 @@
-"""One sentence on how far the numbers of a set of runs can be trusted, from the numbers themselves."""
+"""One sentence on how far the order of a set of rows can be trusted, from the numbers themselves."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations, pairwise
 
 from musicbench.errors import UserError
 from musicbench.study.comparability import require_comparable
-from musicbench.study.quantities import estimate, quantity
+from musicbench.study.hypotheses import SIGNIFICANT, holm
+from musicbench.study.quantities import Quantity, contrast, quantity
 from musicbench.study.run_record import RunRecord
 
 # Below these an order of rows is not worth repeating: intervals of fewer pieces are themselves uncertain, and
@@ -14,9 +15,21 @@ from musicbench.study.run_record import RunRecord
 ENOUGH_PIECES = 40
 ENOUGH_SEEDS = 3
 
+RANKING = {
+    "bits per frame": "metrics.bits_per_frame",
+    "FAD": "metrics.fad",
+    "KLD": "metrics.kld",
+    "CLAP": "metrics.clap",
+    "clap_mini": "metrics.clap_mini",
+}
+"""The metrics by which rows are ranked."""
+
+MOST_PAIRS = 1000
+"""Pairs of rows beyond which only rows beside each other in a metric's order are compared."""
+
 
 def trust_sentence(records: Sequence[RunRecord], varied: Sequence[str] = ()) -> str:
-    """How much was measured and trained, the widest relative interval, and what may be concluded.
+    """How much was measured and trained, how many pairs of rows each ranking metric tells apart, and what to believe.
 
     Args:
         varied: sampling settings in which the records may differ.
@@ -37,36 +50,42 @@ def trust_sentence(records: Sequence[RunRecord], varied: Sequence[str] = ()) -> 
         f"How far to trust this: {protocol['clips']} clips of {length} from "
         f"{protocol['pieces']} held-out pieces and {seeds} seed{'s' if seeds > 1 else ''}{spent} a row"
     )
-    widest = _widest(trained)
-    if widest is None:
-        return f"{measured} give no interval at all, so no difference between rows can be believed."
-    share, name, row = widest
-    if seeds < ENOUGH_SEEDS or protocol["pieces"] < ENOUGH_PIECES:
-        lacking = [f"{ENOUGH_SEEDS} seeds"] if seeds < ENOUGH_SEEDS else []
-        lacking += [f"{ENOUGH_PIECES} pieces"] if protocol["pieces"] < ENOUGH_PIECES else []
-        verdict = f"take the order of rows as a hint at most, and repeat it with at least {' and '.join(lacking)}"
+    told = [text for name, key in RANKING.items() if (text := _apart(name, key, trained)) is not None]
+    if not told:
+        return f"{measured} compare no two trained rows, so no order of rows can be believed."
+    lacking = [f"{ENOUGH_SEEDS} seeds"] if seeds < ENOUGH_SEEDS else []
+    lacking += [f"{ENOUGH_PIECES} pieces"] if protocol["pieces"] < ENOUGH_PIECES else []
+    if lacking:
+        verdict = f"take even their order as a hint, and repeat it with at least {' and '.join(lacking)}"
     else:
-        verdict = "believe differences with a star, for models and data of this size only"
-    doubt = f"leave {name} of {row} uncertain by ±{share:.0%} (the widest 95 % interval)"
-    return f"{measured} {doubt}, so {verdict}."
+        verdict = "believe the order of these pairs alone, for models and data of this size"
+    return (
+        f"{measured} tell apart, of the pairs of trained rows (paired differences at 5 %, after Holm's correction), "
+        f"{', '.join(told)}, so {verdict}."
+    )
 
 
-def _widest(trained: Sequence[RunRecord]) -> tuple[float, str, str] | None:
-    """Largest half width relative to its value, with the metric and the row; None without intervals."""
-    found = []
+def _apart(name: str, key: str, trained: Sequence[RunRecord]) -> str | None:
+    """In how many pairs of rows a metric differs significantly; None where it compares none."""
+    rows = []
     for row in dict.fromkeys(record["row"] for record in trained):
-        records = [record for record in trained if record["row"] == row]
-        pieces_N = [clip["piece"] for clip in records[0]["clips"]]
-        names = {name for record in records for name in record["metrics"]}
-        # A cosine has no natural zero, so a share of it means nothing.
-        for name in sorted(name for name in names if not name.startswith("clap")):
-            key = f"metrics.{name}"
-            own = quantity(records, key)
-            ends = None if own is None else estimate(own, key, pieces_N)
-            if ends is not None and ends.value and math.isfinite(ends.low):
-                label = name.replace("_", " ") if "_" in name else name.upper()
-                found.append(((ends.high - ends.low) / 2 / abs(ends.value), label, row))
-    return max(found) if found else None
+        own = quantity([record for record in trained if record["row"] == row], key)
+        rows += [own] if own is not None else []
+    pieces_N = [clip["piece"] for clip in trained[0]["clips"]]
+    pairs, which = list(combinations(rows, 2)), ""
+    if len(pairs) > MOST_PAIRS:
+        ordered = sorted(rows, key=lambda row: row.value)
+        pairs, which = list(pairwise(ordered)), " neighbours"
+    p_values = [p for pair in pairs if (p := _p_value(pair, pieces_N)) is not None]
+    if not p_values:
+        return None
+    apart = sum(p < SIGNIFICANT for p in holm(p_values))
+    return f"{apart} of {len(p_values)}{which} by {name}"
+
+
+def _p_value(pair: tuple[Quantity, Quantity], pieces_N: Sequence[str]) -> float | None:
+    found = contrast(pair, [1, -1], pieces_N)
+    return None if found is None else found.p_value
 
 
 def _duration(seconds: float) -> str:

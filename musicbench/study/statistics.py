@@ -1,4 +1,4 @@
-"""Confidence intervals, tests and power by resampling pieces, because clips of one piece are not independent.
+"""Confidence intervals and power by resampling pieces, because clips of one piece are not independent.
 
 Two kinds of luck enter a number: which pieces are in the test set, and how training went. Pieces are resampled with
 all their clips. Drawing clips again within each drawn piece would count their scatter twice: the mean of a piece
@@ -7,13 +7,14 @@ already varies with the clips it holds (Davison and Hinkley, Bootstrap Methods a
 seeds' means, and the margins of both add as the root of their squares (Zou and Donner 2008, "MOVER"). One seed says
 nothing of the luck of training, and the interval then leaves it out.
 
-Shape suffixes: S training seeds, N clips, P pieces, R bootstrap replicates.
+Shape suffixes: S training seeds or sessions, N clips, P pieces, R bootstrap replicates.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,21 +73,31 @@ def interval(values_SN: ArrayLike, pieces_N: Sequence[str], replicates: int = 20
     return _with_luck(found, [values_SN.mean(axis=1)])
 
 
-def paired_interval(values_a_SN: ArrayLike, values_b_SN: ArrayLike, pieces_N: Sequence[str], seed: int = 0) -> Estimate:
-    """Mean of a - b over the same clips, with its interval; what both rows find hard or easy cancels.
+def contrast_interval(
+    sides: Sequence[ArrayLike], weights: Sequence[float], pieces_N: Sequence[str], seed: int = 0
+) -> Estimate:
+    """Weighted sum of the means of several rows over the same clips; what all rows find hard or easy cancels.
 
-    Seeds of the two rows are not paired: equal numbers do not make two trainings lucky together.
+    A difference has the weights 1 and -1, the slope of a line weights that add to zero. Each replicate draws the same
+    pieces for all rows. Seeds are not paired: equal numbers do not make two trainings lucky together.
+
+    Args:
+        sides: of each row [S, N], or [N] of a single training seed.
 
     Raises:
-        ValueError: as ``interval``, or the two rows have different numbers of clips.
+        ValueError: as ``interval``, or the rows have different numbers of clips.
     """
-    a_SN, b_SN = (np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in (values_a_SN, values_b_SN))
-    if a_SN.shape[-1] != b_SN.shape[-1]:
-        raise ValueError(f"rows of {a_SN.shape[-1]} and {b_SN.shape[-1]} clips cannot be paired")
-    for values_SN in (a_SN, b_SN):
-        _require_values(values_SN, pieces_N)
-    found = _by_pieces(a_SN.mean(axis=0) - b_SN.mean(axis=0), pieces_N, 2000, seed)
-    return _with_luck(found, [a_SN.mean(axis=1), b_SN.mean(axis=1)])
+    sides_SN = [np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in sides]
+    _require_one_length([side_SN.shape[-1] for side_SN in sides_SN], "clips")
+    for side_SN in sides_SN:
+        _require_values(side_SN, pieces_N)
+    found = _by_pieces(_weighted([side_SN.mean(axis=0) for side_SN in sides_SN], weights), pieces_N, 2000, seed)
+    return _with_luck(found, [weight * side_SN.mean(axis=1) for side_SN, weight in zip(sides_SN, weights, strict=True)])
+
+
+def paired_interval(values_a_SN: ArrayLike, values_b_SN: ArrayLike, pieces_N: Sequence[str], seed: int = 0) -> Estimate:
+    """Mean of a - b over the same clips: the contrast of two rows."""
+    return contrast_interval([values_a_SN, values_b_SN], [1, -1], pieces_N, seed)
 
 
 def replicate_interval(
@@ -99,8 +110,9 @@ def replicate_interval(
     value itself. The basic interval (2 value - quantile) removes both biases, so it too may miss the value,
     and it turns the skew of FAD the wrong way round. We shift the percentile interval by the bootstrap's own
     bias, mean(replicates) - value: it then shows how FAD *of this many pieces* scatters. The remaining bias
-    is common to the rows of a table, which share N, and cancels in differences. ``minimum`` clips the ends
-    (0 for a distance).
+    depends on N, which the rows of a table share, and on the spread of a row's embeddings, which they do not, so
+    that differences keep a part of it (Chong and Forsyth 2020, arXiv 1911.07023). ``minimum`` clips the ends (0 for
+    a distance).
 
     Raises:
         ValueError: no replicates, or a value that is not finite.
@@ -113,46 +125,37 @@ def replicate_interval(
     return Estimate(found.value, max(found.low, minimum), max(found.high, minimum), found.error, found.freedom)
 
 
-def paired_replicate_interval(
-    values_a_S: ArrayLike,
-    replicates_a_SR: ArrayLike,
-    values_b_S: ArrayLike,
-    replicates_b_SR: ArrayLike,
-    pieces: int,
+def contrast_replicate_interval(
+    values: Sequence[ArrayLike], replicates: Sequence[ArrayLike], weights: Sequence[float], pieces: int
 ) -> Estimate:
-    """Difference a - b of such statistics; replicate b of both rows holds the same pieces.
+    """Weighted sum of such statistics of several rows; replicate b of all rows holds the same pieces.
+
+    Args:
+        values: of each row [S]. replicates: of each row [S, R].
 
     Raises:
-        ValueError: as ``replicate_interval``, or the two rows have different numbers of replicates.
+        ValueError: as ``replicate_interval``, or the rows have different numbers of replicates.
     """
-    a_S, a_SR = _require_replicates(values_a_S, replicates_a_SR)
-    b_S, b_SR = _require_replicates(values_b_S, replicates_b_SR)
-    if a_SR.shape[1] != b_SR.shape[1]:
-        raise ValueError(f"rows of {a_SR.shape[1]} and {b_SR.shape[1]} replicates cannot be paired")
-    value = float(a_S.mean() - b_S.mean())
-    found = _by_replicates(value, a_SR.mean(axis=0) - b_SR.mean(axis=0), pieces)
-    return _with_luck(found, [a_S, b_S])
+    sides = [_require_replicates(one_S, many_SR) for one_S, many_SR in zip(values, replicates, strict=True)]
+    _require_one_length([many_SR.shape[1] for _, many_SR in sides], "replicates")
+    value = float(_weighted([one_S.mean() for one_S, _ in sides], weights))
+    found = _by_replicates(value, _weighted([many_SR.mean(axis=0) for _, many_SR in sides], weights), pieces)
+    return _with_luck(found, [weight * one_S for (one_S, _), weight in zip(sides, weights, strict=True)])
 
 
-def welch_interval(value: float, a_R: ArrayLike, b_R: ArrayLike) -> Estimate:
-    """Interval about ``value``, a difference of repeated measurements a - b, by Welch's t.
+def t_interval(values_S: ArrayLike) -> Estimate:
+    """Mean of independent measurements with Student's t interval.
 
     Raises:
-        ValueError: fewer than two measurements on one side.
+        ValueError: fewer than two measurements.
     """
-    sides = [np.asarray(side, dtype=np.float64) for side in (a_R, b_R)]
-    if min(len(side) for side in sides) < 2:
-        raise ValueError("Welch's interval needs two measurements of each side")
-    return _with_luck(Estimate(value, value, value, 0.0, math.inf), sides)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected by Holm's step-down method: below 5 %, the chance of any false one is below 5 %."""
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(order), 0, -1)
-    corrected = np.empty(len(order))
-    corrected[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values)[order]), 1)
-    return [float(p) for p in corrected]
+    values_S = np.asarray(values_S, dtype=np.float64)
+    count = len(values_S)
+    if count < 2:
+        raise ValueError("a t interval needs two measurements")
+    value, error = float(values_S.mean()), float(values_S.std(ddof=1)) / math.sqrt(count)
+    margin = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * error
+    return Estimate(value, value - margin, value + margin, error, count - 1)
 
 
 def _by_pieces(values_N: Floats, pieces_N: Sequence[str], replicates: int, seed: int) -> Estimate:
@@ -209,6 +212,15 @@ def _sum_of_errors(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     if total == 0 or math.isinf(total):
         return total, 1.0
     return total, 1 / sum((error / total) ** 4 / freedom for error, freedom in parts if error > 0)
+
+
+def _weighted(parts: Sequence[Any], weights: Sequence[float]) -> Any:
+    return sum(weight * part for part, weight in zip(parts, weights, strict=True))
+
+
+def _require_one_length(lengths: Sequence[int], what: str) -> None:
+    if len(set(lengths)) != 1:
+        raise ValueError(f"rows of {' and '.join(map(str, lengths))} {what} cannot be paired")
 
 
 def _require_values(values_SN: Floats, pieces_N: Sequence[str]) -> None:

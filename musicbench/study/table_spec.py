@@ -7,8 +7,9 @@ from typing import Any, Literal, NotRequired, TypedDict, cast
 from musicbench.errors import UserError, did_you_mean
 from musicbench.names import require_name, require_visible
 from musicbench.schema import field_types, read_yaml
-from musicbench.study.quantities import DERIVED
-from musicbench.study.run_record import RunRecord
+from musicbench.study import times
+from musicbench.study.derived import DERIVED, is_derived, perplexity_level
+from musicbench.study.run_record import RunRecord, Speed
 
 _LONG_TEXTS = ("note", "protocol", "description", "source")
 _LONGEST, _LONGEST_LINE = 10_000, 300
@@ -28,9 +29,10 @@ class ColumnSpec(TypedDict):
     """A table column.
 
     ``key`` is a path into the record (``metrics.fad``, ``plan.steps``, ``speed.1.rtf``) or a derived
-    quantity (``caption_gain``, ``clap_mini_gain``, ``train_validation_gap``). With ``difference`` the column
-    shows the paired difference to the reference row. Shown numbers are divided by ``divide_by``, to print
-    millions or minutes.
+    quantity (``caption_gain``, ``clap_mini_gain``, ``train_validation_gap``; ``perplexity_0`` of the tokens of level 0;
+    ``separation`` and ``lookahead`` of the schedule; of speed ``speed.1.clips_per_second`` and
+    ``speed.1.floor_ratio``). With ``difference`` the column shows the paired difference to the reference row. Shown
+    numbers are divided by ``divide_by``, to print millions or minutes.
     """
 
     key: str
@@ -61,6 +63,7 @@ class PublishedSpec(TypedDict):
 class TableSpec(TypedDict):
     """A whole ``table.yaml``; ``columns`` maps the heading of each part of the table to its columns.
 
+    ``speed_figure`` asks for a figure of latency and throughput against batch size.
     ``varied`` names the sampling settings that the table is about (``span``, ``masked.cfg``): rows may differ in them.
     """
 
@@ -72,6 +75,7 @@ class TableSpec(TypedDict):
     rows: list[RowSpec]
     columns: dict[str, list[ColumnSpec]]
     figure: NotRequired[FigureSpec]
+    speed_figure: NotRequired[bool]
     published: NotRequired[PublishedSpec]
 
 
@@ -136,8 +140,13 @@ def _check_column(column: ColumnSpec, path: Path) -> None:
     key = column["key"]
     if not 0 <= column.get("decimals", 2) <= 9 or column.get("divide_by", 1) == 0:
         raise UserError(f"{path}: column {key} needs decimals of 0 .. 9 and a divide_by other than 0")
+    level = perplexity_level(key)
+    if level is not None and column.get("difference"):
+        raise UserError(f"{path}: perplexities have no differences; show that of metrics.bits_level_{level}")
     fields: Any = RunRecord
-    for name in [] if key in DERIVED else key.split("."):
+    if key.partition(".")[0] == "speed":
+        _check_speed(key, path)
+    for name in [] if is_derived(key) else key.split("."):
         known = field_types(fields)
         if name not in known:
             raise UserError(
@@ -147,3 +156,15 @@ def _check_column(column: ColumnSpec, path: Path) -> None:
         fields = next(option for option in typing.get_args(known[name]) or [known[name]] if option is not type(None))
         if not typing.is_typeddict(fields):
             return
+
+
+def _check_speed(key: str, path: Path) -> None:
+    """Refuse a column of speed that is no ``speed.<batch>.<field>``."""
+    _, _, rest = key.partition(".")
+    batch, _, field = rest.partition(".")
+    known = [*field_types(Speed), *times.DERIVED]
+    if not batch.isdecimal() or field.split(".")[0] not in known:
+        raise UserError(
+            f"{path}: column {key} leads nowhere; write speed.<batch size>.<field>, with a field of "
+            f"{', '.join(known)}{did_you_mean(field, known)}"
+        )

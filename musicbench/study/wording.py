@@ -5,24 +5,29 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 from musicbench.study.cells import Cell
-from musicbench.study.comparability import machine_name
+from musicbench.study.comparability import machine_name, machine_phrase
 from musicbench.study.run_record import Judge, Protocol, Reference, RunRecord
 from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
+from musicbench.study.times import is_time
+from musicbench.study.windows import MARK
 
-WORDS = {"absent": "–", "failed": "failed", "missing": "missing"}
+WORDS = {"absent": "–", "failed": "failed", "missing": "missing", "untimed": "not timed"}
 ARROWS = {"lower": " ↓", "higher": " ↑"}
 MINUS = "−"
 
 
-def caption(records: Sequence[RunRecord]) -> str:
+def caption(table: Table) -> str:
     """The protocol in one paragraph; all records of a table share the protocol."""
+    records = table.records
     if not records:
         return "There is no record yet."
     protocol = records[0]["protocol"]
     length, codec = protocol["clip_seconds"], protocol["codec"]
     of = "various lengths" if length is None else f"{length:g} s"
-    machines = "; ".join(sorted({machine_name(record) for record in records}))
+    # With documents of times the machines of evaluations change no number that a reader compares.
+    phrases = {machine_phrase(document["machine"]) for document in table.documents}
+    machines = "; ".join(sorted(phrases or {machine_name(record) for record in records}))
     return (
         f"{protocol['clips']} clips of {of} from {protocol['pieces']} {protocol['split']} pieces; "
         f"{_judges(protocol)}; FAD against {_reference(protocol['reference'])}; "
@@ -74,7 +79,8 @@ def cell_text(cell: Cell, column: ColumnSpec) -> CellText:
     if cell.low is not None and cell.high is not None:
         ends = [_number(end, column, signed=difference) for end in (cell.low, cell.high)]
         interval = f"[{ends[0]}, {ends[1]}]" if math.isfinite(cell.low) else "[one piece]"
-    return CellText(_number(cell.value, column, signed=difference), interval, cell.significant, cell.best)
+    value = _number(cell.value, column, signed=difference) + (MARK if cell.few_windows else "")
+    return CellText(value, interval, cell.significant, cell.best)
 
 
 class Part(NamedTuple):
@@ -131,7 +137,12 @@ def _number(value: float, column: ColumnSpec, signed: bool) -> str:
 def reading_notes(table: Table) -> list[str]:
     """How to read the table, one line each."""
     label = next(row.spec["label"] for row in table.rows if row.spec["row"] == table.spec["reference_row"])
-    notes = ["Brackets: 95 % intervals by resampling pieces; – means that the number does not apply to the row."]
+    times = [n for n, column in enumerate(table.columns) if is_time(column["key"])]
+    bracketed = any(row.cells[n].low is not None for row in table.rows for n in times)
+    spread = "; of times they are a spread, see below" if bracketed else ""
+    notes = [
+        f"Brackets: 95 % intervals by resampling pieces{spread}; – means that the number does not apply to the row."
+    ]
     if any(column.get("difference") for column in table.columns):
         count = sum(cell.difference is not None for row in table.rows for cell in row.cells)
         notes.append(
@@ -144,10 +155,11 @@ def reading_notes(table: Table) -> list[str]:
         notes.append("missing: the row has no run record yet.")
     if "failed" in states:
         notes.append("failed: the run has a record without this number; the reason is below.")
+    if "untimed" in states:
+        notes.append("not timed: no session of `musicbench time` holds this row at this batch size.")
     if any(cell.best for row in table.rows for cell in row.cells):
-        notes.append("Bold: best value among the trained rows, whether or not the difference is certain.")
-    if any(column["key"] == "metrics.fad" for column in table.columns):
-        notes.append("FAD of so few clips is biased upward, alike in all rows; read it against the reference rows.")
+        apart = "; a time only where its bracket overlaps no other trained row's" if times else ""
+        notes.append(f"Bold: best value among the trained rows, whether or not the difference is certain{apart}.")
     if any("clap_mini" in column["key"] for column in table.columns):
         notes.append(_clap_note(table.records))
     return notes

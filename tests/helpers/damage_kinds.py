@@ -165,6 +165,7 @@ KINDS = (
     Kind("own_codec/checkpoint.pt", "prepare codec"),
     Kind("own_codec/codec/card.json", "prepare codec"),
     *(Kind("results/tiny/records/*.json", name) for name in ("table", "claims")),
+    Kind("results/tiny/timings/*.json", "table"),
     Kind("results/tiny/samples/*/*", "table"),
     Kind("results/tiny/samples/*/*.flac", "answers"),
     Kind("sheet.csv", "answers"),

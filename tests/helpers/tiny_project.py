@@ -193,6 +193,7 @@ def _make_table(folder: Path, overrides: list[str]) -> None:
         "inequality": f"{rows[0]}.metrics.fad < {rows[1]}.metrics.fad",
     }  # fmt: skip
     (folder / "results" / "claims.yaml").write_text(yaml.safe_dump([claim], sort_keys=False))
+    run("time", "tiny", "--batches", "1", "--store", "tokens", "--threads", "1")
     run("table", "tiny", "--runs", "runs")
     for path in (*place.glob("table.[!y]*"), place / "listen.html"):
         path.unlink()

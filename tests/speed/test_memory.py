@@ -5,7 +5,7 @@ import mmap
 import pytest
 import torch
 
-from musicbench.speed.memory import PROCESS, GpuMemory, ResidentMemory
+from musicbench.speed.memory import PROCESS, GpuMemory, ResidentMemory, memory_among_others
 
 MEBIBYTE = 2**20
 
@@ -70,3 +70,38 @@ def test_gpu_peaks_are_torchs(monkeypatch):
     assert memory.peak() == {"gpu_peak_bytes": 700}
     memory.restart()
     assert memory.peak() == {"gpu_peak_bytes": 500}
+
+
+def test_among_other_systems_their_free_pages_do_not_hide_the_growth():
+    """Blocks of 16 KiB lie in the heap; the last one keeps the pages of all others from going back by themselves."""
+    size, count = 1 << 14, 4000
+    wanted = size * count
+
+    def fill() -> list[bytearray]:
+        return [bytearray(b"x") * size for _ in range(count)]
+
+    def growth(memory: ResidentMemory) -> int:
+        memory.restart()
+        blocks = fill()
+        found = memory.peak()["resident_growth_bytes"]
+        del blocks
+        return found
+
+    def crowded() -> list[bytearray]:
+        blocks = fill()
+        last = blocks[-1:]
+        del blocks
+        return last
+
+    last = crowded()
+    assert growth(ResidentMemory()) < wanted / 2, "else there is nothing to correct"
+    last += crowded()
+    assert growth(memory_among_others(torch.device("cpu"), own=0)) > 0.9 * wanted
+    assert len(last) == 2
+
+
+def test_tensors_of_other_systems_on_a_gpu_do_not_count(monkeypatch):
+    """Others hold 700, the system's weights 40 and its work 25 bytes."""
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 740)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 765)
+    assert memory_among_others(torch.device("cuda"), own=40).peak() == {"gpu_peak_bytes": 65}

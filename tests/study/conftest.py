@@ -57,7 +57,7 @@ def make_synthetic(
             "codec_seconds": 0.1,
             "rtf": factor,
             "codec_rtf": 0.02,
-            "repeats": [{"generate_seconds": 1.0, "codec_seconds": 0.5}],
+            "repeats": [{"generate_seconds": 5 * factor * share, "codec_seconds": 0.1} for share in (0.99, 1.0, 1.02)],
         }
 
     return {

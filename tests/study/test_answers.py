@@ -13,8 +13,8 @@ from scipy.stats import beta
 from musicbench import cli
 from musicbench.errors import UserError
 from musicbench.study.answers import Answer, Sheet, read_sheet, read_sheets
+from musicbench.study.hypotheses import holm
 from musicbench.study.preferences import Preference, preferences
-from musicbench.study.statistics import holm
 from tests.sheets import write_sheet
 
 

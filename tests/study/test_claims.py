@@ -1,171 +1,72 @@
-"""Claims: verdicts from synthetic records, mistakes in one line, the committed claims, the command."""
+"""Claims: the file, the report, the committed claims, the command."""
 
-import itertools
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from scipy import stats
 
 from musicbench.commands.claims import main
 from musicbench.errors import UserError
-from musicbench.study.claims import Claim, Finding, examine, examine_all, read_claims
-from musicbench.study.claims_report import render_claims
+from musicbench.study.claims import read_claims
+from musicbench.study.claims_report import render_claims, undiscussed
 from musicbench.study.run_record import RunRecord
-from musicbench.study.statistics import paired_interval
-from musicbench.study.table import Table, build_table, load_table
+from musicbench.study.table import build_table
+from musicbench.study.verdicts import Finding, examine_all
+from tests.study.example_claims import CLAIM, claim
 
 RESULTS = Path(__file__).parents[2] / "results"
 Make = Callable[..., RunRecord]
-CLAIM: Claim = {
-    "id": "flat_below_delay",
-    "sentence": "Flat is better.",
-    "paper": {"title": "A paper", "arxiv": "0000.00000", "place": "table 1"},
-    "certainty": "read",
-    "published": "FAD 0.86 against 0.96",
-    "table": "patterns",
-    "inequality": "flat.metrics.fad < delay.metrics.fad",
-}
 
 
-def claim(inequality: str) -> Claim:
-    return {**CLAIM, "inequality": inequality}
-
-
-@pytest.fixture
-def table(spec: Any, records: list[RunRecord]) -> Table:
-    spec["rows"].append({"row": "flat.long", "label": "a name with a dot"})
-    return build_table(spec, [*records, {**deepcopy(records[2]), "row": "flat.long", "id": "long"}])
-
-
-@pytest.mark.parametrize(
-    ("inequality", "verdict"),
-    [
-        ("flat.metrics.fad < delay.metrics.fad", "reproduced"),
-        ("flat.metrics.fad > delay.metrics.fad", "contradicted"),
-        ("delay.metrics.fad > flat.metrics.fad", "reproduced"),
-        ("flat.metrics.fad < 0.5 * delay.metrics.fad", "contradicted"),
-        ("flat.metrics.fad < 0.8 * delay.metrics.fad", "undecided"),
-        ("delay.metrics.fad < 2*flat.metrics.fad", "reproduced"),
-        ("flat.long.metrics.fad < delay.metrics.fad", "reproduced"),
-        ("flat.metrics.bits_per_frame < delay.metrics.bits_per_frame", "reproduced"),
-        ("flat.metrics.bits_per_frame < 0.95 * delay.metrics.bits_per_frame", "undecided"),
-        ("delay.caption_gain > flat.caption_gain", "undecided"),
-    ],
-)
-def test_verdicts(table: Table, inequality: str, verdict: str) -> None:
-    assert examine(claim(inequality), table).verdict == verdict
-
-
-def test_the_difference_is_paired_on_the_same_clips(table: Table, records: list[RunRecord]) -> None:
-    flat, delay = (
-        np.array(record["metrics"]["kld"]["per_clip"]) for record in records if record["row"] in ("flat", "delay")
-    )
-    found = examine(claim("flat.metrics.kld < 0.9 * delay.metrics.kld"), table)
-    expected = paired_interval(flat, 0.9 * delay, [clip["piece"] for clip in records[0]["clips"]])
-    assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
-    assert (found.left, found.right) == pytest.approx((flat.mean(), delay.mean()))
-
-
-def times(record: RunRecord, seconds: list[float]) -> None:
-    assert record["speed"]
-    record["speed"]["1"]["repeats"] = [{"generate_seconds": time, "codec_seconds": 0.1} for time in seconds]
-    record["speed"]["1"]["rtf"] = float(np.median(seconds)) / 5
-
-
-def test_times_are_compared_as_ratios_by_their_repeats(spec: Any, records: list[RunRecord]) -> None:
-    flat, delay = records[2], records[3]
-    slow, fast = [4.0, 4.2, 4.4], [2.0, 2.1, 2.2]
-    times(flat, slow)
-    times(delay, fast)
-    table = build_table(spec, records)
-    found = examine(claim("delay.speed.1.rtf < 0.6 * flat.speed.1.rtf"), table)
-    test = stats.ttest_ind(np.log(fast), np.log(slow), equal_var=False)
-    margin = stats.t.ppf(0.975, test.df) * np.hypot(stats.sem(np.log(fast)), stats.sem(np.log(slow)))
-    assert found.ratio and found.value == pytest.approx(0.5)
-    assert (found.low, found.high) == pytest.approx((0.5 / np.exp(margin), 0.5 * np.exp(margin)))
-    assert found.verdict == "reproduced"
-    assert examine(claim("delay.speed.1.rtf < 0.5 * flat.speed.1.rtf"), table).verdict == "undecided"
-    assert examine(claim("delay.speed.1.rtf < 0.3 * flat.speed.1.rtf"), table).verdict == "contradicted"
-    assert examine(claim("flat.speed.1.rtf > 1.5 * delay.speed.1.rtf"), table).verdict == "reproduced"
-
-
-def test_what_cannot_be_tested_says_why(spec: Any, records: list[RunRecord], make_record: Make) -> None:
-    table = build_table(spec, records)
-    assert examine(claim("magnet.metrics.fad < delay.metrics.fad"), table).reason == "no row magnet"
-    assert examine(claim("delay.metrics.fad < magnet.metrics.fad"), table).reason == "no row magnet"
+def test_the_report_tells_everything_of_a_claim(spec: Any, records: list[RunRecord]) -> None:
+    claims = [CLAIM, claim("magnet.metrics.fad < delay.metrics.fad", id="other", reading="Our choice.")]
+    (first, second) = examine_all(claims, {"patterns": build_table(spec, records)})
+    first = replace(first, corrected=0.0314, seeds=(3, 2))
+    text = render_claims(claims, [first, second])
     assert (
-        examine(claim("codec.metrics.bits_per_frame < delay.metrics.bits_per_frame"), table).reason
-        == "row codec has no metrics.bits_per_frame"
-    )
-    assert "no timed repeats" in examine(claim("flat.speed.1.rtf < delay.speed.1.rtf"), table).reason
-    assert "pair" in examine(claim("flat.plan.steps > delay.plan.steps"), table).reason
-    times(records[2], [1.0, 1.1])
-    times(records[3], [1.0, 1.1])
-    records[3]["machine"]["cpu"] = "Another CPU"
-    other = build_table(spec, records)
-    assert "different machines" in examine(claim("flat.speed.1.rtf < delay.speed.1.rtf"), other).reason
-    assert examine(claim("flat.speed.1.rtf < delay.speed.1.rtf"), other).verdict == "not tested"
-
-
-@pytest.mark.parametrize(
-    ("inequality", "message"),
-    [
-        ("flta.metrics.fad < delay.metrics.fad", "names no row.*did you mean flat"),
-        ("flat.metrics.fda < delay.metrics.fad", "no column.*did you mean metrics.fad"),
-        ("flat.metrics.fad <= delay.metrics.fad", "unknown operator <=; write < or >"),
-        ("flat.metrics.fad == delay.metrics.fad", "unknown operator =="),
-        ("flat.metrics.fad", "is not of the form"),
-        ("", "is not of the form"),
-        ("flat.metrics.fad < delay.metrics.fad + 1", "is not of the form"),
-        ("flat.metrics.fad < two * delay.metrics.fad", "'two' before"),
-        ("flat.metrics.fad < -1 * delay.metrics.fad", "above 0"),
-        ("flat.metrics.fad < nan * delay.metrics.fad", "above 0"),
-        ("flat.metrics.fad < delay.metrics.kld", "one column"),
-        ("flat < delay.metrics.fad", "names no row"),
-    ],
-)
-def test_mistakes_are_one_line(table: Table, inequality: str, message: str) -> None:
-    with pytest.raises(UserError, match=message) as caught:
-        examine(claim(inequality), table)
-    assert "\n" not in str(caught.value) and CLAIM["id"] in str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def committed() -> Table:
-    return load_table(RESULTS / "patterns_10s")
-
-
-@pytest.mark.parametrize("column", ["metrics.fad", "metrics.kld", "speed.1.rtf"])
-def test_the_two_operators_contradict_each_other(committed: Table, column: str) -> None:
-    opposite = {"reproduced": "contradicted", "contradicted": "reproduced", "undecided": "undecided"}
-    names = ["flat", "delay", "parallel", "stack"]
-    found = {
-        (left, sign, right): examine(claim(f"{left}.{column} {sign} {right}.{column}"), committed).verdict
-        for left, sign, right in itertools.product(names, "<>", names)
-    }
-    for left, right in itertools.product(names, names):
-        assert found[left, ">", right] == opposite[found[left, "<", right]] == found[right, "<", left]
-        assert found[left, "<", left] == "undecided"
-    assert {"reproduced", "undecided"} <= set(found.values())
-
-
-def test_the_report_tells_everything_of_a_claim(table: Table) -> None:
-    claims = [CLAIM, {**claim("magnet.metrics.fad < delay.metrics.fad"), "id": "other", "reading": "Our choice."}]
-    found = examine_all(claims, {"patterns": table})  # type: ignore[arg-type]
-    text = render_claims(claims, found)  # type: ignore[arg-type]
-    assert "2 claims: 1 reproduced, 0 contradicted, 0 undecided, 1 not tested." in text
+        "2 claims: 1 reproduced, 0 contradicted, 0 undecided, 0 not testable here, 1 not tested.\n\n"
+        "Corrected together: 1 of metrics.fad."
+    ) in text
     (line,) = [line for line in text.splitlines() if line.startswith("| flat_below_delay")]
     for part in (
-        "reproduced", f"`{CLAIM['inequality']}`", "3.2 against 4", "FAD 0.86 against 0.96", "arXiv 0000.00000",
-        "table 1", "read in the paper", f"{found[0].low:.3g}".replace("-", "−"),
+        "reproduced", f"`{CLAIM['inequality']}`", "3.2 against 4", "3 / 2", "0.031", "FAD 0.86 against 0.96",
+        "arXiv 0000.00000", "table 1", "read in the paper", f"difference −0.8 [{first.low:.3g}".replace("-", "−"),
     ):  # fmt: skip
         assert part in line
-    assert "not tested: no row magnet" in text and "Our reading: Our choice." in text
+    assert "not tested: no record of row magnet" in text and "Our reading: Our choice." in text
+    for part in ("after Holm", "intervals are uncorrected", "one network", "not independent evidence"):
+        assert part in text.splitlines()[2] + text.splitlines()[6]
+
+
+def test_a_slope_shows_its_rows_and_a_small_p_its_limit() -> None:
+    slope = claim("slope of metrics.fad over separation < 0", rows=["a", "b", "c"])
+    found = Finding(
+        "reproduced", measure="slope", value=-0.7, low=-1.0, high=-0.4, values=(5.0, 4.4, 3.1), over=(1, 2, 8),
+        seeds=(3, 3, 1), kind="metrics.fad", together=1, p_value=1e-5, corrected=1e-5,
+    )  # fmt: skip
+    text = render_claims([slope], [found])
+    for part in ("5 at 1, 4.4 at 2, 3.1 at 8", "slope −0.7 [−1, −0.4]", "3 / 3 / 1", "< 0.001", "Rows: a, b, c."):
+        assert part in text
+
+
+def test_discussions_stand_where_a_claim_is_not_reproduced() -> None:
+    claims = [claim(CLAIM["inequality"], id=name, discussion=f"Because of *{name}*.") for name in "abcd"]
+    verdicts = ["reproduced", "contradicted", "undecided", "not tested"]
+    found = [Finding(verdict, kind="metrics.fad", corrected=0.5) for verdict in verdicts]  # type: ignore[arg-type]
+    text = render_claims(claims, found)
+    shown = ["Because of \\*b\\*." in text, "**c** (undecided): Because of" in text]
+    assert shown == [True, True] and "of \\*a" not in text and "of \\*d" not in text
+    assert undiscussed(claims, found) == []
+    bare = [claim(CLAIM["inequality"], id=name) for name in "abcd"]
+    assert "## Why not" not in render_claims(bare, found)
+    assert [warning.split(" and ")[0] for warning in undiscussed(bare, found)] == [
+        "claim b is contradicted", "claim c is undecided",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -176,6 +77,9 @@ def test_the_report_tells_everything_of_a_claim(table: Table) -> None:
         (yaml.safe_dump([{**CLAIM, "certainty": "sure"}]), "certainty is 'sure'"),
         (yaml.safe_dump([{key: value for key, value in CLAIM.items() if key != "table"}]), "table is missing"),
         (yaml.safe_dump([CLAIM, deepcopy(CLAIM)]), "stands there twice"),
+        (yaml.safe_dump([claim("flat.metrics.fad ~ delay.metrics.fad within 1")]), "justify it in `reading`"),
+        (yaml.safe_dump([claim("slope of metrics.fad over separation ~ 0 within 1", rows=["a"])]), "justify it"),
+        (yaml.safe_dump([claim("x" * 1001)]), "more than 1000 characters"),
     ],
 )
 def test_broken_files_are_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -208,6 +112,22 @@ def test_the_command_writes_prints_and_checks(folder: Path, capsys: Any) -> None
     assert main(["--check"]) == 1
 
 
+def test_one_table_is_corrected_together_with_all(folder: Path, capsys: Any) -> None:
+    shutil.copytree(folder / "patterns", folder / "again")
+    other = claim("flat.metrics.fad < 0.8 * delay.metrics.fad", id="other", table="again")
+    (folder / "claims.yaml").write_text(yaml.safe_dump([CLAIM, other]), encoding="utf-8")
+    assert main([]) == 0
+    both = capsys.readouterr()
+    assert both.err == "warning: claim other is undecided and has no discussion\n"
+    assert main(["--table", "patterns"]) == 0
+    alone = capsys.readouterr()
+    assert alone.err == "" and "2 of metrics.fad" in alone.out
+    (line,) = [line for line in alone.out.splitlines() if line.startswith("| flat_below_delay")]
+    assert [part.strip() for part in line.split("|")] in [
+        [part.strip() for part in line.split("|")] for line in both.out.splitlines()
+    ]
+
+
 def test_the_command_refuses_in_one_line(folder: Path, refused: Callable[..., str]) -> None:
     assert "no claim on table other" in refused("claims", "--table", "other")
     assert "leave out --table" in refused("claims", "--table", "patterns", "--check")
@@ -220,9 +140,3 @@ def test_the_command_refuses_in_one_line(folder: Path, refused: Callable[..., st
 def test_the_committed_report_follows_from_the_committed_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(RESULTS.parent)
     assert main(["--check"]) == 0
-
-
-def test_infinite_intervals_decide_nothing(spec: Any, make_record: Make) -> None:
-    pair = [make_record("flat", pieces=1), make_record("delay", pieces=1)]
-    found: Finding = examine(CLAIM, build_table(spec, pair))
-    assert (found.verdict, found.low) == ("undecided", -np.inf)

@@ -24,6 +24,8 @@ def test_names_values_and_ends_are_those_of_a_table(spec: Any, make_record: Call
     for name, cell in zip(names[5:], cells[5:], strict=True):
         if "_difference" in name or not cell:
             continue
+        if name.startswith("speed.") and name.endswith(("_low", "_high")):
+            continue  # the spread of a table's times is over sessions, which no record knows
         node: Any = found
         for part in name.split("."):
             node = node[part]

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from musicbench.study.hypotheses import holm
 from musicbench.study.statistics import (
-    holm,
     interval,
     paired_interval,
-    welch_interval,
+    t_interval,
 )
 
 
@@ -59,14 +59,16 @@ def test_the_detectable_size_is_found_with_the_power_it_names() -> None:
     assert hits / trials == pytest.approx(0.8, abs=0.05)
 
 
-def test_welch_interval_is_that_of_scipy() -> None:
-    a, b = [1.0, 1.3, 0.9], [2.0, 2.9, 1.7, 2.2]
-    expected = stats.ttest_ind(a, b, equal_var=False)
-    found = welch_interval(np.mean(a) - np.mean(b), a, b)
-    ends = expected.confidence_interval(0.95)
-    assert (found.low, found.high, found.p_value) == pytest.approx((ends.low, ends.high, expected.pvalue))
+def test_t_interval_is_that_of_scipy() -> None:
+    values = np.random.default_rng(4).normal(0.3, 1, 5)
+    found, test = t_interval(values), stats.ttest_1samp(values, 0)
+    interval = test.confidence_interval(0.95)
+    assert (found.low, found.high, found.p_value) == pytest.approx((interval.low, interval.high, test.pvalue))
+    # By hand: three values 1 apart have a standard error of 1 / sqrt(3), and t[0.975] with 2 degrees is 4.3027.
+    by_hand = t_interval([1, 2, 3])
+    assert (by_hand.value, by_hand.high) == pytest.approx((2, 2 + 4.302653 / 3**0.5))
     with pytest.raises(ValueError, match="two measurements"):
-        welch_interval(0.0, [1.0], b)
+        t_interval([1.0])
 
 
 def test_holm_by_hand() -> None:

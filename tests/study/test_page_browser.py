@@ -157,7 +157,8 @@ def test_the_plot_begins_with_the_figure(page: Browser, table: Table) -> None:
     assert drawn[0]["y"] > drawn[2]["y"], "more bits are further up"
     words = page.evaluate("[...document.querySelectorAll('#plot .name')].map(t => t.textContent)")
     assert words == ["RTF, batch 1  ← lower is better", "Bits/frame  ↓ lower is better"]
-    assert page.evaluate("document.querySelectorAll('#plot .bar').length") == 3
+    bars = "document.querySelectorAll('#plot .bar').length"
+    assert page.evaluate(bars) == 6, "bits have intervals, times a spread"
     ticks = page.evaluate("[...document.querySelectorAll('#plot .axes text')].map(t => t.textContent)")
     assert {"0.5", "1", "2", "5", "10", "20"} <= set(ticks) and "20" in ticks
 
@@ -167,7 +168,7 @@ def test_a_point_says_its_numbers(page: Browser) -> None:
     page.evaluate("document.querySelectorAll('.point')[1].focus()")
     said = page.evaluate("byId('plot-value').textContent")
     shown = page.evaluate("[...document.querySelectorAll('tbody tr')][3].cells[1].innerText.replace(/\\s+/g, ' ')")
-    assert said == f"Delay (autoregressive): RTF, batch 1 0.420; Bits/frame {shown}"
+    assert said == f"Delay (autoregressive): RTF, batch 1 0.420 [0.416, 0.428]; Bits/frame {shown}"
     assert said == points(page)[1]["name"]
     assert page.complaints == []
 

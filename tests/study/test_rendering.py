@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from musicbench.errors import UserError
 from musicbench.study.cells import Cell
 from musicbench.study.delimited import render_csv
 from musicbench.study.figure import draw_figure
 from musicbench.study.markdown import format_cell, render_markdown
 from musicbench.study.run_record import RunRecord
-from musicbench.study.sentence import trust_sentence
 from musicbench.study.table import build_table, load_table
 from musicbench.study.wording import cell_text
 
@@ -76,14 +74,6 @@ def test_a_table_with_clap_mini_says_what_it_is(spec: Any, records: list[RunReco
     assert "CLAP" not in text.replace("It is not CLAP", "")
 
 
-def test_the_sentence_takes_no_share_of_a_cosine(records: list[RunRecord]) -> None:
-    before = trust_sentence(records)
-    for record in records:
-        values = np.random.default_rng(0).normal(0, 1, len(record["clips"]))
-        record["metrics"]["clap_mini"] = {"value": values.mean(), "per_clip": values}  # type: ignore[typeddict-item]
-    assert trust_sentence(records) == before
-
-
 def test_a_table_without_records_renders(spec: Any) -> None:
     text = render_markdown(build_table(spec, []))
     assert "There is no record yet." in text
@@ -121,22 +111,3 @@ def test_figure_shows_points_and_lines(tmp_path: Path, table_folder: Path, monke
 def test_figure_of_an_empty_table(tmp_path: Path, spec: Any) -> None:
     draw_figure(build_table(spec, []), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 0
-
-
-def test_sentence_takes_its_numbers_from_the_records(records: list[RunRecord]) -> None:
-    text = trust_sentence(records)
-    assert "24 clips of 5 s from 12 held-out pieces and 1 seed of 25 min of training a row" in text
-    assert "FAD of" in text and "hint at most" in text and "3 seeds and 40 pieces" in text
-    assert text.count(". ") == 0 and text.endswith(".")
-
-
-def test_sentence_of_a_larger_study(make_record: Make) -> None:
-    records = [make_record(row, seed=seed, pieces=40) for row in ("delay", "flat") for seed in range(3)]
-    assert "believe differences with a star" in trust_sentence(records)
-
-
-def test_sentence_without_intervals_or_runs(make_record: Make) -> None:
-    alone = make_record("delay", pieces=1)
-    assert "no difference between rows can be believed" in trust_sentence([alone])
-    with pytest.raises(UserError, match="no trained run"):
-        trust_sentence([make_record("codec", kind="reference")])

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from musicbench.study.statistics import (
+    contrast_replicate_interval,
     interval,
     paired_interval,
-    paired_replicate_interval,
     replicate_interval,
 )
 
@@ -119,10 +119,11 @@ def test_paired_replicates_of_rows_that_do_not_differ_keep_the_level_of_the_test
         a, b = (shared + generator.normal(0, 0.3, shared.shape) for _ in range(2))
         draws = generator.integers(pieces, size=(200, pieces))
         a_R, b_R = ((points[draws].mean(axis=1) ** 2).sum(axis=1) for points in (a, b))
-        found = paired_replicate_interval(_squared_distance(a), a_R, _squared_distance(b), b_R, pieces)
+        values = [_squared_distance(a), _squared_distance(b)]
+        found = contrast_replicate_interval(values, [a_R, b_R], [1, -1], pieces)
         rejected += found.p_value < 0.05
         covered += found.low <= 0 <= found.high
-        apart = paired_replicate_interval(_squared_distance(a), a_R, _squared_distance(b), np.roll(b_R, 1), pieces)
+        apart = contrast_replicate_interval(values, [a_R, np.roll(b_R, 1)], [1, -1], pieces)
         unpaired += apart.p_value < 0.05
     assert 0.02 <= rejected / trials <= 0.08
     assert 0.92 <= covered / trials <= 0.98

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicbench.study.statistics import (
+    contrast_replicate_interval,
     interval,
     paired_interval,
-    paired_replicate_interval,
     replicate_interval,
 )
 
@@ -73,12 +73,13 @@ def test_seeds_of_replicates_are_as_seeds_of_clips() -> None:
     assert (found.low, found.high) == pytest.approx((by_clips.low, by_clips.high), abs=0.02)
     assert (found.error, found.freedom) == pytest.approx((by_clips.error, by_clips.freedom))
     other = generator.normal(5, 1, (2, 30))
-    paired = paired_replicate_interval(values.mean(axis=1), replicates, other.mean(axis=1), other @ counts.T / 30, 30)
+    means = [values.mean(axis=1), other.mean(axis=1)]
+    paired = contrast_replicate_interval(means, [replicates, other @ counts.T / 30], [1, -1], 30)
     expected = paired_interval(values, other, names)
     assert (paired.value, paired.error) == pytest.approx((expected.value, expected.error))
     assert (paired.low, paired.high) == pytest.approx((expected.low, expected.high), abs=0.03)
     with pytest.raises(ValueError, match="cannot be paired"):
-        paired_replicate_interval(1.0, np.ones(3), 1.0, np.ones(4), 30)
+        contrast_replicate_interval([1.0, 1.0], [np.ones(3), np.ones(4)], [1, -1], 30)
 
 
 @given(

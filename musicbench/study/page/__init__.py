@@ -53,7 +53,7 @@ def render_page(table: Table, rows: Sequence[Row], prompts: Sequence[Prompt], fo
     trained = any(record["kind"] == "trained" for record in table.records)
     return environment.get_template("page.html").render(
         spec=table.spec,
-        measured=caption(table.records),
+        measured=caption(table),
         trust=trust_sentence(table.records, table.spec.get("varied", [])) if trained else "",
         parts=_parts(table),
         notes=[*reading_notes(table), *table.notes],

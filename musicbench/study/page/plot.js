@@ -1,4 +1,4 @@
-// One column against another, as in figure.png: points with 95 % intervals, dashed lines for rows without the x number.
+// One column against another, as in figure.png: points with their brackets as bars, dashed lines for rows without the x number.
 
 const HEIGHT = 420;
 const MARGIN = { top: 34, right: 16, bottom: 52, left: 60 };
