@@ -1,5 +1,6 @@
 """Column keys that are no field of a record but follow from several, and what may be asked of any key."""
 
+import math
 import re
 
 from musicbench.errors import UserError
@@ -20,9 +21,19 @@ def perplexity_level(key: str) -> str | None:
     return match[1] if match else None
 
 
+def operations(key: str) -> float | None:
+    """The floating-point operations of ``validation_bits_at.<operations>``; None for any other key."""
+    name, _, number = key.partition(".")
+    try:
+        flops = float(number) if name == "validation_bits_at" else math.nan
+    except ValueError:
+        return None
+    return flops if math.isfinite(flops) and flops > 0 else None
+
+
 def is_derived(key: str) -> bool:
-    """Whether the key is one of ``DERIVED``, or the perplexity of a level's tokens."""
-    return key in DERIVED or perplexity_level(key) is not None
+    """Whether the key is one of ``DERIVED``, the perplexity of a level's tokens, or bits at an equal computing cost."""
+    return key in DERIVED or perplexity_level(key) is not None or operations(key) is not None
 
 
 def has_interval(key: str) -> bool:

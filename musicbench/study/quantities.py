@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicbench.errors import UserError
-from musicbench.study.derived import SCHEDULE, perplexity_level, schedule_number
+from musicbench.study.curves import bits_at
+from musicbench.study.derived import SCHEDULE, operations, perplexity_level, schedule_number
 from musicbench.study.run_record import Metric, RunRecord
 from musicbench.study.statistics import (
     Estimate,
@@ -115,6 +116,10 @@ def _of_record(record: RunRecord, key: str) -> Quantity | None:
     if level is not None:
         bits = _of_record(record, f"metrics.bits_level_{level}")
         return None if bits is None else replace(bits, exponential=True)
+    flops = operations(key)
+    if flops is not None:
+        bits_then = bits_at(record, flops)
+        return None if bits_then is None else _single(bits_then)
     if key in SCHEDULE:
         number = schedule_number(record, key)
         return None if number is None else _single(number)

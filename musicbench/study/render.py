@@ -7,6 +7,7 @@ from pathlib import Path
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.names import is_own_file
+from musicbench.study.curves_report import render_curves
 from musicbench.study.delimited import render_csv
 from musicbench.study.latex import render_latex
 from musicbench.study.listening import Prompt, find_prompts, systems
@@ -16,7 +17,8 @@ from musicbench.study.samples import SAMPLES
 from musicbench.study.table import Table, load_table
 from musicbench.temporaries import unhidden
 
-FIGURE, SPEED_FIGURE, MARKDOWN, PAGE = "figure.png", "speed.png", "table.md", "listen.html"
+FIGURE, SPEED_FIGURE, CURVES_FIGURE = "figure.png", "speed.png", "curves.png"
+MARKDOWN, CURVES, PAGE = "table.md", "curves.md", "listen.html"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Rendered:
     def figures(self) -> list[str]:
         """Names of the figures that ``table.yaml`` asks for."""
         spec = self.table.spec
-        return [FIGURE] * ("figure" in spec) + [SPEED_FIGURE] * spec.get("speed_figure", False)
+        wanted = {FIGURE: "figure" in spec, SPEED_FIGURE: spec.get("speed_figure"), CURVES_FIGURE: spec.get("curves")}
+        return [name for name, asked in wanted.items() if asked]
 
     @property
     def shown(self) -> str:
@@ -74,9 +77,13 @@ class Rendered:
             with atomic_path(self.output / name) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="\n")
         for name in self.figures:
-            from musicbench.study import figure, speed_figure  # late: matplotlib is heavy
+            from musicbench.study import curves_figure, figure, speed_figure  # late: matplotlib is heavy
 
-            draw = {FIGURE: figure.draw_figure, SPEED_FIGURE: speed_figure.draw_speed_figure}[name]
+            draw = {
+                FIGURE: figure.draw_figure,
+                SPEED_FIGURE: speed_figure.draw_speed_figure,
+                CURVES_FIGURE: curves_figure.draw_curves,
+            }[name]
             with atomic_path(self.output / name) as temporary:
                 draw(self.table, temporary)
         draw_pictures(self.prompts, self.folder, self.output)
@@ -94,6 +101,8 @@ def render_table(folder: Path, output: Path | None = None) -> Rendered:
     output = output or folder
     table = load_table(folder)
     texts = {MARKDOWN: render_markdown(table), "table.csv": render_csv(table), "table.tex": render_latex(table)}
+    if table.spec.get("curves"):
+        texts[CURVES] = render_curves(table)
     rows = systems(table)
     prompts = find_prompts(folder, rows)
     if prompts:

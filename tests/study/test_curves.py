@@ -9,6 +9,9 @@ import pytest
 from musicbench.study.curves import Curve, PowerLaw, bits_at, crossings, power_law, row_law, training_curve
 from musicbench.study.curves_figure import draw_curves
 from musicbench.study.curves_report import render_curves
+from musicbench.study.derived import is_derived
+from musicbench.study.quantities import quantity
+from musicbench.study.render import render_table
 from musicbench.study.table import build_table
 from tests.study.conftest import make_synthetic
 
@@ -57,6 +60,17 @@ def test_bits_between_two_validations_lie_on_a_line_over_the_logarithm():
     assert bits_at(record, 1.1e13) is None
 
 
+def test_a_column_reads_every_row_at_equal_operations():
+    laws = {"delay": PowerLaw(20.0, 4.0, 1.0, 1e13), "flat": PowerLaw(18.0, 4.0, 1.0, 4e13)}
+    records = {name: with_curve(name, law, warmup=0) for name, law in laws.items()}
+    for name, law in laws.items():
+        assert quantity([records[name]], "validation_bits_at.8e12").value == pytest.approx(law(8e12), rel=0.01)
+    assert quantity([records["delay"]], "validation_bits_at.2e13") is None, "it did not train so long"
+    assert is_derived("validation_bits_at.8e12")
+    for key in ("validation_bits_at", "validation_bits_at.many", "validation_bits_at.-1", "validation_bits_at.nan"):
+        assert not is_derived(key)
+
+
 def test_records_without_a_curve_in_bits_have_none():
     masked = with_curve("magnet", PowerLaw(5.0, 1.0, 0.4, 1e13))
     masked["training"]["validation_bits_per_frame"] = None
@@ -89,3 +103,13 @@ def test_report_and_figure(tmp_path: Path):
     assert "would pass Flat after 15 \\* 10^12 operations" in text or "after 15 * 10^12 operations" in text
     draw_curves(table, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_asks_for_its_curves(write_table, spec, tmp_path):
+    records = [with_curve("delay", PowerLaw(20.0, 4.0, 0.4, 1e13))]
+    folder = write_table(tmp_path / "curved", records, {**spec, "curves": True})
+    rendered = render_table(folder)
+    assert {"curves.md", "curves.png"} <= set(rendered.stale)
+    rendered.write()
+    assert render_table(folder).stale == []
+    assert (folder / "curves.md").read_text(encoding="utf-8").startswith("# Curves of training")
