@@ -30,9 +30,8 @@ class ColumnSpec(TypedDict):
 
     ``key`` is a path into the record (``metrics.fad``, ``plan.steps``, ``speed.1.rtf``) or a derived
     quantity (``caption_gain``, ``clap_mini_gain``, ``train_validation_gap``; ``perplexity_0`` of the tokens of level 0;
-    ``validation_bits_at.2e13``, the curve of training read at so many operations; ``separation`` and ``lookahead`` of the
-    schedule; of speed ``speed.1.clips_per_second`` and
-    ``speed.1.floor_ratio``). With ``difference`` the column shows the paired difference to the reference row. Shown
+    ``validation_bits_at.2e13``, the curve of training after so many operations; ``separation`` and ``lookahead`` of
+    the schedule; of speed ``speed.1.clips_per_second`` and ``speed.1.floor_ratio``). With ``difference`` the column shows the paired difference to the reference row. Shown
     numbers are divided by ``divide_by``, to print millions or minutes.
     """
 
@@ -64,8 +63,8 @@ class PublishedSpec(TypedDict):
 class TableSpec(TypedDict):
     """A whole ``table.yaml``; ``columns`` maps the heading of each part of the table to its columns.
 
-    ``speed_figure`` asks for a figure of latency and throughput against batch size, ``curves`` for the curves of training
-    and what their fits say of longer trainings.
+    ``speed_figure`` asks for a figure of latency and throughput against batch size, ``curves`` for the curves of
+    training and what their fits say of longer trainings.
     ``varied`` names the sampling settings that the table is about (``span``, ``masked.cfg``): rows may differ in them.
     """
 
