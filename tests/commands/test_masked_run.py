@@ -121,6 +121,9 @@ class TestRescorer:
         plain, other = record_of(tmp_path, "magnet"), record_of(tmp_path, "rescored")
         assert plain["training"] == other["training"]
         assert other["protocol"]["sampling"]["rescore"] == 0.3
+        # Asked after 2 of 3 iterations and 1 of 2, each time about the 41 positions of delay.
+        assert [record["plan"]["steps"] for record in (plain, other)] == [5, 8]
+        assert [record["plan"]["positions"] for record in (plain, other)] == [200, 200 + 3 * 41]
         assert str(folder) not in str(other["config"])
         # The same opinion from elsewhere is the same run.
         moved = folder.rename(tmp_path / "elsewhere")
