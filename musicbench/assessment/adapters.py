@@ -55,6 +55,12 @@ class CaptionedModel:
         codes_BKT: Tensor = self.module.generate(*states, frames, list(seeds), self.sampling, prompt_BKT, **rescore)
         return codes_BKT.cpu()
 
+    def cost(self, frames: int) -> dict[str, Any]:
+        """The network calls and positions of one clip, those of a rescorer included, for a record's ``plan``."""
+        rescorer = {} if self.rescorer is None else {"rescorer": self.rescorer}
+        cost: dict[str, Any] = self.module.cost(frames, self.sampling, **rescorer)
+        return cost
+
     @property
     def streams(self) -> bool:
         """Whether the family completes frames one after the other."""

@@ -35,7 +35,7 @@ def assess_run(run: Run, folder: Path) -> Path:
     facts = Facts(
         kind="trained",
         parameters=sum(p.numel() for p in module.parameters()),
-        plan=module.cost(clips.frames, system.sampling),
+        plan=system.cost(clips.frames),
         training=_training_facts(run, module, system, folder),
         sampling=sampling_facts(system.sampling),
     )

@@ -89,7 +89,7 @@ def masked_passes(model: MaskedLM, frames: int, sampling: MaskedSampling, given:
         given: frames at the start that are known, as after a hybrid's hand-over.
     """
     masked_1T = torch.arange(frames)[None] >= given
-    units = Units(masked_1T, sampling.span, sampling.spans, sampling.span_score)
+    units = Units(masked_1T, sampling)
     found = []
     for level in range(model.levels):
         for i, iteration in enumerate(sampling.schedule(level)):

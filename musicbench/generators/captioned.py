@@ -101,7 +101,11 @@ class CaptionedLM(pl.LightningModule, ABC):
 
     @abstractmethod
     def cost(self, frames: int, sampling: Any) -> dict[str, Any]:
-        """Return the network calls and positions of generating one clip, for a record's ``plan``."""
+        """Return the network calls and positions of generating one clip, for a record's ``plan``.
+
+        A family for masked decoding also takes ``rescorer``, the module that rates its tokens: its calls count too.
+        Guidance, which doubles the batch of a call, is not counted.
+        """
 
     @abstractmethod
     def generate(

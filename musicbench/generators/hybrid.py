@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 
 from musicbench.generators.batch import Batch, sent
 from musicbench.generators.captioned import MASK_STREAM, MODE_STREAM, CaptionedLM, DropoutPer
+from musicbench.generators.masked_cost import masked_calls
 from musicbench.generators.objectives import (
     MEAN_RATE,
     checked_span,
@@ -115,17 +116,17 @@ class HybridModel(CaptionedLM):
         share = self.autoregressive_share
         return share * float(self.tables.plan(frames).trained.sum()) + (1 - share) * masked
 
-    def cost(self, frames: int, sampling: HybridSampling) -> dict[str, Any]:
+    def cost(self, frames: int, sampling: HybridSampling, rescorer: CaptionedLM | None = None) -> dict[str, Any]:
         own = sampling.frames(frames)
-        calls = sum(sampling.masked.iterations) if own < frames else 0
+        steps, positions = masked_calls(frames, sampling.masked, rescorer) if own < frames else (0, 0)
         facts = plan_facts(self.tables.plan(own or 1))
         begun = {name: facts[name] if own else 0 for name in ("steps", "positions", "peak_cache")}
         return {
             **facts,
             "pattern": f"hybrid.{facts['pattern']}",
             "frames": frames,
-            "steps": begun["steps"] + calls,
-            "positions": begun["positions"] + calls * frames,
+            "steps": begun["steps"] + steps,
+            "positions": begun["positions"] + positions,
             "peak_cache": begun["peak_cache"],
         }
 

@@ -10,6 +10,7 @@ from torchmetrics import MeanMetric
 
 from musicbench.generators.batch import Batch, sent
 from musicbench.generators.captioned import MASK_STREAM, CaptionedLM, DropoutPer
+from musicbench.generators.masked_cost import masked_calls
 from musicbench.generators.objectives import (
     MEAN_RATE,
     checked_span,
@@ -81,15 +82,15 @@ class MagnetLM(CaptionedLM):
     def trained_tokens(self, frames: int) -> float:
         return frames * MEAN_RATE
 
-    def cost(self, frames: int, sampling: MaskedSampling) -> dict[str, Any]:
-        calls = sum(sampling.iterations)
+    def cost(self, frames: int, sampling: MaskedSampling, rescorer: CaptionedLM | None = None) -> dict[str, Any]:
+        steps, positions = masked_calls(frames, sampling, rescorer)
         return {
             "pattern": "magnet",
             "schedule": None,
             "frames": frames,
             "levels": self.lm.levels,
-            "steps": calls,
-            "positions": calls * frames,
+            "steps": steps,
+            "positions": positions,
             "peak_cache": 0,
         }
 

@@ -1,4 +1,4 @@
-"""How a model knows where a position stands: codes added to its input, or rotations of its queries and keys.
+"""How a model knows where a position stands: codes added to its input, rotations of its queries and keys, or both.
 
 Shape suffixes: B batch, D width, F frequencies, H heads, P positions, Q positions of one step.
 """
@@ -11,7 +11,12 @@ from torch import Tensor
 from musicbench.models.transformer import SelfAttend
 from musicbench.plans import Plan
 
-PositionCode = Literal["sinusoidal", "rotary"]
+PositionCode = Literal["sinusoidal", "rotary", "both"]
+"""Sinusoidal codes are added to the input, queries and keys are rotated, or both.
+
+Rotation alone leaves frames of the same tokens with the same input, and attention then gives all of them the same
+output: a masked model would have one distribution for all frames of a fully masked clip.
+"""
 
 
 class PositionTables(NamedTuple):
@@ -53,15 +58,25 @@ def _tables(coded: list[Tensor], code: PositionCode, dim: int, heads: int) -> Po
     """Codes of one or two quantities, each int64 [P], which share the width."""
     if code not in get_args(PositionCode):
         raise ValueError(f"unknown position code {code!r}; choose one of {', '.join(get_args(PositionCode))}")
-    if code == "sinusoidal":
-        if dim % 4:
-            raise ValueError(f"dim must be a multiple of 4 for two halves of cosines and sines; got {dim}")
-        return PositionTables(torch.cat([sinusoidal(c, dim // len(coded)) for c in coded], -1), None)
+    code_PD = None if code == "rotary" else _codes(coded, dim)
+    turn_P2F = None if code == "sinusoidal" else _turns(coded, dim, heads)
+    return PositionTables(code_PD, turn_P2F)
+
+
+def _codes(coded: list[Tensor], dim: int) -> Tensor:
+    """See ``PositionTables.code_PD``."""
+    if dim % 4:
+        raise ValueError(f"dim must be a multiple of 4 for two halves of cosines and sines; got {dim}")
+    return torch.cat([sinusoidal(c, dim // len(coded)) for c in coded], -1)
+
+
+def _turns(coded: list[Tensor], dim: int, heads: int) -> Tensor:
+    """See ``PositionTables.turn_P2F``."""
     width = dim // heads
     if width % 4:
         raise ValueError(f"dim / heads must be a multiple of 4 for two halves of turning pairs; got {dim} / {heads}")
     angle_PF = torch.cat([_angles(c, width // len(coded)) for c in coded], -1)
-    return PositionTables(None, torch.stack([angle_PF.cos(), angle_PF.sin()], 1))
+    return torch.stack([angle_PF.cos(), angle_PF.sin()], 1)
 
 
 def sinusoidal(positions_P: Tensor, dim: int) -> Tensor:

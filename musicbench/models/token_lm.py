@@ -25,7 +25,8 @@ class TokenLM(nn.Module):
     Args:
         levels: K. codebook_size: V. text_dim: width E of the caption states.
         dim, layers, heads, dropout: of the transformer.
-        position: ``sinusoidal`` codes added to the input (MusicGen), or ``rotary`` queries and keys (RoFormer).
+        position: ``sinusoidal`` codes added to the input (MusicGen), ``rotary`` queries and keys (RoFormer), or
+            ``both``.
         modes: embeddings of ways of decoding, appended to those of the tokens.
         null_caption, text_padding: see ``TextConditioner``.
         initialisation: ``musicgen``: see ``start_as_musicgen``; None: our own, which learns faster in short trainings.

@@ -88,7 +88,9 @@ _MASKED_SAMPLING = {
     "cfg_final": Key("decoding"),
     "anneal": Key("decoding"),
     "top_p": Key("decoding"),
+    "prompt_upper_levels": Key("decoding"),
     "rescore": Key("decoding"),
+    "rescorer_probability": Key("decoding"),
     "rescorer": Key("nothing", example=_RUN_FOLDER),
 }
 

@@ -31,8 +31,9 @@ class ColumnSpec(TypedDict):
     ``key`` is a path into the record (``metrics.fad``, ``plan.steps``, ``speed.1.rtf``) or a derived
     quantity (``caption_gain``, ``clap_mini_gain``, ``train_validation_gap``; ``perplexity_0`` of the tokens of level 0;
     ``validation_bits_at.2e13``, the curve of training after so many operations; ``separation`` and ``lookahead`` of
-    the schedule; of speed ``speed.1.clips_per_second`` and ``speed.1.floor_ratio``). With ``difference`` the column shows the paired difference to the reference row. Shown
-    numbers are divided by ``divide_by``, to print millions or minutes.
+    the schedule; of speed ``speed.1.clips_per_second`` and ``speed.1.floor_ratio``). With ``difference`` the column
+    shows the paired difference to the reference row. Shown numbers are divided by ``divide_by``, to print millions or
+    minutes.
     """
 
     key: str

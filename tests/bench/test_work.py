@@ -95,7 +95,7 @@ def test_iterations_draw_as_many_frames_as_decoding_asks_for(monkeypatch, spans,
 
     from musicbench.models.masked import decode
 
-    sampling = MaskedSampling(iterations=(4, 2, 1, 2), spans=spans)
+    sampling = MaskedSampling(iterations=(4, 2, 1, 2), spans=spans, span_score="product")
     model = MaskedLM(levels=4, codebook_size=16, text_dim=6, dim=8, layers=1, heads=2, context=2).eval()
     drawn = []
     ordinary = decode._drawn

@@ -89,6 +89,9 @@ def test_half_a_run_lends_nothing(overrides, tmp_path, monkeypatch, damage):
         (["family=hybrid", "decode=magnet_10s"], "does not decode by MaskedSampling; choose decode=hybrid_10s"),
         (["decode=magnet_10s"], "does not decode by MaskedSampling; choose decode=musicgen"),
         ([*MAGNET, "decode.spans=both"], "spans must be one of nonoverlap, stride1; got 'both'"),
+        ([*MAGNET, "decode.spans=stride1"], "spans=stride1 scores a span by all of its tokens; set span_score"),
+        ([*MAGNET, "decode.anneal=true"], "decode.anneal=True must be text, such as linear"),
+        ([*MAGNET, "model.position=none"], "unknown position code 'none'"),
         ([*MAGNET, "decode.iterations=[3,2,1]"], "iterations must be given for 2 levels"),
         ([*MAGNET, "decode.rescore=0.5"], "rescore=0.5 needs a rescorer"),
         ([*MAGNET, "decode.rescorer=/nowhere"], "/nowhere is no run folder with a finished training"),
@@ -118,6 +121,9 @@ class TestRescorer:
         plain, other = record_of(tmp_path, "magnet"), record_of(tmp_path, "rescored")
         assert plain["training"] == other["training"]
         assert other["protocol"]["sampling"]["rescore"] == 0.3
+        # Asked after 2 of 3 iterations and 1 of 2, each time about the 41 positions of delay.
+        assert [record["plan"]["steps"] for record in (plain, other)] == [5, 8]
+        assert [record["plan"]["positions"] for record in (plain, other)] == [200, 200 + 3 * 41]
         assert str(folder) not in str(other["config"])
         # The same opinion from elsewhere is the same run.
         moved = folder.rename(tmp_path / "elsewhere")

@@ -99,7 +99,7 @@ def test_a_short_training_stays_close(case):
     assert len(set(plain)) == 10
 
 
-@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary", "both"])
 def test_masked_tokens_are_the_same(position):
     torch.manual_seed(4)
     lm = MagnetLM(model={**MODEL, "position": position}, optimiser=OPTIMISER).lm.eval()

@@ -193,6 +193,58 @@ def test_generation_and_its_cost(make_masked, make_batch, hybrid):
     assert not module.likelihood
 
 
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_a_rescorers_calls_cost_too(make_masked, make_module, make_batch, hybrid):
+    """As many as decoding makes, each over all positions of the rescorer's own plan."""
+    module, rater, batch = make_masked(hybrid).eval(), make_module("flat").eval(), make_batch([3, 5])
+    masked = MaskedSampling(iterations=(3, 1, 2), rescore=0.5)
+    sampling = HybridSampling(0.5, Sampling(2.0, 3), masked) if hybrid else masked
+    own, calls = rater.rescorer(batch.states_BLE, batch.mask_BL, 10), []
+
+    def rescore(*asked):
+        calls.append(own.plan.reads_PK.shape[0])
+        return own(*asked)
+
+    module.generate(batch.states_BLE, batch.mask_BL, 10, [1, 2], sampling, rescore=rescore)
+    unrated = HybridSampling(0.5, Sampling(2.0, 3), MaskedSampling((3, 1, 2))) if hybrid else MaskedSampling((3, 1, 2))
+    alone, both = module.cost(10, unrated), module.cost(10, sampling, rescorer=rater)
+    assert calls == [30] * 3
+    assert both["steps"] - alone["steps"] == len(calls)
+    assert both["positions"] - alone["positions"] == sum(calls)
+    if hybrid:  # nothing is drawn by masks, so nobody rates
+        whole = HybridSampling(1.0, Sampling(2.0, 3), masked)
+        assert module.cost(10, whole, rescorer=rater)["steps"] == 12
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_tokens_in_the_loss(make_masked, make_batch, hybrid, monkeypatch):
+    """Counted over many training steps."""
+    from musicbench.generators import hybrid as hybrid_module
+    from musicbench.generators import masked as masked_module
+
+    module, frames, masked, drawn = make_masked(hybrid), 60, [], []
+    batch = make_batch([2] * 50, frames=frames)
+    module.log = lambda *_, **__: None
+
+    def masked_step(module, lm, batch, masked_BT):
+        masked.append(float(masked_BT.sum(1).float().mean()))
+        return torch.zeros(())
+
+    def pattern_nats(*_):
+        drawn.append(LEVELS * frames)
+        return torch.zeros(50, LEVELS, frames)
+
+    for place in (masked_module, hybrid_module):
+        monkeypatch.setattr(place, "masked_step", masked_step)
+    monkeypatch.setattr(hybrid_module, "pattern_nats", pattern_nats)
+    for step in range(600):
+        at_step(module, step).loss(batch._replace(index_B=batch.index_B + 50 * step))
+    share = 0.5 if hybrid else 0.0
+    assert len(drawn) == pytest.approx(share * 600, abs=4 * (600 * share * (1 - share)) ** 0.5)
+    wanted = share * LEVELS * frames + (1 - share) * np.mean(masked)
+    assert module.trained_tokens(frames) == pytest.approx(wanted, rel=0.02)
+
+
 def test_sizes_that_do_not_fit_are_refused(make_masked):
     with pytest.raises(ValueError, match="span"):
         make_masked(span=0)

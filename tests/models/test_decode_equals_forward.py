@@ -77,7 +77,13 @@ def example(make_lm, make_captions):
 @pytest.mark.parametrize("levels", [1, 2, 4, 8])
 @pytest.mark.parametrize(
     ("schedule", "position"),
-    [("sequential", "sinusoidal"), ("block_4", "sinusoidal"), ("stride_3", "sinusoidal"), ("block_4", "rotary")],
+    [
+        ("sequential", "sinusoidal"),
+        ("block_4", "sinusoidal"),
+        ("stride_3", "sinusoidal"),
+        ("block_4", "rotary"),
+        ("block_2", "both"),
+    ],
 )
 @pytest.mark.parametrize("same_step", [True, False])
 @pytest.mark.parametrize("name", PATTERNS)

@@ -49,7 +49,7 @@ def codes_of(clips: int, size: int = 130) -> torch.Tensor:
     return torch.randint(size, (clips, LEVELS, FRAMES), generator=torch.Generator().manual_seed(2))
 
 
-@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary", "both"])
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 @pytest.mark.parametrize("pattern", ["delay", "flat", "stack_delay", "parallel"])
 def test_logits_are_those_of_torch(pattern, cfg, position):

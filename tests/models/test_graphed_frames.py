@@ -34,8 +34,10 @@ def recorded(monkeypatch):
 
 
 @pytest.mark.parametrize("frames", [7, 40])
-@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
-@pytest.mark.parametrize("settings", [{}, {"cfg": 1.0, "cfg_final": 1.0}, {"spans": "stride1"}])
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary", "both"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"cfg": 1.0, "cfg_final": 1.0}, {"spans": "stride1", "span_score": "product"}]
+)
 def test_same_codes_of_two_batches_one_after_the_other(
     settings, position, frames, make_hybrid, make_captions, recorded, monkeypatch
 ):
@@ -82,6 +84,18 @@ def test_what_makes_recordings_useless_makes_new_ones(make_hybrid, make_captions
     assert run(sampling=MaskedSampling(iterations=(2, 2, 2), cfg=1.0)) == 4
     lm.heads_KVD = torch.nn.Parameter(lm.heads_KVD.detach().clone())
     assert run() == 5
+    assert run(sampling=MaskedSampling(iterations=(2, 2, 2), prompt_upper_levels="shown")) == 6
+
+
+@pytest.mark.parametrize("upper", ["hidden", "shown"])
+def test_a_prompts_upper_levels(upper, make_hybrid, make_captions, recorded, monkeypatch):
+    lm, captions = make_hybrid(3), make_captions([4, 2])
+    sampling = MaskedSampling(iterations=(5, 1, 3), prompt_upper_levels=upper)
+    prompt = torch.randint(0, 11, (2, 3, 12), generator=torch.Generator().manual_seed(3))
+    prompt[:, :, 5:] = -1
+    found = decode_masked(lm, *captions, 12, [1, 2], sampling, prompt)
+    monkeypatch.setattr(masked_decode, "_network", lambda device: FramesNetwork)
+    assert torch.equal(found, decode_masked(lm, *captions, 12, [1, 2], sampling, prompt))
 
 
 def test_a_hybrid_keeps_the_recordings_of_both_its_parts(make_hybrid, make_captions, recorded, monkeypatch):

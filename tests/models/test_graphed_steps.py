@@ -75,7 +75,7 @@ def with_network(monkeypatch, network, call):
 @pytest.mark.parametrize("levels", [1, 2, 4])
 @pytest.mark.parametrize(
     ("schedule", "position", "cfg"),
-    [("sequential", "sinusoidal", 1.0), ("block_4", "rotary", 1.0), ("stride_3", "sinusoidal", 3.0)],
+    [("sequential", "sinusoidal", 1.0), ("block_4", "rotary", 1.0), ("stride_3", "both", 3.0)],
 )
 @pytest.mark.parametrize("same_step", [True, False])
 @pytest.mark.parametrize("name", PATTERNS)

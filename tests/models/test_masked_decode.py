@@ -35,11 +35,13 @@ def alone(captions, i):
 
 SETTINGS = [
     {},
-    {"spans": "stride1"},
+    {"spans": "stride1", "span_score": "product"},
     {"span_score": "product", "cfg": 1.0, "cfg_final": 1.0},
     {"spans": "stride1", "span_score": "product", "span": 1},
     {"span": 10, "top_k": 4, "top_p": 1.0},
-    {"anneal": False, "temperature": 1.0, "cfg": 2.0, "cfg_final": 3.0},
+    {"anneal": "constant", "temperature": 1.0, "cfg": 2.0, "cfg_final": 3.0},
+    {"anneal": "linear_from_start", "temperature": 1.5},
+    {"prompt_upper_levels": "shown", "cfg": 2.0},
     {"temperature": 0.0},
 ]
 
@@ -75,8 +77,8 @@ def test_every_token_is_drawn_and_given_ones_are_kept(lm, captions, settings):
     assert torch.equal(drawn[prompt >= 0], prompt[prompt >= 0])
 
 
-@pytest.mark.parametrize("spans", ["nonoverlap", "stride1"])
-def test_what_is_fixed_is_never_masked_again(lm, captions, spans, monkeypatch):
+@pytest.mark.parametrize(("spans", "score"), [("nonoverlap", "max"), ("stride1", "product")])
+def test_what_is_fixed_is_never_masked_again(lm, captions, spans, score, monkeypatch):
     seen: list[tuple[int, torch.Tensor]] = []
     original = masked_decode.FramesNetwork.logits
 
@@ -86,7 +88,8 @@ def test_what_is_fixed_is_never_masked_again(lm, captions, spans, monkeypatch):
         return original(self, codes_BKT, level, *rest)
 
     monkeypatch.setattr(masked_decode.FramesNetwork, "logits", spy)
-    decode_masked(lm, *captions, 14, [1, 2, 3], MaskedSampling(iterations=(8, 4, 2), spans=spans))
+    sampling = MaskedSampling(iterations=(8, 4, 2), spans=spans, span_score=score)
+    decode_masked(lm, *captions, 14, [1, 2, 3], sampling)
     assert [level for level, _ in seen] == 3 * ([0] * 8 + [1] * 4 + [2] * 2), "clip by clip"
     for (level, before), (later, after) in itertools.pairwise(seen):
         if level == later:
@@ -96,7 +99,7 @@ def test_what_is_fixed_is_never_masked_again(lm, captions, spans, monkeypatch):
             assert after.all(), "a level begins with everything masked"
 
 
-@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary", "both"])
 def test_a_clip_follows_its_seed_alone(make_hybrid, captions, position):
     """Rotary positions make all frames alike as long as all are masked: units tie."""
     lm = make_hybrid(LEVELS, SIZE, position=position)
@@ -129,16 +132,26 @@ def test_a_clips_numbers_are_the_same_in_any_batch(lm, captions, settings, monke
     assert all(torch.equal(one, other) for one, other in zip(seen, together, strict=True))
 
 
-def test_upper_levels_of_a_prompt_do_not_exist_yet(lm, captions):
-    """As in training: what is drawn at a level follows from given tokens of that level and those below alone."""
-    sampling = MaskedSampling(iterations=ITERATIONS)
+@pytest.mark.parametrize("upper", ["hidden", "shown"])
+def test_upper_levels_of_a_prompt(lm, captions, upper):
+    """Hidden, as in training: a level follows from given tokens of that level and those below alone."""
+    sampling = MaskedSampling(iterations=ITERATIONS, prompt_upper_levels=upper)
     prompt = torch.full((3, LEVELS, 12), -1)
     prompt[:, :, ::2] = 4
     changed = prompt.clone()
     changed[:, 2, ::2] = torch.tensor([5, 0, 8, 2, 9, 1])
     drawn = [decode_masked(lm, *captions, 12, [1, 2, 3], sampling, p) for p in (prompt, changed)]
-    assert torch.equal(drawn[0][:, :2], drawn[1][:, :2])
+    for level in range(2):
+        assert torch.equal(drawn[0][:, level], drawn[1][:, level]) == (upper == "hidden")
     assert not torch.equal(drawn[0][:, 2, 1::2], drawn[1][:, 2, 1::2])
+
+
+def test_without_a_prompt_there_is_nothing_to_show(lm, captions):
+    drawn = [
+        decode_masked(lm, *captions, 12, [1, 2, 3], MaskedSampling(iterations=ITERATIONS, prompt_upper_levels=upper))
+        for upper in ("hidden", "shown")
+    ]
+    assert torch.equal(*drawn)
 
 
 def test_without_a_caption(lm, captions):
@@ -178,8 +191,8 @@ def test_no_iteration_waits_for_the_device(lm, captions, settings):
     """Tensors without values: whatever asked for one, as a copy to the host does, would fail."""
     sampling = MaskedSampling(iterations=ITERATIONS, **settings)
     open_BT = torch.ones(3, 12, dtype=torch.bool)
-    units = Units(open_BT, sampling.span, sampling.spans, sampling.span_score)
-    network = masked_decode.FramesNetwork(lm, *captions, 12, sampling.guided)
+    units = Units(open_BT, sampling)
+    network = masked_decode.FramesNetwork(lm, *captions, 12, sampling)
     decode_masked(lm, *captions, 12, [1, 2, 3], sampling)  # position codes are kept, and must have values
     codes_BKT = torch.full((3, LEVELS, 12), SIZE)
     uniform_IBT = torch.rand(ITERATIONS[0], 3, 12)

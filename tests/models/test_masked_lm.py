@@ -25,7 +25,7 @@ def codes():
     return torch.randint(0, SIZE, (1, LEVELS, FRAMES), generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("position", ["sinusoidal", "rotary"])
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary", "both"])
 @pytest.mark.parametrize(
     ("level", "context", "reach"), [(0, 2, FRAMES), (1, 2, 4), (2, 2, 4), (1, None, FRAMES), (2, 0, 0)]
 )
@@ -53,9 +53,44 @@ def test_frames_are_told_apart(hidden, codes):
     """The same tokens but for the first frame: the others differ in nothing but how far they are from it."""
     alike = codes[:, :, 1:2].repeat(1, 1, FRAMES)
     alike[:, :, 0] = codes[:, :, 0]
-    for position in ("sinusoidal", "rotary"):
+    for position in ("sinusoidal", "rotary", "both"):
         output = hidden(alike, 0, position=position)
         assert (output[0, 5] - output[0, 9]).abs().max() > 1e-4, position
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("position", ["sinusoidal", "rotary", "both"])
+def test_fully_masked_frames_need_codes_on_the_input(make_hybrid, make_captions, position, level):
+    """Rotation turns queries and keys of equal content: all frames, which see each other, get one distribution."""
+    lm, (states_BLE, mask_BL) = make_hybrid(LEVELS, SIZE, position=position, context=None), make_captions([3])
+    text, text_mask = lm.guided_text(states_BLE, mask_BL, guided=False)
+    masked_BKT = torch.full((1, LEVELS, FRAMES), SIZE)
+    masked_BKT[:, :level] = 4
+    with torch.inference_mode():
+        logits_TV = (lm.frame_hidden(masked_BKT, level, text, text_mask) @ lm.heads_KVD[level].T)[0]
+    apart_TT = torch.cdist(logits_TV, logits_TV, p=torch.inf) + torch.eye(FRAMES)
+    if position == "rotary":
+        assert torch.cdist(logits_TV, logits_TV, p=torch.inf).max() < 1e-4
+    else:
+        assert apart_TT.min() > 1e-2
+
+
+def test_higher_levels_are_read_if_they_are_shown(make_hybrid, make_captions, codes):
+    lm, (states_BLE, mask_BL) = make_hybrid(LEVELS, SIZE), make_captions([3])
+    text, text_mask = lm.guided_text(states_BLE, mask_BL, guided=False)
+
+    def run(codes_BKT, shows_upper):
+        with torch.inference_mode():
+            return lm.frame_hidden(codes_BKT, 0, text, text_mask, shows_upper)
+
+    masked = codes.clone()
+    masked[:, 1:] = SIZE
+    assert torch.equal(run(masked, True), run(masked, False)), "what is masked shows nothing"
+    assert torch.equal(run(codes, False), run(masked, False))
+    for level in (1, 2):
+        shown = masked.clone()
+        shown[:, level, 7] = codes[:, level, 7]
+        assert (run(shown, True) - run(masked, True))[0, 7].abs().max() > 1e-3
 
 
 def test_no_context_of_a_negative_size(make_hybrid):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from musicbench.models.masked.sampling import MaskedSampling
@@ -18,8 +19,19 @@ def test_schedule_is_the_formula(count):
         assert temperature == pytest.approx(max(3.0 * (count - 1 - i) / count, 0.01))
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 60])
+def test_a_schedule_that_begins_at_the_starting_temperature(count):
+    """Whatever the number of iterations: one is not greedy, and more differ in nothing but their number."""
+    heats = [i.temperature for i in MaskedSampling(iterations=(count,), anneal="linear_from_start").schedule(0)]
+    assert heats[0] == 3.0
+    steps = np.linspace(3.0, 0.0, count) if count > 1 else [3.0]
+    assert heats == pytest.approx(np.maximum(steps, 0.01))
+    paper = [i.temperature for i in MaskedSampling(iterations=(count,)).schedule(0)]
+    assert paper[0] == pytest.approx(max(3.0 * (1 - 1 / count), 0.01)), "the paper's begins below it"
+
+
 def test_without_annealing():
-    schedule = MaskedSampling(iterations=(4,), anneal=False, temperature=1.5, cfg=3.0, cfg_final=3.0).schedule(0)
+    schedule = MaskedSampling(iterations=(4,), anneal="constant", temperature=1.5, cfg=3.0, cfg_final=3.0).schedule(0)
     assert all(cfg == pytest.approx(3.0) and temperature == 1.5 for _, cfg, temperature in schedule)
     assert not MaskedSampling(cfg=1.0, cfg_final=1.0).guided
     assert MaskedSampling(cfg=1.0, cfg_final=2.0).guided
@@ -34,6 +46,10 @@ def test_without_annealing():
         {"span": 0},
         {"spans": "overlap"},
         {"span_score": "min"},
+        {"span_score": "max", "spans": "stride1"},
+        {"anneal": True},
+        {"prompt_upper_levels": "all"},
+        {"rescorer_probability": "guided"},
         {"temperature": -1.0},
         {"cfg": math.nan},
         {"top_p": 0.0},
@@ -45,3 +61,14 @@ def test_without_annealing():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         MaskedSampling(**wrong)
+
+
+def test_overlapping_spans_are_scored_by_all_of_their_tokens():
+    with pytest.raises(ValueError, match="set span_score=product"):
+        MaskedSampling(spans="stride1")
+    assert MaskedSampling(spans="stride1", span_score="product").span_score == "product"
+
+
+def test_how_often_a_rescorer_is_asked():
+    assert MaskedSampling(iterations=(5, 1, 3)).rescorings() == 0
+    assert MaskedSampling(iterations=(5, 1, 3), rescore=0.5).rescorings() == 4 + 0 + 2

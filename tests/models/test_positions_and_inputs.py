@@ -143,7 +143,7 @@ def test_sizes_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("dim", [6, 9])
-@pytest.mark.parametrize("code", ["sinusoidal", "rotary"])
+@pytest.mark.parametrize("code", ["sinusoidal", "rotary", "both"])
 def test_a_width_that_position_codes_cannot_fill_is_refused(dim, code):
     lm = PatternLM(2, 5, 4, dim=dim, layers=1, heads=1, position=code)
     with pytest.raises(ValueError, match="multiple of 4"):
@@ -206,7 +206,7 @@ class TestRotary:
 
 
 def test_an_unknown_code_is_refused():
-    with pytest.raises(ValueError, match="unknown position code 'learned'; choose one of sinusoidal, rotary"):
+    with pytest.raises(ValueError, match="unknown position code 'learned'; choose one of sinusoidal, rotary, both"):
         PatternLM(2, 5, 4, dim=16, layers=1, heads=2, position="learned").tensors(plans.build("delay", 4, 2))
 
 

@@ -14,7 +14,7 @@ FRAMES, LEVELS, SIZE = 17, 3, 11
 SEEDS = [4, 5, 6]
 
 
-@pytest.fixture(params=["sinusoidal", "rotary"])
+@pytest.fixture(params=["sinusoidal", "rotary", "both"])
 def lm(make_lm, request):
     return make_lm(LEVELS, SIZE, position=request.param)
 

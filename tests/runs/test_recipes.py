@@ -47,7 +47,7 @@ MAGNET = {
     "decode.cfg": 10,
     "decode.cfg_final": 1,
     "decode.temperature": 3,
-    "decode.anneal": True,
+    "decode.anneal": "linear",
     "decode.top_p": 0.9,
     "decode.top_k": 0,
     "decode.span": 3,

@@ -75,12 +75,13 @@ def test_lines_are_rows_of_the_table(path, agent_command):
         environment, program, command, *theirs, logger = agent_command(sweep, point)
         assert (environment, program, command, logger) == ("/usr/bin/env", "musicbench", "train", "logger=wandb")
         assert parsed(theirs) == parsed(ours)
-        labels.append(row_label(plain(compose("train", [*theirs, logger]))))
+        config = plain(compose("train", [*theirs, logger]))
+        labels.append((row_label(config), config["seed"]))
     assert len(set(labels)) == len(labels)
     table = re.search(r"--table (results/\w+)", path.read_text(encoding="utf-8"))
     if table:
         rows = [row["row"] for row in read_spec(Path(table[1]) / "table.yaml")["rows"]]
-        assert set(labels) <= set(rows)
+        assert {row for row, _ in labels} <= set(rows)
 
 
 def parsed(line: list[str]) -> list[tuple[str, str, Any]]:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.plan_tensors import PlanTensors
+from musicbench.models.masked.sampling import Iteration
 from musicbench.models.products import linear
+from musicbench.models.sampling import guide
 
 
 class PatternRescorer:
@@ -18,6 +20,10 @@ class PatternRescorer:
     One masked forward over all positions of the plan. Levels above the rescored one do not exist yet: they enter as
     absent, which a model knows from level dropout in training; a plan that draws level 0 first knows it anyway.
 
+    MAGNeT's formula adds the rescorer's probability to the model's own, which is guided and tempered. Where every
+    iteration has another temperature, sums of a tempered and a plain probability mean something else in each of them,
+    so the rescorer can be asked for its probability under the same guidance and temperature.
+
     Args:
         model: in eval mode. plan: its index tables for the clips' length.
         states_BLE, mask_BL: caption states and mask.
@@ -25,15 +31,31 @@ class PatternRescorer:
 
     @torch.inference_mode()
     def __init__(self, model: PatternLM, plan: PlanTensors, states_BLE: Tensor, mask_BL: Tensor) -> None:
-        self.model, self.plan = model, plan
-        nobody_B = torch.zeros(len(states_BLE), dtype=torch.bool, device=states_BLE.device)
-        self.text_BLD, self.text_mask = model.conditioner(states_BLE, mask_BL, nobody_B)
+        self.model, self.plan, self.clips = model, plan, len(states_BLE)
+        dropped_B = torch.arange(2 * self.clips, device=states_BLE.device) >= self.clips
+        self.text_BLD, self.text_mask = model.conditioner(states_BLE.repeat(2, 1, 1), mask_BL.repeat(2, 1), dropped_B)
 
     @torch.inference_mode()
-    def __call__(self, codes_BKT: Tensor, level: int) -> Tensor:
+    def __call__(self, codes_BKT: Tensor, level: int, iteration: Iteration | None = None) -> Tensor:
+        """Return the probability of each token of a level, [B, T].
+
+        Args:
+            iteration: whose guidance and temperature the probabilities have; None: no guidance, temperature 1.
+        """
         known_BKT = codes_BKT.clone()
         known_BKT[:, level + 1 :] = self.model.codebook_size
-        hidden_BPD = self.model.hidden(known_BKT, self.plan, self.text_BLD, self.text_mask)
-        logits_BTV = linear(hidden_BPD[:, self.plan.source_KT[level]], self.model.heads_KVD[level])
+        if iteration is None:
+            logits_BTV = self._logits(known_BKT, level).float()
+        elif iteration.cfg == 1:
+            logits_BTV = self._logits(known_BKT, level).float() / iteration.temperature
+        else:
+            logits_BTV = guide(self._logits(known_BKT.repeat(2, 1, 1), level), iteration.cfg) / iteration.temperature
         token_BT1 = codes_BKT[:, level, :, None]
-        return torch.softmax(logits_BTV.float(), -1).gather(-1, token_BT1).squeeze(-1)
+        return torch.softmax(logits_BTV, -1).gather(-1, token_BT1).squeeze(-1)
+
+    def _logits(self, known_BKT: Tensor, level: int) -> Tensor:
+        """Logits [B, T, V] under the captions, and behind them under the null condition if the batch is doubled."""
+        sequences = len(known_BKT)
+        text_BLD, text_mask = self.text_BLD[:sequences], self.text_mask[:sequences]
+        hidden_BPD = self.model.hidden(known_BKT, self.plan, text_BLD, text_mask)
+        return linear(hidden_BPD[:, self.plan.source_KT[level]], self.model.heads_KVD[level])

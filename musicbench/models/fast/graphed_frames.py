@@ -13,6 +13,7 @@ from musicbench.models.fast.capture import Capture, CudaCapture, Recordings
 from musicbench.models.fast.lending import Addresses, Captions, addresses, lent
 from musicbench.models.masked.decode import FramesNetwork
 from musicbench.models.masked.lm import MaskedLM
+from musicbench.models.masked.sampling import MaskedSampling
 
 _ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
@@ -22,11 +23,13 @@ class FramesKey(NamedTuple):
 
     Attributes:
         codes: sizes of the codes. guided: whether the batch is doubled.
+        shows_upper: see ``MaskedLM.frame_hidden``.
         text: see ``Captions.sizes``. weights: see ``lending.addresses``.
     """
 
     codes: tuple[int, int, int]
     guided: bool
+    shows_upper: bool
     text: tuple[int, ...]
     dtype: torch.dtype
     weights: Addresses
@@ -55,10 +58,13 @@ class GraphedFrames(FramesNetwork):
     Choosing, drawing and masking stay outside: their number of tokens differs from iteration to iteration.
     """
 
-    def __init__(self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, frames: int, guided: bool) -> None:
-        super().__init__(model, states_BLE, mask_BL, frames, guided)
+    def __init__(
+        self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, frames: int, sampling: MaskedSampling
+    ) -> None:
+        super().__init__(model, states_BLE, mask_BL, frames, sampling)
         codes, text, device = (len(states_BLE), model.levels, frames), self.text, states_BLE.device
-        key = FramesKey(codes, guided, Captions.sizes(text), text[0][0].dtype, addresses(model))
+        sizes, dtype = Captions.sizes(text), text[0][0].dtype
+        key = FramesKey(codes, self.guided, self.shows_upper, sizes, dtype, addresses(model))
         self.space = lent(self, model, key, lambda: FramesSpace(key, model, Captions.like(text), self.capture(device)))
         self.space.captions.take(text, self.text_mask)
         self.text, self.text_mask = self.space.captions

@@ -25,9 +25,12 @@ TIE = 1e-3
 
 
 class Rescore(Protocol):
-    """Another model's probability [B, T] of the tokens of one level, given those of the levels up to it."""
+    """Another model's probability [B, T] of the tokens of one level, given those of the levels up to it.
 
-    def __call__(self, codes_BKT: Tensor, level: int) -> Tensor: ...
+    With an iteration, it is guided and tempered as that iteration's own probabilities are; with None, it is plain.
+    """
+
+    def __call__(self, codes_BKT: Tensor, level: int, iteration: Iteration | None) -> Tensor: ...
 
 
 @torch.inference_mode()
@@ -66,7 +69,7 @@ def decode_masked(
     prompt_BKT = prompt_BKT.to(states_BLE.device)
     uniform_BIT = uniforms(seeds, sum(sampling.iterations), frames, MASKED_USE).to(states_BLE.device)
     make = _network(states_BLE.device)
-    apart = make is FramesNetwork and states_BLE.device.type == "cpu" and (rescore is None or sampling.rescore == 1)
+    apart = make is FramesNetwork and states_BLE.device.type == "cpu" and not sampling.rescored
     clips = [slice(i, i + 1) for i in range(len(states_BLE))] if apart else [slice(None)]
     copies = 2 if sampling.guided else 1
     with arranged(copies * frames * (1 if apart else len(states_BLE))):
@@ -75,7 +78,7 @@ def decode_masked(
             states, mask = states_BLE[clip], mask_BL[clip]
             if apart:  # Padding that is not seen would change the last bits.
                 states, mask = model.conditioner.alone(states, mask)
-            network = make(model, states, mask, frames, sampling.guided)
+            network = make(model, states, mask, frames, sampling)
             drawn.append(_draw(network, prompt_BKT[clip], sampling, uniform_BIT[clip], rescore))
     return torch.cat(drawn)
 
@@ -88,7 +91,7 @@ def _draw(
     codes_BKT = prompt_BKT.where(given_BKT, network.model.codebook_size)
     used = 0
     for level, count in enumerate(sampling.iterations):
-        units = Units(~given_BKT[:, level], sampling.span, sampling.spans, sampling.span_score)
+        units = Units(~given_BKT[:, level], sampling)
         if units.most_open:
             uniform_IBT = uniform_BIT[:, used : used + count].transpose(0, 1)
             _draw_level(network, codes_BKT, ~given_BKT[:, level], level, units, sampling, uniform_IBT, rescore)
@@ -109,7 +112,8 @@ def _draw_level(
     """All iterations of one level, in place; nothing in here waits for the device."""
     absent = network.model.codebook_size
     confidence_BT = torch.zeros(masked_BT.shape, device=masked_BT.device)
-    for i, iteration in enumerate(sampling.schedule(level)):
+    schedule = sampling.schedule(level)
+    for i, iteration in enumerate(schedule):
         bound = units.most_open
         if i:
             masked_BT = units.mask_again(iteration.gamma, masked_BT, confidence_BT)
@@ -124,9 +128,11 @@ def _draw_level(
         rest_BT = codes_BKT[:, level].clone()
         codes_BKT[:, level] = rest_BT.scatter(-1, frame_Bn, token_Bn).where(masked_BT, rest_BT)
         confidence_BT = confidence_BT.scatter(-1, frame_Bn, probability_Bn)
-        if rescore is not None and sampling.rescore < 1:
-            other_BT = rescore(codes_BKT, level)
-            confidence_BT = sampling.rescore * confidence_BT + (1 - sampling.rescore) * other_BT
+        # Nothing follows the last iteration that would ask how sure its tokens are.
+        if rescore is not None and sampling.rescored and i + 1 < len(schedule):
+            alike = sampling.rescorer_probability == "comparable"
+            second_BT = rescore(codes_BKT, level, iteration if alike else None)
+            confidence_BT = sampling.rescore * confidence_BT + (1 - sampling.rescore) * second_BT
 
 
 def untied(probability: Tensor, uniform: Tensor) -> Tensor:
@@ -149,11 +155,18 @@ def _drawn(
 
 
 class FramesNetwork:
-    """The network with its captions projected once, and the null condition beside them where guidance needs it."""
+    """The network with its captions projected once, and the null condition beside them where guidance needs it.
 
-    def __init__(self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, frames: int, guided: bool) -> None:
-        self.model, self.guided = model, guided
-        self.text, self.text_mask = model.guided_text(states_BLE, mask_BL, guided)
+    Args:
+        Those of ``decode_masked``; the settings say whether there is guidance and what a prompt shows.
+    """
+
+    def __init__(
+        self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, frames: int, sampling: MaskedSampling
+    ) -> None:
+        self.model, self.guided = model, sampling.guided
+        self.shows_upper = sampling.prompt_upper_levels == "shown"
+        self.text, self.text_mask = model.guided_text(states_BLE, mask_BL, self.guided)
 
     def logits(self, codes_BKT: Tensor, level: int, frame_Bn: Tensor, iteration: Iteration) -> Tensor:
         """Guided logits of one level at some frames, fp32 [B, n, V]."""
@@ -168,7 +181,7 @@ class FramesNetwork:
         """See ``MaskedLM.frame_hidden``; the batch is doubled if guided. It lasts until the next call."""
         if self.guided:
             codes_BKT = codes_BKT.repeat(2, 1, 1)
-        return self.model.frame_hidden(codes_BKT, level, self.text, self.text_mask)
+        return self.model.frame_hidden(codes_BKT, level, self.text, self.text_mask, self.shows_upper)
 
 
 def _network(device: torch.device) -> type[FramesNetwork]:

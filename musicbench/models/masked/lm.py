@@ -20,7 +20,7 @@ MASKED_MODE = 0
 
 
 class MaskedLM(TokenLM):
-    """Fills in masked tokens of one level from all lower levels; higher levels count as masked.
+    """Fills in masked tokens of one level from all lower levels; higher levels count as masked, unless shown.
 
     Level 0 attends to the whole clip, the others to ``context`` frames on each side (section 3.2).
 
@@ -39,18 +39,27 @@ class MaskedLM(TokenLM):
         self.context = context
         frame_tables(1, self.position, self.dim, self.transformer.heads)  # refuses a width that codes cannot share
 
-    def frame_hidden(self, ids_BKT: Tensor, level: int, text: list[KeysValues], text_mask_B11L: Tensor) -> Tensor:
+    def frame_hidden(
+        self,
+        ids_BKT: Tensor,
+        level: int,
+        text: list[KeysValues],
+        text_mask_B11L: Tensor,
+        shows_upper: bool = False,
+    ) -> Tensor:
         """Output [B, T, D] of the transformer at every frame, to be read by the head of one level.
 
         Args:
-            ids_BKT: int64 codes, V where a token is masked; those of higher levels are not looked at.
+            ids_BKT: int64 codes, V where a token is masked.
             level: whose tokens are predicted; decides who attends to whom.
             text: of ``transformer.text_keys_values``, computed once per caption.
             text_mask_B11L: True at real caption tokens.
+            shows_upper: whether codes of higher levels are read; training never shows them.
         """
         code_TD, attend = self.frames(ids_BKT.shape[2], level, ids_BKT.device)
-        unknown_K11 = torch.arange(self.levels, device=ids_BKT.device)[:, None] > level
-        ids_BKT = ids_BKT.masked_fill(unknown_K11, self.codebook_size)
+        if not shows_upper:
+            upper_K1 = torch.arange(self.levels, device=ids_BKT.device)[:, None] > level
+            ids_BKT = ids_BKT.masked_fill(upper_K1, self.codebook_size)
         x_BTD = self.embed(ids_BKT.transpose(1, 2).contiguous(), code_TD, MASKED_MODE)
         hidden_BTD: Tensor = self.transformer(x_BTD, attend, text, text_mask_B11L)
         return hidden_BTD
