@@ -75,8 +75,11 @@ class Trial:
         return time_round(self.subject.timed, self.captions, self.subject.frames, seeds, self.clock)
 
 
-def time_batch(subjects: Sequence[Subject], batch: int, rounds: int, document: Document) -> None:
-    """Time all rows at one batch size and add them to the document; a row that fails costs a line, not the others."""
+def time_batch(subjects: Sequence[Subject], batch: int, rounds: int, document: Document, path: Path) -> None:
+    """Time all rows at one batch size, add them to the document and write it as soon as a row is ready.
+
+    A row that fails costs a line, not the others.
+    """
     trials = [Trial(subject, batch) for subject in subjects]
     trials = [trial for trial in trials if _done(trial, trial.warm_up, document)]
     for number in range(rounds):
@@ -90,17 +93,9 @@ def time_batch(subjects: Sequence[Subject], batch: int, rounds: int, document: D
             subject.row, {"record": subject.record, "configuration": subject.configuration, "batches": {}}
         )
         row["batches"][str(batch)] = cell
+        write_document(path, document)
         again = f", timed {trial.again + 1} times" if trial.again else ""
         print(f"batch {batch}: {subject.row} {cell['speed']['generate_seconds']:.3g} s{again}", file=sys.stderr)
-
-
-def time_batches(
-    subjects: Sequence[Subject], batches: Sequence[int], rounds: int, document: Document, path: Path
-) -> None:
-    """Time all rows at every batch size, and write the document after each, so that a crash loses one at most."""
-    for batch in batches:
-        time_batch(subjects, batch, rounds, document)
-        write_document(path, document)
 
 
 def _done(trial: Trial, work: Callable[[], None], document: Document) -> bool:

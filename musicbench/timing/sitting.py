@@ -23,7 +23,7 @@ from musicbench.study.timings import (
     require_one_machine,
     write_document,
 )
-from musicbench.timing.session import time_batches
+from musicbench.timing.session import time_batch
 from musicbench.timing.subjects import Subjects, trained_records
 
 LEAST_ROUNDS = 3
@@ -63,7 +63,8 @@ def sit(folder: Path, batches: Sequence[int], rounds: int, store: str, threads: 
     earlier = read_timings(folder)
     if earlier:
         require_one_machine(earlier[0], document, f"{path.parent} now", "a session here")
-    time_batches(subjects, batches, rounds, document, path)
+    for batch in batches:
+        time_batch(subjects, batch, rounds, document, path)
     document["load"]["after"] = _load()
     write_document(path, document)
     return path

@@ -1,6 +1,7 @@
 """Turns of rows, and cells that are timed again, with scripted seconds."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from musicbench.speed.timed import Round
 from musicbench.study.run_record import RunRecord
+from musicbench.study.timings import read_document
 from musicbench.timing import session
 from musicbench.timing.session import Trial, time_batch
 from tests.study.conftest import make_synthetic
@@ -38,10 +40,11 @@ def subject(name: str, *seconds: float, floors: Any = (0.5,) * 99) -> Any:
     )  # fmt: skip
 
 
-def test_rows_take_turns_round_by_round_after_a_warm_up(log: list[Any]) -> None:
+def test_rows_take_turns_round_by_round_after_a_warm_up(log: list[Any], tmp_path: Path) -> None:
     one, other = subject("one", 90.0, 1.0, 1.1, 1.2), subject("other", 90.0, 2.3, 2.0, 2.2)
     document = make_document(RECORDS, {})
-    time_batch([one, other], 3, 3, document)
+    time_batch([one, other], 3, 3, document, tmp_path / "times.json")
+    assert read_document(tmp_path / "times.json") == document
     assert [script for script, _, _ in log] == [one.timed, other.timed] * 4
     assert all(captions == ["a", "b", "a"] for _, captions, _ in log)
     drawn = [tuple(seeds) for script, _, seeds in log if script is one.timed]
@@ -61,11 +64,11 @@ def test_rows_take_turns_round_by_round_after_a_warm_up(log: list[Any]) -> None:
     ],
 )
 def test_a_cell_whose_rounds_differ_is_timed_again_at_most_twice(
-    log: list[Any], seconds: list[float], counted: list[float], again: int
+    log: list[Any], tmp_path: Path, seconds: list[float], counted: list[float], again: int
 ) -> None:
     document = make_document(RECORDS, {})
     calm = subject("calm", 9.0, 1.0, 1.0, 1.0)
-    time_batch([subject("one", 9.0, *seconds, floors=range(1, 99)), calm], 1, 3, document)
+    time_batch([subject("one", 9.0, *seconds, floors=range(1, 99)), calm], 1, 3, document, tmp_path / "times.json")
     cell = document["rows"]["one"]["batches"]["1"]
     assert [part["generate_seconds"] for part in cell["speed"]["repeats"]] == counted
     assert cell["again"] == again and document["rows"]["calm"]["batches"]["1"]["again"] == 0
@@ -80,3 +83,12 @@ def test_without_a_floor_there_is_none(log: list[Any]) -> None:
     for _ in range(3):
         trial.once()
     assert trial.cell["floor_seconds"] is None and trial.cell["floors"] == []
+
+
+def test_rows_that_are_ready_are_written_before_a_later_one_is_timed_again(log: list[Any], tmp_path: Path) -> None:
+    restless = subject("restless", 9.0, 1.0, 2.0, 3.0)  # its script ends where it would be timed again
+    with pytest.raises(StopIteration):
+        time_batch(
+            [subject("calm", 9.0, 1.0, 1.0, 1.0), restless], 1, 3, make_document(RECORDS, {}), tmp_path / "t.json"
+        )
+    assert list(read_document(tmp_path / "t.json")["rows"]) == ["calm"]
