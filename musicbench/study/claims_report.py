@@ -31,8 +31,8 @@ INTRODUCTION = (
     "change of the first column with each doubling of the second, by least squares over the rows. A ratio of times is "
     "left / right, to be read against the factor, with a t interval of its logarithms over sessions of timing, three "
     "at least and minutes apart; beside it is the ratio of the rows' floors, the time of their matrix products alone. "
-    "Other numbers cover the luck of training where all rows have several seeds; with one seed a verdict is about "
-    "these very trainings.",
+    "Other numbers cover the luck of training of each row that has several seeds; of a row with one seed a verdict is "
+    "about this very training.",
     "FAD, KLD and the text score hear through one network, so that their verdicts are not independent evidence. Our "
     "corpus, codec and judges are small and our own: a verdict is about the order of decoding plans in this setting, "
     "and neither confirms nor refutes a published number. Our clap_mini stands in for CLAP, and is not CLAP.",

@@ -64,12 +64,13 @@ def training_curve(record: RunRecord) -> Curve | None:
 
 
 def bits_at(record: RunRecord, flops: float) -> float | None:
-    """Bits per frame on validation pieces after so many operations; None before the first and after the last.
+    """Bits per frame on validation pieces after so many operations; None outside the validations with whole crops.
 
     Between two validations the curve is a line over the logarithm of the operations.
     """
     curve = training_curve(record)
-    if curve is None or not curve.flops_N[0] <= flops <= curve.flops_N[-1]:
+    curve = None if curve is None else whole_crops(record, curve)
+    if curve is None or not len(curve.flops_N) or not curve.flops_N[0] <= flops <= curve.flops_N[-1]:
         return None
     return float(np.interp(math.log(flops), np.log(curve.flops_N), curve.bits_N))
 

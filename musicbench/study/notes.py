@@ -60,6 +60,5 @@ def seed_notes(rows: tuple[Row, ...]) -> list[str]:
     if 1 not in seeds.values():
         return [f"Training seeds: {counts}; {both}."]
     return [
-        f"Training seeds: {counts}; {both} where a row has several (a difference: where both rows have). One seed "
-        "cannot show the luck of training."
+        f"Training seeds: {counts}; {both} of each row that has several. One seed cannot show the luck of training."
     ]

@@ -18,6 +18,7 @@ ENOUGH_SEEDS = 3
 RANKING = {
     "bits per frame": "metrics.bits_per_frame",
     "FAD": "metrics.fad",
+    "KAD": "metrics.kad",
     "KLD": "metrics.kld",
     "CLAP": "metrics.clap",
     "clap_mini": "metrics.clap_mini",

@@ -194,10 +194,13 @@ def _estimate(value: float, replicates_R: Floats, pieces: int) -> Estimate:
 
 
 def _with_luck(found: Estimate, sides: Sequence[Floats]) -> Estimate:
-    """Widen by the scatter of the seeds of each side (Welch's sum of variances); as it was if one has a single seed."""
-    if min(len(side_S) for side_S in sides) < 2:
-        return found
-    error, freedom = _sum_of_errors([(float(side.std(ddof=1)) / math.sqrt(len(side)), len(side) - 1) for side in sides])
+    """Widen by the scatter of the seeds of each side (Welch's sum of variances).
+
+    A side with a single value adds nothing: a baseline is not trained, and of one training the luck is unknown.
+    """
+    several = [side_S for side_S in sides if len(side_S) > 1]
+    luck = [(float(side_S.std(ddof=1)) / math.sqrt(len(side_S)), len(side_S) - 1) for side_S in several]
+    error, freedom = _sum_of_errors(luck)
     if error == 0:
         return found
     margin = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error

@@ -38,6 +38,7 @@ class Finding:
         kind: the column, or ``times``; claims of one kind are corrected together, ``together`` of them.
         few_windows: whether it is a FAD of fewer windows than the judge's width asks for.
         p_value: two-sided, against the verdict to which the numbers lean. corrected: the same by Holm's method.
+        floor: why no row of tokens could meet the claim; empty if one could.
     """
 
     verdict: Verdict
@@ -56,6 +57,7 @@ class Finding:
     few_windows: bool = False
     p_value: float = math.nan
     corrected: float = math.nan
+    floor: str = ""
 
     @property
     def tested(self) -> bool:
@@ -75,12 +77,22 @@ def examine_all(claims: Sequence[Claim], tables: Mapping[str, Table]) -> list[Fi
         corrected = holm([findings[n].p_value for n in places])
         for n, p in zip(places, corrected, strict=True):
             verdict = findings[n].verdict if p < SIGNIFICANT else "undecided"
-            findings[n] = replace(findings[n], verdict=verdict, together=len(places), corrected=p)
+            findings[n] = _concluded(replace(findings[n], verdict=verdict, together=len(places), corrected=p))
     return findings
 
 
+def _concluded(found: Finding) -> Finding:
+    """Call a claim that no row could meet not testable, unless this row meets it.
+
+    That comes after the correction, because the size of a family of tests must not depend on what they find.
+    """
+    if not found.floor or found.verdict == "reproduced":
+        return found
+    return replace(found, verdict="not testable here", reason=found.floor)
+
+
 def examine(claim: Claim, table: Table) -> Finding:
-    """The finding on one claim alone, its verdict not yet corrected.
+    """The finding on one claim alone: its verdict is not corrected yet, and does not ask whether it could be met.
 
     Times are compared as ratios, session by session; everything else by differences or slopes over the same clips.
 
@@ -114,8 +126,7 @@ def examine(claim: Claim, table: Table) -> Finding:
         return Finding("not tested", f"{asked.key} has no values per clip or replicates to pair")
     margin = asked.margin * abs(sides[1].value) if asked.share else asked.margin
     decided = _decide(shown, found, asked.operator, 0.0, (-margin, margin))
-    floor = "" if decided.verdict == "reproduced" else _floor(asked, sides, table, pieces_N)
-    return replace(decided, verdict="not testable here", reason=floor) if floor else decided
+    return replace(decided, floor=_floor(asked, sides, table, pieces_N))
 
 
 def _of_times(asked: Inequality) -> Finding:
