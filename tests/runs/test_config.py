@@ -35,9 +35,8 @@ def test_every_choice_composes(name, group, choice):
 
 
 def contains(whole: dict, part: dict) -> bool:
-    return all(
-        contains(whole[key], value) if isinstance(value, dict) else whole[key] == value for key, value in part.items()
-    )
+    """Whether a composed configuration says what a file says: then the file, laid over it, changes nothing."""
+    return OmegaConf.to_container(OmegaConf.merge(whole, part), resolve=True) == whole
 
 
 def test_evaluate_takes_what_train_takes():
