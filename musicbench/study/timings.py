@@ -1,7 +1,7 @@
 """Documents of times: what ``musicbench time`` measured of all rows of a table in one sitting, beside its records."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypedDict, cast
