@@ -162,6 +162,8 @@ def _validate(content: Any, source: str) -> None:
         in_utc = False
     if not in_utc:
         raise UserError(f"{source}: date is {content['date'][:40]!r}; it must be a time in UTC, with +00:00")
+    if not content["rows"]:
+        raise UserError(f"{source} holds no row; delete it, because a table takes no times of records beside it")
     for row, timed in content["rows"].items():
         for batch, cell in timed["batches"].items():
             _validate_cell(cell, batch, f"{source}: rows.{row}.batches.{batch}")
