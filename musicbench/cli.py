@@ -20,22 +20,11 @@ COMMANDS = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; exit code 0, 1 (failed check), 2 (user error) or 130 (interrupted)."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage())
-        return 0
-    name, *rest = arguments
-    if name not in COMMANDS:
-        return _fail(f"unknown command {name!r}, choose one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
-    # The tokenizer's threads warn after a fork.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    named_code.forget()
-    _take_nothing_from_the_current_folder()
-    warnings.formatwarning = _one_line  # type: ignore[assignment]
     try:
-        tidy_launcher_variables()
-        code: int = importlib.import_module(f"musicbench.commands.{name}").main(rest)
-        return code
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()  # here, because nothing catches what the interpreter's own last flush raises
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -52,6 +41,23 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nmusicbench: interrupted; the same command goes on where it was", file=sys.stderr)
         return 130
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise UserError(f"unknown command {name!r}, choose one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
+    # The tokenizer's threads warn after a fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    named_code.forget()
+    _take_nothing_from_the_current_folder()
+    warnings.formatwarning = _one_line  # type: ignore[assignment]
+    tidy_launcher_variables()
+    code: int = importlib.import_module(f"musicbench.commands.{name}").main(rest)
+    return code
 
 
 def _take_nothing_from_the_current_folder() -> None:

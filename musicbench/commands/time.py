@@ -31,5 +31,7 @@ def main(argv: list[str]) -> int:
         one += [] if arguments.threads is None else ["--threads", str(arguments.threads)]
         return sit_apart(one, arguments.sessions, arguments.apart)
     path = sit(folder, batches, arguments.rounds, arguments.store, arguments.threads)
+    if path is None:
+        return 1
     print(f"{path}; now run `musicbench table {arguments.table}`")
     return 0

@@ -61,8 +61,12 @@ def compose(name: str, overrides: Sequence[str], typed: bool = False) -> DictCon
         OmegaConf.resolve(config)
         given = plain(config)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        usual = shipped(name)
-        raise UserError(explained(error, name, [*usual, *(key for key, _ in leaves(usual, ""))])) from error
+
+        def keys() -> list[str]:
+            usual = shipped(name, *compress(overrides, chosen))
+            return [*usual, *(key for key, _ in leaves(usual, ""))]
+
+        raise UserError(explained(error, name, keys)) from error
     choices = [setting.text.lstrip("+") for setting in settings if setting.group]
     _require_known(given, shipped(name, *choices), "the overrides", strict=not typed)
     return config

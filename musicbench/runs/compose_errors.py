@@ -1,29 +1,39 @@
 """Explain configurations: Hydra's errors in the words that the user typed, and the help of a command."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, MissingConfigException
 
 from musicbench.errors import did_you_mean
+from musicbench.runs.keys import KEYS
+from musicbench.runs.options import options_with
 
 
-def explained(error: Exception, name: str, keys: Iterable[str]) -> str:
-    """Explain an error of composing ``name``, which has these keys, in the words that the user typed."""
+def explained(error: Exception, name: str, keys: Callable[[], Collection[str]]) -> str:
+    """Explain an error of composing ``name`` in the words that the user typed.
+
+    Args:
+        keys: returns the keys of ``name`` with the chosen options, where these exist.
+    """
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         options = error.options or []
         return f"unknown {group} {choice!r}, choose one of {', '.join(options)}{did_you_mean(choice, options)}"
     unknown = re.match("Could not override '(.+?)'", str(error))
     if isinstance(error, ConfigCompositionException) and unknown:
-        return unknown_key(unknown[1], name, keys)
+        return unknown_key(unknown[1], name, keys())
     cause = f" ({one_line(error.__cause__)})" if error.__cause__ is not None else ""
     return one_line(error) + cause
 
 
-def unknown_key(key: str, name: str, keys: Iterable[str]) -> str:
-    """Return the message about a key that the configuration ``name`` does not have."""
+def unknown_key(key: str, name: str, keys: Collection[str]) -> str:
+    """Return the message about a key that the configuration ``name``, which has ``keys``, does not have."""
+    group, _, option = key.partition(".")
+    if key in KEYS and option and group in {known.partition(".")[0] for known in keys}:
+        owners = " or ".join(options_with(group, option))
+        return f"the chosen {group} has no option {option} ({key})" + (f"; choose {group}={owners}" if owners else "")
     return f"unknown key {key}{did_you_mean(key, keys) or ';'} `musicbench {_command(name)} --help` lists the keys"
 
 

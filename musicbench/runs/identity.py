@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -59,6 +60,18 @@ def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
     ``code``.
     """
     return _named(_recorded(config, (*_NUMBERS, "record"), has_pattern(config)))
+
+
+def unrecorded(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the dotted keys that ``recorded_config`` leaves out because they change nothing that a record holds."""
+    found = []
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value and name not in KEYS:
+            found += unrecorded(value, f"{name}.")
+        elif key_of(name).changes == "nothing":
+            found.append(name)
+    return found
 
 
 def _recorded(config: dict[str, Any], changes: tuple[Changes, ...], uses_pattern: bool) -> dict[str, Any]:

@@ -130,7 +130,7 @@ _TRAIN = {
     "pattern.stride": Key("weights", example=2),
     "pattern.stream_0": Key("weights", example="full"),
     "pattern.same_step": Key("weights", example=True),
-    "pattern.tail": _option("trained", "untrained"),
+    "pattern.tail": _option("untrained"),  # Null is the trained tail, so that a training has one id.
     "schedule.schedule": Key("weights"),
     # A stranger's configuration must not fill the memory: the largest published models are below these bounds.
     "model.dim": Key("weights", low=1, high=1 << 16),

@@ -19,11 +19,22 @@ def options_of(group: str, target: str) -> list[str]:
     return [option for option in options(group) if _target(shipped_folder("conf") / group, option) == target]
 
 
+def options_with(group: str, key: str) -> list[str]:
+    """Return the options of a group whose files have a key; what a file takes from another one is not looked at."""
+    folder = shipped_folder("conf") / group
+    return [name for name in options(group) if key in _content(folder, name)]
+
+
 @cache
 def _target(folder: Path, option: str) -> str | None:
     """Return the ``_target_`` of an option or, if it has none, that of the option on which it is based."""
-    content: Any = yaml.safe_load((folder / f"{option}.yaml").read_text(encoding="utf-8")) or {}
+    content = _content(folder, option)
     if TARGET in content:
         return str(content[TARGET])
     begins = [other for other in content.get("defaults", []) if isinstance(other, str) and other.isidentifier()]
     return next((found for other in begins if (found := _target(folder, other)) is not None), None)
+
+
+def _content(folder: Path, option: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((folder / f"{option}.yaml").read_text(encoding="utf-8")) or {}
+    return content

@@ -9,6 +9,7 @@ from musicbench import named_code
 from musicbench.errors import UserError, did_you_mean
 from musicbench.named_code import TARGET
 from musicbench.runs.compose import checked, shipped
+from musicbench.runs.identity import unrecorded
 from musicbench.runs.options import options, options_of
 
 _NEEDED = ("family", "decode", "model", "codec", "text", "data", "evaluation", "training", "optimiser")
@@ -24,9 +25,13 @@ def configuration_of(recorded: Mapping[str, Any], source: str) -> DictConfig:
         source: the record, for messages.
 
     Raises:
-        UserError: the record lacks a part, names code of the user's own or an option that is not there, or a value is
-            not what its key takes.
+        UserError: the record lacks a part, names code of the user's own or an option that is not there, has a key that
+            no record keeps, or a value is not what its key takes.
     """
+    # A record is somebody's file: it must not say where this machine reads, writes or computes.
+    strange = unrecorded(recorded)
+    if strange:
+        raise UserError(f"{source}: its configuration has {', '.join(strange)}, which no record keeps; evaluate again")
     family = _part(recorded, "family", source).get("name")
     if family not in options("family"):
         hint = did_you_mean(str(family), options("family"))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
+from musicbench.study.recorded_settings import length_warmup_steps
 from musicbench.study.run_record import RunRecord
 from musicbench.study.statistics import Floats
 
@@ -75,17 +76,31 @@ def bits_at(record: RunRecord, flops: float) -> float | None:
     return float(np.interp(math.log(flops), np.log(curve.flops_N), curve.bits_N))
 
 
+def mean_curve(records: Sequence[RunRecord]) -> Curve | None:
+    """Return the mean over a row's seeds, at the steps at which all of them were validated.
+
+    None where there are no such steps, or a seed has no curve.
+    """
+    curves = [training_curve(record) for record in records]
+    present = [curve for curve in curves if curve is not None]
+    if not present or len(present) < len(curves):
+        return None
+    # A validation that was not finite is in no curve, so that seeds may differ by some steps.
+    shared = set.intersection(*(set(curve.steps_N) for curve in present))
+    masks = [np.isin(curve.steps_N, list(shared)) for curve in present]
+    columns = ([column_N[mask_N] for column_N in curve] for curve, mask_N in zip(present, masks, strict=True))
+    return Curve(*(np.mean(column, axis=0) for column in zip(*columns, strict=True))) if shared else None
+
+
 def whole_crops(record: RunRecord, curve: Curve) -> Curve:
     """The part of a curve in which crops have their full length: short ones cost less and teach other things."""
-    training = record["config"].get("training")
-    stages = training.get("length_warmup", []) if isinstance(training, dict) else []
-    begun = sum(stage["steps"] for stage in stages)
-    return Curve(*(column_N[curve.steps_N > begun] for column_N in curve))
+    whole_N = curve.steps_N > length_warmup_steps(record["config"])
+    return Curve(*(column_N[whole_N] for column_N in curve))
 
 
 def power_law(curve: Curve) -> PowerLaw | None:
-    """Fit a curve by least squares; None for fewer than five points."""
-    if len(curve.bits_N) < _FEWEST:
+    """Fit a curve by least squares; None for fewer than five points, and for bits of 0 or less, which no code has."""
+    if len(curve.bits_N) < _FEWEST or curve.bits_N.min() <= 0:
         return None
     share_N, lowest = curve.flops_N / curve.flops_N[-1], float(curve.bits_N.min())
 
@@ -100,13 +115,9 @@ def power_law(curve: Curve) -> PowerLaw | None:
 
 
 def row_law(records: Sequence[RunRecord]) -> PowerLaw | None:
-    """Fit the curve of a row, the mean over its seeds; None where a seed has no curve, or another one."""
-    curves = [training_curve(record) for record in records]
-    present = [curve for curve in curves if curve is not None]
-    if not present or len(present) < len(curves) or len({tuple(curve.steps_N) for curve in present}) > 1:
-        return None
-    mean = Curve(*(np.mean(columns, axis=0) for columns in zip(*present, strict=True)))
-    return power_law(whole_crops(records[0], mean))
+    """Fit the mean curve of a row; None where it has none, or one that no law fits."""
+    mean = mean_curve(records)
+    return None if mean is None else power_law(whole_crops(records[0], mean))
 
 
 def crossings(laws: dict[str, PowerLaw]) -> list[Crossing]:

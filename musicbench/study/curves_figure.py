@@ -8,7 +8,7 @@ from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from musicbench.study.curves import FARTHEST, row_law, training_curve
+from musicbench.study.curves import FARTHEST, mean_curve, row_law
 from musicbench.study.figure import COLOURS, LITERAL
 from musicbench.study.table import Table
 
@@ -21,13 +21,11 @@ def draw_curves(table: Table, path: Path) -> None:
     figure = Figure(figsize=(10.4, 4.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     by_steps, by_flops = figure.subplots(1, 2, sharey=True)
-    rows = [row for row in table.rows if row.records and training_curve(row.records[0]) is not None]
-    for number, row in enumerate(rows):
-        curves = [curve for record in row.records if (curve := training_curve(record)) is not None]
-        bits_N = np.mean([curve.bits_N for curve in curves], axis=0)
+    drawn = [(row, curve) for row in table.rows if (curve := mean_curve(row.records)) is not None]
+    for number, (row, curve) in enumerate(drawn):
         looks: dict[str, Any] = {"color": COLOURS[number % 6], "linestyle": _LINES[number // 6 % 3], "linewidth": 1.4}
-        by_steps.plot(curves[0].steps_N, bits_N, label=row.spec["label"], **looks)
-        by_flops.plot(curves[0].flops_N, bits_N, **looks)
+        by_steps.plot(curve.steps_N, curve.bits_N, label=row.spec["label"], **looks)
+        by_flops.plot(curve.flops_N, curve.bits_N, **looks)
         law = row_law(row.records)
         if law is not None:
             beyond_N = law.flops * np.geomspace(1, FARTHEST, 50)

@@ -14,6 +14,7 @@ from musicbench.plain_files import read_json
 from musicbench.regular_files import require_regular
 from musicbench.schema import check
 from musicbench.seals import sealed, unsealed
+from musicbench.study.plausible import require_curve, require_speed
 from musicbench.study.record_names import require_names
 from musicbench.study.run_record import SCHEMA, RunRecord
 from musicbench.temporaries import unhidden
@@ -105,8 +106,8 @@ def _validate(content: Any, source: str) -> None:
     for name, metric in content["metrics"].items():
         _validate_metric(metric, len(clips), source, f"metrics.{name}")
     for batch, speed in (content["speed"] or {}).items():
-        if batch != str(speed["batch"]):
-            raise UserError(f"{source}: speed.{batch} holds batch {speed['batch']}; the two must agree")
+        require_speed(speed, batch, f"{source}: speed.{batch}")
+    require_curve((content["training"] or {}).get("curve", []), f"{source}: training.curve")
 
 
 def _validate_metric(metric: dict[str, Any], clips: int, source: str, field: str) -> None:

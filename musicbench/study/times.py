@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -113,12 +112,14 @@ def times_of(records: Sequence[RunRecord], documents: Sequence[Document]) -> Row
 def time_ratio(row: RowTimes, other: RowTimes, key: str) -> Estimate | None:
     """Logarithm of one row's number of speed over another's, with a t interval over sessions.
 
-    None unless at least three sessions, whose starts are two minutes apart or more, timed both rows: what slows a
-    machine for a minute slows all that runs in it.
+    A session that began within two minutes of the one counted before it is left out, because what slows a machine for a
+    minute slows all that runs in it. None unless at least three sessions of both rows are left.
     """
-    found = _shared(row, other, key)
-    near = any((later.began - earlier.began).total_seconds() < APART for earlier, later in pairwise(found))
-    return None if near or len(found) < SESSIONS else t_interval([np.log(pair.row / pair.other) for pair in found])
+    counted: list[_Pair] = []
+    for pair in _shared(row, other, key):
+        if not counted or (pair.began - counted[-1].began).total_seconds() >= APART:
+            counted.append(pair)
+    return None if len(counted) < SESSIONS else t_interval([np.log(pair.row / pair.other) for pair in counted])
 
 
 def floor_ratio(row: RowTimes, other: RowTimes, key: str) -> float | None:

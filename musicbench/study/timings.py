@@ -1,7 +1,7 @@
 """Documents of times: what ``musicbench time`` measured of all rows of a table in one sitting, beside its records."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -10,17 +10,15 @@ from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.plain_files import read_json
 from musicbench.regular_files import require_regular
-from musicbench.schema import check, field_types
+from musicbench.schema import check
 from musicbench.seals import content_sha256, sealed, unsealed
-from musicbench.study.run_record import Git, Machine, RunRecord, Speed, SpeedTimes
+from musicbench.study.plausible import require_seconds, require_speed
+from musicbench.study.run_record import Git, Machine, RunRecord, Speed
 from musicbench.temporaries import unhidden
 
 SCHEMA = 1
 TIMINGS = "timings"
 """Folder of a table that holds its documents of times."""
-
-SECONDS, MOST_CLIPS = (1e-9, 1e9), 1 << 20
-"""Least and greatest time, and greatest batch, that a document may hold: ratios of them are numbers."""
 
 LARGEST = 1 << 26
 """The most bytes that a document may have; one of fifty rows has some hundred thousand."""
@@ -164,21 +162,14 @@ def _validate(content: Any, source: str) -> None:
         in_utc = False
     if not in_utc:
         raise UserError(f"{source}: date is {content['date'][:40]!r}; it must be a time in UTC, with +00:00")
+    if not content["rows"]:
+        raise UserError(f"{source} holds no row; delete it, because a table takes no times of records beside it")
     for row, timed in content["rows"].items():
         for batch, cell in timed["batches"].items():
             _validate_cell(cell, batch, f"{source}: rows.{row}.batches.{batch}")
 
 
 def _validate_cell(cell: TimedBatch, batch: str, where: str) -> None:
-    speed = cell["speed"]
-    if batch != str(speed["batch"]):
-        raise UserError(f"{where} holds batch {speed['batch']}; the two must agree")
-    if not speed["repeats"]:
-        raise UserError(f"{where} holds no rounds")
-    if not 1 <= speed["batch"] <= MOST_CLIPS:
-        raise UserError(f"{where}: a batch has 1 .. {MOST_CLIPS} clips")
-    parts = cast(Sequence[Mapping[str, Any]], [speed, *speed["repeats"]])
-    seconds = [part[name] for part in parts for name in field_types(SpeedTimes) if name in part]
-    times = [speed["seconds_audio"], *seconds, *([] if cell["floor_seconds"] is None else [cell["floor_seconds"]])]
-    if not all(SECONDS[0] <= time <= SECONDS[1] for time in times):
-        raise UserError(f"{where}: times must be within {SECONDS[0]:g} .. {SECONDS[1]:g} s")
+    require_speed(cell["speed"], batch, where)
+    if cell["floor_seconds"] is not None:
+        require_seconds([cell["floor_seconds"]], where)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from musicbench.errors import UserError
+from musicbench.names import one_line
 from musicbench.runs.device import device
 from musicbench.study.environment import environment
 from musicbench.study.table import load_table
@@ -45,11 +46,15 @@ def require_settings(batches: Sequence[int], rounds: int, sessions: int, pause: 
         raise UserError("--sessions must be 1 or more, --apart 0 seconds or more")
 
 
-def sit(folder: Path, batches: Sequence[int], rounds: int, store: str, threads: int | None) -> Path:
-    """Time the trained rows of a table in this process; return the path of the document.
+def sit(folder: Path, batches: Sequence[int], rounds: int, store: str, threads: int | None) -> Path | None:
+    """Time the trained rows of a table in this process.
+
+    Returns:
+        The path of the document, which is not written without a row: a table takes no times of records beside one.
+        Then a line says why, and this is None.
 
     Raises:
-        UserError: the table has no trained record, a row's configuration cannot be made, or the folder holds times of
+        UserError: the table has no trained record, a setting or the token store is wrong, or the folder holds times of
             another machine.
     """
     records = trained_records(load_table(folder))
@@ -63,8 +68,12 @@ def sit(folder: Path, batches: Sequence[int], rounds: int, store: str, threads: 
     earlier = read_timings(folder)
     if earlier:
         require_one_machine(earlier[0], document, f"{path.parent} now", "a session here")
-    for batch in batches:
+    for batch in batches if subjects else ():
         time_batch(subjects, batch, rounds, document, path)
+    if not document["rows"]:
+        reasons = one_line("; ".join(document["failures"]))
+        print(f"musicbench: no row could be timed, so nothing is written: {reasons}", file=sys.stderr)
+        return None
     document["load"]["after"] = _load()
     write_document(path, document)
     return path

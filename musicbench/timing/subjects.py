@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from omegaconf import DictConfig
 
 from musicbench.assessment.adapters import CaptionedModel, sampling
 from musicbench.assessment.timing import timed_system
@@ -20,7 +21,7 @@ from musicbench.data.crops import evaluation_crops
 from musicbench.errors import UserError
 from musicbench.models.cost import Shape
 from musicbench.models.token_lm import TokenLM
-from musicbench.runs.compose import amend
+from musicbench.runs.compose import checked, plain
 from musicbench.runs.contents import Contents
 from musicbench.runs.device import device, set_up
 from musicbench.runs.parts import Parts
@@ -77,42 +78,55 @@ class Subjects:
         most: the largest batch that will be asked for.
         store: folder of the token store, or ``embedded``; a record does not say where it lies.
         threads: of this process; None: as many as torch takes.
+
+    Attributes:
         failures: rows that cannot be timed, with the reasons.
     """
 
     def __init__(self, most: int, store: str, threads: int | None) -> None:
-        self.most = most
-        self.overrides = [f"data.store={store}", *([f"trainer.threads={threads}"] if threads is not None else [])]
+        self.most, self.store, self.threads = most, store, threads
         self.failures: list[str] = []
         self._parts: dict[str, Parts] = {}
         self._floors: dict[Shape, DecodeFloors] = {}
 
     def of(self, records: Sequence[RunRecord]) -> list[Subject]:
-        """The subjects of records; a row that another run's network rescores is left out, with a reason.
+        """The subjects of records; a row that cannot be made is left out, with a reason.
 
         Raises:
-            UserError: a record's configuration cannot be made, or its clips are of another token store.
+            UserError: there is no such token store, the clips of a record are of another one, or a setting is wrong.
         """
         found: list[Subject] = []
         for record in records:
             print(f"making {record['row']}", file=sys.stderr)
-            config = amend(configuration_of(record["config"], _name(record)), self.overrides)
+            try:
+                recorded = configuration_of(record["config"], _name(record))
+            except UserError as error:
+                self.failures.append(f"{record['row']} is not timed: {error}")
+                continue
+            config = self._here(recorded)
             if config.decode.get("masked", config.decode).get("rescore", 1) < 1:
                 self.failures.append(f"{record['row']} is rescored by a run that its record does not hold: not timed")
                 continue
             if not found:
                 set_up(config)
-            found.append(self._subject(record, Run(config)))
+            run = Run(config)
+            _require_tokens(record, run)
+            try:
+                found.append(self._subject(record, run))
+            except UserError as error:
+                self.failures.append(f"{record['row']} is not timed: {error}")
         return found
+
+    def _here(self, recorded: DictConfig) -> DictConfig:
+        """A record's configuration with the settings of this machine."""
+        content = plain(recorded)
+        content["data"]["store"] = self.store
+        if self.threads is not None:
+            content["trainer"]["threads"] = self.threads
+        return checked(content, "--store")
 
     def _subject(self, record: RunRecord, run: Run) -> Subject:
         parts = run.parts = self._shared(run)
-        wanted, here = record["protocol"]["tokens_sha256"], parts.store.card["codes_sha256"]
-        if wanted != here:
-            raise UserError(
-                f"{_name(record)}: its clips come from another token store ({str(wanted)[:8]}) than this one "
-                f"({here[:8]}); name it with --store"
-            )
         settings = run.config.evaluation
         crops = evaluation_crops(parts.store, settings.split, settings.seconds, settings.per_piece)
         captions = [crop.caption for crop in crops[: self.most]]
@@ -146,6 +160,15 @@ class Subjects:
         parts = Parts(run.config, run.contents, self._parts.get(key))
         self._parts.setdefault(key, parts)
         return parts
+
+
+def _require_tokens(record: RunRecord, run: Run) -> None:
+    wanted, here = record["protocol"]["tokens_sha256"], run.contents.store.card["codes_sha256"]
+    if wanted != here:
+        raise UserError(
+            f"{_name(record)}: its clips come from another token store ({str(wanted)[:8]}) than this one "
+            f"({here[:8]}); name it with --store"
+        )
 
 
 def _name(record: RunRecord) -> str:

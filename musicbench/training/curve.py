@@ -1,5 +1,6 @@
 """Keep the curve of a training: what each validation found, beside the operations spent until then."""
 
+import math
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,11 +12,12 @@ from musicbench.models.cost import training_flops
 
 
 class Curve(Callback):
-    """Counts the floating-point operations of training, and keeps the score of every validation.
+    """Counts the floating-point operations of training, and keeps the scores of validations.
 
     Attributes:
         flops: useful operations (``models.cost``) of all processes so far.
-        points: of every validation, the optimiser steps, the operations until then and the monitored score.
+        points: of every validation with a finite score, the optimiser steps, the operations until then and the
+            monitored score.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,8 @@ class Curve(Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, CaptionedLM)
         score = float(trainer.callback_metrics[pl_module.monitor])
+        if not math.isfinite(score):  # Early weights may give such a score, and no record holds it or is fitted to it.
+            return
         self.points.append({"step": trainer.global_step, "flops": self.flops, "score": score})
 
     def state_dict(self) -> dict[str, Any]:

@@ -125,6 +125,12 @@ def test_a_missing_key_is_named(key):
             "partial_flat, stack, stack_delay, stack_stride; did you mean delay?",
         ),
         ("train", "training.stpes=3", "unknown key training.stpes; did you mean training.steps?"),
+        ("train", "pattern=stack_delay pattern.tail=untrained", "the chosen pattern has no option tail (pattern.tail); "
+         "choose pattern=delay or partial_delay"),
+        ("train", "pattern.stride=2", "the chosen pattern has no option stride (pattern.stride); choose pattern="),
+        ("train", "pattern=stack_stride pattern.stide=2", "unknown key pattern.stide; did you mean pattern.stride?"),
+        ("train", "family.span=2", "the chosen family has no option span (family.span); choose family="),
+        ("prepare", "pattern.tail=untrained", "unknown key pattern.tail"),
         ("train", "+judges.more._target_=musicbench.evaluation.judges.musicnn.MusiCNN", "unknown key judges.more;"),
         ("train", "patern=delay", "unknown key patern; did you mean pattern?"),
         ("train", "foo", "'foo' is no override"),
@@ -138,7 +144,7 @@ def test_a_missing_key_is_named(key):
     ],
 )  # fmt: skip
 def test_mistyped_overrides(refused, command, override, message):
-    line = refused(command, override)
+    line = refused(command, *override.split(" "))
     assert message in line
     assert str(shipped_folder("conf")) not in line, "no places of this machine"
 

@@ -151,6 +151,11 @@ def test_a_chosen_option_is_another_training(config, chosen):
         compose("train", [f"{key}=mine"])
 
 
+def test_the_usual_tail_is_null_alone_so_that_a_training_has_one_id():
+    with pytest.raises(UserError, match=r"pattern.tail=trained must be untrained$"):
+        compose("train", ["pattern.tail=trained"])
+
+
 def test_null_that_is_a_choice_of_its_own_counts():
     usual, unlimited = (
         plain(compose("train", ["family=magnet", "decode=magnet_10s", *more])) for more in ([], ["family.context=null"])

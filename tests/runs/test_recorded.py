@@ -9,7 +9,7 @@ import pytest
 from musicbench.assessment.adapters import sampling
 from musicbench.errors import UserError
 from musicbench.runs.compose import amend, plain
-from musicbench.runs.identity import recorded_config
+from musicbench.runs.identity import recorded_config, unrecorded
 from musicbench.runs.recorded import configuration_of
 from musicbench.runs.run import Run
 from musicbench.study.records import read_record
@@ -85,3 +85,31 @@ def test_what_a_strangers_record_may_not_say(make_run, key: str, value: Any, mes
     content[key] = {**content.get(key, {}), **value} if key in ("model", "decode") else value
     with pytest.raises(UserError, match=message):
         configuration_of(content, "record")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cache", "/elsewhere"),
+        ("output", "/elsewhere"),
+        ("data.store", "/elsewhere"),
+        ("evaluation.reference", "/elsewhere"),
+        ("evaluation.fadtk", "/elsewhere"),
+        ("judges.fad", {"_target_": "musicbench.evaluation.judges.musicnn.MusiCNN", "folder": "/elsewhere"}),
+        ("logger", {"save_dir": "/elsewhere"}),
+        ("trainer.devices", "99"),
+        ("decode.rescorer", "/elsewhere"),
+    ],
+)
+def test_a_record_does_not_say_where_this_machine_writes_reads_or_computes(make_run, key: str, value: Any) -> None:
+    content = recorded_config(make_run("family=magnet", "decode=magnet_10s").plain)
+    group, _, option = key.partition(".")
+    content[group] = {**content.get(group, {}), option: value} if option else value
+    with pytest.raises(UserError, match=f"^record: its configuration has {key}, which no record keeps; eval"):
+        configuration_of(content, "record")
+
+
+def test_a_configuration_has_only_keys_that_are_recorded_once_it_is_recorded(make_run) -> None:
+    run = make_run()
+    assert {"cache", "output", "data.store", "judges.fad", "trainer.threads"} <= set(unrecorded(run.plain))
+    assert unrecorded(recorded_config(run.plain)) == []

@@ -20,6 +20,7 @@ from tests.damage import edit_record, flip
 
 Make = Callable[..., RunRecord]
 Change = Callable[[Any, str, Any], None]
+POINT = {"step": 100, "flops": 1e9, "score": 20.0}
 
 
 def test_round_trip_keeps_everything_but_digits(tmp_path: Path, make_record: Make) -> None:
@@ -86,6 +87,27 @@ def test_a_refused_record_leaves_the_old_file(tmp_path: Path, make_record: Make)
         ("metrics.fad.replicates", ["x"], r"metrics.fad.replicates\[0\] must be a number"),
         ("metrics.fad.std", 1.0, "metrics.fad.std is not known"),
         ("speed.1.batch", 2, "speed.1 holds batch 2"),
+        ("speed.1.seconds_audio", 0, "speed.1: times must be within 1e-09 .. 1e\\+09 s"),
+        ("speed.1.generate_seconds", 0.0, "speed.1: times must be within"),
+        ("speed.1.repeats", [], "speed.1 holds no rounds"),
+        ("speed.1.repeats", [{"generate_seconds": -1, "codec_seconds": 1}], "speed.1: times must be within"),
+        (
+            "training.curve",
+            [POINT | {"flops": 0}],
+            r"training.curve\[0\].flops is 0; it must be 1 .. 1e\+30, and above",
+        ),
+        ("training.curve", [POINT, POINT | {"step": 200}], r"training.curve\[1\].flops is 1e\+09; it must be 1"),
+        (
+            "training.curve",
+            [POINT, POINT | {"step": 200, "flops": 9.0}],
+            r"training.curve\[1\].flops is 9; it must be 1",
+        ),
+        ("training.curve", [POINT | {"step": 0}], r"training.curve\[0\].step is 0; it must be 1"),
+        ("training.curve", [POINT, POINT | {"flops": 2e9}], r"training.curve\[1\].step is 100; it must be 1"),
+        ("training.curve", [POINT | {"step": 10**300}], r"training.curve\[0\].step is 1e\+300; it must be 1"),
+        ("training.curve", [POINT | {"flops": 1e300}], r"training.curve\[0\].flops is 1e\+300; it must be 1"),
+        ("training.curve", [POINT | {"score": -1e300}], r"training.curve\[0\].score is -1e\+300; it must be within"),
+        ("training.curve", [POINT | {"score": None}], r"training.curve\[0\].score must be a number"),
         ("clips", [{"id": "c"}], r"clips\[0\].piece is missing"),
         ("colour", "red", "colour is not known"),
     ],

@@ -147,6 +147,18 @@ def test_too_few_or_too_near_sessions_give_no_ratio() -> None:
         assert time_ratio(of("delay", documents), of("flat", documents), RTF) is None
     # Two minutes are apart enough, whatever the order of the files.
     assert time_ratio(of("delay", sessions(pairs, 2)[::-1]), of("flat", sessions(pairs, 2)), RTF) is not None
+    # Sessions a minute after a counted one do not count, and spoil nothing.
+    near = [*sessions(pairs), make_document(RECORDS, {"delay": {1: 9.0}, "flat": {1: 1.0}}, minute=11)]
+    assert time_ratio(of("delay", near), of("flat", near), RTF) == time_ratio(
+        of("delay", sessions(pairs)), of("flat", sessions(pairs)), RTF
+    )
+    # The first, third and fifth of five a minute apart count.
+    dense = [make_document(RECORDS, {"delay": {1: 1.0 + n}, "flat": {1: 2.0}}, minute=n) for n in range(5)]
+    third = [document for n, document in enumerate(dense) if n % 2 == 0]
+    assert time_ratio(of("delay", dense), of("flat", dense), RTF) == time_ratio(
+        of("delay", third), of("flat", third), RTF
+    )
+    assert time_ratio(of("delay", dense[:4]), of("flat", dense[:4]), RTF) is None
     # Three sessions of each row, of which two hold both.
     halves = sessions(pairs)
     del halves[0]["rows"]["flat"]

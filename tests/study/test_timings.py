@@ -50,6 +50,7 @@ def test_an_edited_document_is_refused(tmp_path: Path, records: list[RunRecord])
         ("date", "2026-11-30T12:00:00", "must be a time in UTC"),
         ("date", "0001-01-01T00:00:00+14:00", "must be a time in UTC"),
         ("load", {"before": None}, "field load.after is missing"),
+        ("rows", {}, "holds no row; delete it"),
         ("rows.delay.batches.1.speed.batch", 4, "holds batch 4; the two must agree"),
         ("rows.delay.batches.1.speed.repeats", [], "holds no rounds"),
         ("rows.delay.batches.1.speed.generate_seconds", 0.0, "times must be within"),

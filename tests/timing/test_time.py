@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,11 +10,12 @@ from musicbench.commands import table as table_command
 from musicbench.commands import time
 from musicbench.errors import UserError
 from musicbench.speed.timed import PartError
-from musicbench.study.records import read_records
+from musicbench.study.records import read_record, read_records, write_record
 from musicbench.study.table import load_table
 from musicbench.study.timings import read_timings, timed_configuration, write_document
 from musicbench.timing import sitting
 from musicbench.timing.session import Trial
+from musicbench.timing.subjects import Subjects, trained_records
 from tests.timing.conftest import LINES
 
 
@@ -95,6 +97,64 @@ def test_a_rescored_row_is_left_out_with_a_reason(make_table, store) -> None:
     (document,) = read_timings(folder)
     assert list(document["rows"]) == ["delay", "magnet"]
     assert document["failures"] == ["rescored is rescored by a run that its record does not hold: not timed"]
+
+
+def edit(folder: Path, name: str, **config: Any) -> None:
+    """Change groups of the configuration in a record."""
+    path = folder / "records" / f"{name}.json"
+    record = read_record(path)
+    record["config"] |= config
+    write_record(path, record)
+
+
+def test_rows_that_cannot_be_made_again_cost_no_other(make_table, store) -> None:
+    lines = {row: LINES["delay"] for row in ("own", "outdated", "wide", "evil")} | LINES
+    folder = make_table(lines, seeds=(0,))
+    edit(folder, "own-0", codec={"code": "own.Codec"})
+    edit(folder, "outdated-0", decode={"anneal": True})
+    edit(folder, "wide-0", model={"dim": 16, "layers": 1, "heads": 3})
+    edit(folder, "evil-0", cache=str(folder / "evil"))
+    assert time.main([str(folder), "--batches", "1", "--store", store]) == 0
+    (document,) = read_timings(folder)
+    assert list(document["rows"]) == ["delay", "magnet"]
+    own, outdated, wide, evil = document["failures"]
+    assert "own is not timed: record of own seed 0: its codec is code of its own" in own
+    assert outdated.startswith("outdated is not timed: ") and "anneal" in outdated
+    assert wide.startswith("wide is not timed: ") and "multiple of heads" in wide
+    assert "evil seed 0: its configuration has cache, which no record keeps" in evil
+    assert not (folder / "evil").exists()
+
+
+def test_without_a_row_nothing_is_written_and_the_times_of_records_stay(make_table, store, capsys, monkeypatch) -> None:
+    folder = make_table({"rescored": (*LINES["magnet"], "decode.rescore=0.5")}, seeds=(0,))
+    before = load_table(folder).rows[0].cells[0]
+    assert time.main([str(folder), "--batches", "1,3", "--store", store]) == 1
+    assert "no row could be timed, so nothing is written: rescored is rescored by a run" in capsys.readouterr().err
+    edit(folder, "rescored-0", **{"decode": {**read_records(folder / "records")[0]["config"]["decode"], "rescore": 1}})
+
+    def failing(trial: Trial) -> None:
+        raise PartError("token generation failed")
+
+    monkeypatch.setattr(Trial, "warm_up", failing)
+    assert time.main([str(folder), "--batches", "1,3", "--store", store]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith("nothing is written: rescored, batch 1: token generation failed; rescored, batch 3: token "
+                         "generation failed")  # fmt: skip
+    assert not (folder / "timings").exists()
+    assert before.state == "value" and load_table(folder).rows[0].cells[0] == before
+
+
+@pytest.mark.parametrize("name", ["ü", "a,b", "(x)", "a=b", "~x", "with space", "[1]", "'quoted"])
+def test_a_token_store_may_have_any_name(make_table, store, tmp_path, name) -> None:
+    folder = make_table({"delay": LINES["delay"]}, seeds=(0,))
+    (tmp_path / name).symlink_to(store)
+    (subject,) = Subjects(1, str(tmp_path / name), None).of(trained_records(load_table(folder)))
+    assert subject.row == "delay"
+
+
+def test_a_store_that_is_not_there_is_refused(make_table) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        time.main([str(make_table()), "--store", "nowhere"])
 
 
 def test_times_of_another_machine_are_not_mixed(make_table, store) -> None:
