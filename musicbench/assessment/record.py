@@ -1,20 +1,16 @@
 """Write an evaluation's run record."""
 
-import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from musicbench.assessment.assess import Findings
 from musicbench.assessment.clips import ClipRequest, judged_by
-from musicbench.runs.device import device
+from musicbench.runs.device import device, environment_of
 from musicbench.runs.folder import RECORD
 from musicbench.runs.identity import NUMERICS, recorded_config, row_label
 from musicbench.runs.run import Run
-from musicbench.study.environment import environment
+from musicbench.study.environment import command_line
 from musicbench.study.records import write_record
 from musicbench.study.run_record import SCHEMA
 
@@ -32,7 +28,6 @@ class Facts:
 
 def record(run: Run, clips: ClipRequest, findings: Findings, facts: Facts, folder: Path) -> Path:
     """Write ``record.json`` into the run folder and return its path."""
-    gpu = torch.cuda.get_device_name() if device().type == "cuda" else None
     content = {
         "schema": SCHEMA,
         "id": run.id,
@@ -40,9 +35,9 @@ def record(run: Run, clips: ClipRequest, findings: Findings, facts: Facts, folde
         "kind": facts.kind,
         "config": recorded_config(run.plain),
         "seed": run.config.seed,
-        "command": shlex.join(["musicbench", *sys.argv[1:]]),
+        "command": command_line(),
         "numerics": NUMERICS,
-        **environment(torch.get_num_threads(), gpu),
+        **environment_of(device()),
         "parameters": facts.parameters,
         "plan": facts.plan,
         "training": facts.training,

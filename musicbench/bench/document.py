@@ -11,7 +11,7 @@ import torch
 
 from musicbench.files import atomic_path
 from musicbench.processor import last_cache
-from musicbench.study.environment import environment
+from musicbench.runs.device import environment_of
 from musicbench.study.markdown import markdown_grid
 
 LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "NUMBA_CPU_NAME")
@@ -75,7 +75,7 @@ def document(bench: str, device: torch.device, rows: list[Row], failures: Sequen
         bench: the part of ``musicbench bench``.
         settings: what does not follow from the rows.
     """
-    here = environment(torch.get_num_threads(), torch.cuda.get_device_name(device) if device.type == "cuda" else None)
+    here = environment_of(device)
     limits = {name: os.environ[name] for name in LIMITS if name in os.environ}
     machine = {
         **here["machine"],

@@ -11,6 +11,7 @@ from musicbench.content_cache import ContentCache
 from musicbench.errors import UserError
 from musicbench.models import kernels, products
 from musicbench.processor import best_instructions, cpu_model
+from musicbench.study.environment import Environment, environment
 
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
 """Variables by which torchrun, Lightning and Slurm say which process of this machine it is."""
@@ -23,6 +24,12 @@ def device() -> torch.device:
     rank = next((int(os.environ[name]) for name in _LOCAL_RANKS if name in os.environ), 0)
     # Where each process sees one GPU only, all of them call it 0.
     return torch.device("cuda", rank) if 0 < rank < torch.cuda.device_count() else torch.device("cuda")
+
+
+def environment_of(used: torch.device) -> Environment:
+    """Return the circumstances of what this process computes on a device."""
+    gpu = torch.cuda.get_device_name(used) if used.type == "cuda" else None
+    return environment(torch.get_num_threads(), gpu)
 
 
 def set_up(config: DictConfig) -> None:

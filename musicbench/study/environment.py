@@ -1,7 +1,9 @@
 """The circumstances of a run: source commit, package versions, machine."""
 
 import os
+import shlex
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypedDict
@@ -50,6 +52,12 @@ def environment(threads: int, gpu: str | None = None) -> Environment:
         "torch": versions.get("torch", "not installed"),
     }
     return {"git": git_state(Path(__file__)), "versions": versions, "machine": machine}
+
+
+def command_line() -> str:
+    """The command of this process as a user types it, without the folders of one machine, which change no number."""
+    places = ("output=", "cache=")
+    return shlex.join(["musicbench", *(argument for argument in sys.argv[1:] if not argument.startswith(places))])
 
 
 def git_state(source: Path) -> Git:

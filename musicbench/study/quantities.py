@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musicbench.errors import UserError
 from musicbench.study.curves import bits_at
 from musicbench.study.derived import SCHEDULE, operations, perplexity_level, schedule_number
+from musicbench.study.dotted import number_or_none, value_at
 from musicbench.study.run_record import Metric, RunRecord
 from musicbench.study.statistics import (
     Estimate,
@@ -121,22 +121,19 @@ def _of_record(record: RunRecord, key: str) -> Quantity | None:
         bits_then = bits_at(record, flops)
         return None if bits_then is None else _single(bits_then)
     if key in SCHEDULE:
-        number = schedule_number(record, key)
-        return None if number is None else _single(number)
+        place = schedule_number(record, key)
+        return None if place is None else _single(place)
     if key == "train_validation_gap":
         training = record["training"]
         if training is None:
             return None
         ends = training["validation_bits_per_frame"], training["train_bits_per_frame"]
         return None if ends[0] is None or ends[1] is None else _single(ends[0] - ends[1])
-    node: Any = record
-    for name in key.split("."):
-        node = node.get(name) if isinstance(node, dict) else None
+    node = value_at(record, key)
     if isinstance(node, dict) and "value" in node:
         return _of_metric(node)  # type: ignore[arg-type]
-    if node is not None and (isinstance(node, bool) or not isinstance(node, int | float)):
-        raise UserError(f"column {key} leads to {type(node).__name__}, not to a number; name a field below it")
-    return None if node is None else _single(node)
+    number = number_or_none(node, key)
+    return None if number is None else _single(number)
 
 
 def _of_metric(metric: Metric) -> Quantity | None:

@@ -5,7 +5,8 @@ from typing import Any
 
 from musicbench.plans.build import default_positional
 from musicbench.study.cells import Row
-from musicbench.study.recorded_settings import length_stages, setting
+from musicbench.study.dotted import value_at
+from musicbench.study.recorded_settings import length_stages
 from musicbench.study.run_record import RunRecord
 from musicbench.study.table_spec import ColumnSpec
 
@@ -57,17 +58,17 @@ def _training(trained: Sequence[tuple[str, RunRecord]]) -> list[str]:
 
 
 def _positions(config: Mapping[str, Any]) -> str | None:
-    position, pattern = setting(config, "model.position"), setting(config, "pattern.pattern")
+    position, pattern = value_at(config, "model.position"), value_at(config, "pattern.pattern")
     if position is None:
         return None
     if pattern is None:  # masked decoding, whose positions are the frames
         return f"{position} of frames"
-    schedule = setting(config, "schedule.schedule") or "sequential"
-    return f"{position} of {setting(config, 'pattern.positional') or default_positional(str(schedule))}s"
+    schedule = value_at(config, "schedule.schedule") or "sequential"
+    return f"{position} of {value_at(config, 'pattern.positional') or default_positional(str(schedule))}s"
 
 
 def _start(config: Mapping[str, Any]) -> str | None:
-    start = setting(config, "model.from_codebooks")
+    start = value_at(config, "model.from_codebooks")
     return None if start is None else "from the codec's code vectors" if start else "at random"
 
 
@@ -75,24 +76,24 @@ def _length_warmup(config: Mapping[str, Any]) -> str | None:
     stages = length_stages(config)
     if stages is None:
         return None
-    told = [f"{_text(setting(stage, 'steps'))} steps of {_text(setting(stage, 'seconds'))} s" for stage in stages]
+    told = [f"{_text(value_at(stage, 'steps'))} steps of {_text(value_at(stage, 'seconds'))} s" for stage in stages]
     return " then ".join(told) or "none"
 
 
 def _learning_rate(config: Mapping[str, Any]) -> str | None:
-    first, final, warmup = (setting(config, f"optimiser.{name}") for name in ("lr", "final_lr", "warmup_steps"))
+    first, final, warmup = (value_at(config, f"optimiser.{name}") for name in ("lr", "final_lr", "warmup_steps"))
     if first is None:
         return None
     return f"{_text(first)} by cosine to {_text(final)} after {_text(warmup)} steps of warm-up"
 
 
 def _condition_dropout(config: Mapping[str, Any]) -> str | None:
-    share = setting(config, "family.condition_dropout")
+    share = value_at(config, "family.condition_dropout")
     return f"{100 * share:g} %" if isinstance(share, int | float) else None
 
 
 def _steps(config: Mapping[str, Any]) -> str | None:
-    steps, clips = setting(config, "training.steps"), setting(config, "training.batch_size")
+    steps, clips = value_at(config, "training.steps"), value_at(config, "training.batch_size")
     return None if steps is None else f"{_text(steps)} of {_text(clips)} clips"
 
 
@@ -114,7 +115,7 @@ def _tokens(rows: Sequence[Row]) -> list[str]:
         training = row.records[0]["training"] if row.records else None
         if training is not None and "loss_tokens" in training:
             tokens[row.spec["label"]] = training["loss_tokens"]
-            if first is None and setting(row.records[0]["config"], "family.name") == "autoregressive":
+            if first is None and value_at(row.records[0]["config"], "family.name") == "autoregressive":
                 first = row.spec["label"]
     if not tokens:
         return []

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from musicbench.errors import UserError
 from musicbench.schema import field_types
+from musicbench.study.dotted import number_or_none, value_at
 from musicbench.study.run_record import RunRecord, Speed, SpeedTimes
 from musicbench.study.statistics import Estimate, t_interval
 from musicbench.study.timings import Document, TimedBatch, began, timed_configuration
@@ -161,12 +161,7 @@ def _value(cell: TimedBatch, key: str) -> float | None:
         return cell["floor_seconds"]
     if field in _ROUND:
         return _of_round(cell, key, cast(SpeedTimes, cell["speed"]))
-    node: Any = cell["speed"]
-    for name in field.split("."):
-        node = node.get(name) if isinstance(node, dict) else None
-    if node is not None and (isinstance(node, bool) or not isinstance(node, int | float)):
-        raise UserError(f"column {key} leads to {type(node).__name__}, not to a number; name a field below it")
-    return node
+    return number_or_none(value_at(cell["speed"], field), key)
 
 
 def _of_round(cell: TimedBatch, key: str, part: SpeedTimes) -> float | None:

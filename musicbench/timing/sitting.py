@@ -1,7 +1,6 @@
 """``musicbench time``: one session from a table's folder to its document, or several in processes of their own."""
 
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -9,12 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from musicbench.errors import UserError
 from musicbench.names import one_line
-from musicbench.runs.device import device
-from musicbench.study.environment import environment
+from musicbench.runs.device import device, environment_of
+from musicbench.study.environment import command_line
 from musicbench.study.table import load_table
 from musicbench.study.timings import (
     SCHEMA,
@@ -96,12 +93,11 @@ def sit_apart(command: Sequence[str], sessions: int, pause: float) -> int:
 
 
 def _document(rounds: int, load: list[float] | None, failures: Sequence[str]) -> Document:
-    gpu = torch.cuda.get_device_name(device()) if device().type == "cuda" else None
-    here = environment(torch.get_num_threads(), gpu)
+    here = environment_of(device())
     return {
         "schema": SCHEMA,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["musicbench", *sys.argv[1:]]),
+        "command": command_line(),
         "git": here["git"],
         "machine": here["machine"],
         "load": {"before": load, "after": None},

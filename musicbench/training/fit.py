@@ -180,16 +180,17 @@ def training_numerics(device: torch.device) -> Iterator[None]:
 def _trainer(module: Any, settings: TrainerSettings, folder: Path, loggers: list[Logger]) -> pl.Trainer:
     config, precision = settings.configuration, settings.precision
     training, where = config["training"], config["trainer"]
+    curve = Curve()
     callbacks: list[Callback] = [
         averaging(training),
         BestCheckpoint(folder, module.monitor),
         NonFiniteGuard(training["max_nonfinite"]),
         WallClock(),
         Computation(),
-        Curve(),
+        curve,
         LastCheckpoint(folder / LAST, training["save_every"], training["validate_every"]),
         # Last, so that its time covers everything else in a step.
-        Throughput(precision, where["peak_flops"]),
+        Throughput(precision, where["peak_flops"], curve),
         *([StepTrace(folder / TRACE)] if where["profile"] else []),
         TQDMProgressBar(refresh_rate=1),
     ]

@@ -7,10 +7,10 @@ import lightning.pytorch as pl
 from musicbench.data.waiting import TimedLoader
 from musicbench.generators.batch import Batch
 from musicbench.generators.captioned import CaptionedLM
-from musicbench.models.cost import training_flops
 from musicbench.models.products import linear
 from musicbench.speed.clocks import HostClock, wait_for
 from musicbench.speed.peak import measured_peak
+from musicbench.training.curve import Curve
 
 LOG_EVERY = 10
 """Optimiser steps from one line of the log to the next."""
@@ -28,17 +28,20 @@ class Throughput(pl.Callback):
         precision: Lightning's name of the run's precision.
         peak_flops: operations a second of one device; None: measured when training starts, and logged under
             ``speed/measured_peak_flops``.
+        curve: counts the operations of a batch; it comes before this callback.
     """
 
-    def __init__(self, precision: str, peak_flops: float | None) -> None:
+    def __init__(self, precision: str, peak_flops: float | None, curve: Curve) -> None:
         self.precision, self.peak_flops = precision, peak_flops
         self.name = "speed/measured_peak_flops" if peak_flops is None else "speed/peak_flops"
+        self._curve = curve
         # The host's clock, so that waiting for data and working on batches add up.
         self._clock = HostClock()
         self._began, self._step = 0.0, 0
 
     def _restart(self) -> None:
-        self.seconds = self.frames = self.positions = self.flops = 0.0
+        self.seconds = self.frames = self.positions = 0.0
+        self._counted = self._curve.flops
         self._loader.waited = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -64,10 +67,9 @@ class Throughput(pl.Callback):
         if due:
             wait_for(pl_module.device)  # Wait for the device, because its work counts only when it is done.
         self.seconds += sum(self._clock.seconds([self._began, self._clock.mark()]))
-        (clips, _, frames), text_tokens = batch.codes_BKT.shape, batch.states_BLE.shape[1]
+        clips, _, frames = batch.codes_BKT.shape
         self.frames += clips * frames
         self.positions += clips * pl_module.positions(frames)
-        self.flops += clips * training_flops(pl_module.lm.shape, pl_module.passes(frames), text_tokens)
         if due:
             pl_module.log_dict(self._speed(trainer.world_size))
             self._restart()
@@ -78,7 +80,7 @@ class Throughput(pl.Callback):
         return {
             "speed/frames_per_second": self.frames * processes / elapsed,
             "speed/positions_per_second": self.positions * processes / elapsed,
-            "speed/mfu": self.flops / (elapsed * self.peak_flops),
+            "speed/mfu": (self._curve.flops - self._counted) / processes / (elapsed * self.peak_flops),
             "speed/data_wait_share": self._loader.waited / elapsed,
             self.name: self.peak_flops,
         }

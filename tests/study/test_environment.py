@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicbench.study.environment import environment, git_state
+from musicbench.study.environment import command_line, environment, git_state
 from tests.full_disk import disk_of
 
 
@@ -24,6 +24,12 @@ def checkout(tmp_path: Path) -> Path:
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-q", "-m", "first")
     return tmp_path
+
+
+def test_a_command_names_no_folder_of_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["somewhere/musicbench", "train", "output=/home/me/runs", "cache=/tmp/cache", "label=[decode.cfg, seed]"]
+    monkeypatch.setattr("sys.argv", given)
+    assert command_line() == "musicbench train 'label=[decode.cfg, seed]'"
 
 
 def test_clean_dirty_and_unrelated_changes(checkout: Path) -> None:

@@ -79,9 +79,8 @@ def saved_step(output: Path) -> int:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """The record without ``NOT_SHARED``, and without the folders in its command."""
+    """The record without ``NOT_SHARED``."""
     content: dict[str, Any] = json.loads(json.dumps(read_record(folder / "record.json")))
-    content["command"] = re.sub(r"\s(output|cache)=\S+", "", content["command"])
     for field in NOT_SHARED:
         *groups, last = field.split(".")
         part = content
