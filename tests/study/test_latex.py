@@ -116,6 +116,6 @@ def test_escaped_text_reads_as_it_was(text: str) -> None:
     assert not re.search("--|,,|''", escaped), "fonts draw these as one character"
 
 
-@pytest.mark.parametrize("name", ["plan_options", "demo"])
+@pytest.mark.parametrize("name", ["patterns_10s", "demo"])
 def test_the_published_tables(name: str) -> None:
     require_sound(render_latex(load_table(Path(__file__).parents[2] / "results" / name)))
