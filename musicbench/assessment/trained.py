@@ -31,7 +31,7 @@ def assess_run(run: Run, folder: Path) -> Path:
     """Evaluate the best checkpoint of a run folder, write its record and return the record's path."""
     module = load_trained(run, folder)
     clips = held_out(run.jury)
-    system = trained_system(run, module, run.parts.captions.batch)
+    system = trained_system(run, module, run.parts.known)
     facts = Facts(
         kind="trained",
         parameters=sum(p.numel() for p in module.parameters()),

@@ -3,7 +3,7 @@
 Shape suffixes: B batch, E width of caption states, L tokens of a caption, S states of all captions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,6 +51,13 @@ def pad_states(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
     if not lengths.any():
         states_BLE = states_BLE.new_zeros(len(rows), 1, states_BLE.shape[2])
     return states_BLE, torch.arange(states_BLE.shape[1]) < lengths[:, None]
+
+
+def caption_states(encoder: TextEncoder, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Padded states and mask of any captions; an empty caption has no states."""
+    told = [caption for caption in captions if caption]
+    states = iter(encoder.encode(told) if told else [])
+    return pad_states([next(states) if caption else torch.zeros(0, encoder.dim) for caption in captions])
 
 
 def caption_table(captions: Iterable[str], encoder: TextEncoder, cache: Path | str) -> CaptionTable:

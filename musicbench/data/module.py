@@ -1,6 +1,6 @@
-"""Token store and caption table as a LightningDataModule.
+"""A token store as a LightningDataModule.
 
-Shape suffixes: B batch, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,6 @@ from musicbench.data.step_batches import Sample, StepBatches
 from musicbench.data.store import TokenStore
 from musicbench.data.waiting import TimedLoader
 from musicbench.errors import UserError
-
-CaptionStates = Callable[[list[str]], tuple[Tensor, Tensor]]
-"""Captions -> padded states [B, L, E] and mask [B, L]."""
 
 
 class NumberedCrops(Dataset[tuple[Crop, int]]):
@@ -48,8 +45,8 @@ class TokenDataModule(pl.LightningDataModule):
 
     Args:
         store: the token store.
-        caption_states: looks up padded caption states.
-        make_batch: called with (codes_BKT, states_BLE, mask_BL, index_B).
+        conditions: what crops are conditioned on, in the form in which ``make_batch`` takes it.
+        make_batch: called with (codes_BKT, conditions, index_B).
         stages: crop lengths of training; the last one's length and crops per batch are those of validation too.
         validation_per_piece: validation crops per piece.
         seed: of the random crops.
@@ -59,15 +56,15 @@ class TokenDataModule(pl.LightningDataModule):
     def __init__(
         self,
         store: TokenStore,
-        caption_states: CaptionStates,
-        make_batch: Callable[[Tensor, Tensor, Tensor, Tensor], Any],
+        conditions: Callable[[Sequence[Crop]], Any],
+        make_batch: Callable[[Tensor, Any, Tensor], Any],
         stages: Sequence[Stage],
         validation_per_piece: int = 1,
         seed: int = 0,
         workers: int = 0,
     ) -> None:
         super().__init__()
-        self.store, self.caption_states, self.make_batch = store, caption_states, make_batch
+        self.store, self.conditions, self.make_batch = store, conditions, make_batch
         self.stages, self.workers = stages, workers
         self.training = DrawnCrops(store, stages, seed)
         seconds = stages[-1].frames / store.frame_rate
@@ -75,9 +72,8 @@ class TokenDataModule(pl.LightningDataModule):
 
     def collate(self, items: list[tuple[Crop, int]]) -> Any:
         crops = [crop for crop, _ in items]
-        states_BLE, mask_BL = self.caption_states([crop.caption for crop in crops])
         index_B = torch.tensor([index for _, index in items])
-        return self.make_batch(crop_codes(self.store, crops), states_BLE, mask_BL, index_B)
+        return self.make_batch(crop_codes(self.store, crops), self.conditions(crops), index_B)
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from musicbench.assessment.adapters import caption_states, trained_system
+from musicbench.assessment.adapters import trained_system
 from musicbench.assessment.samples import write_sample
 from musicbench.codecs.streaming import STREAM_SECONDS, decode_stream
 from musicbench.data.audio_tags import audio_tags
@@ -66,7 +65,7 @@ def generate_clips(folder: Path, overrides: Sequence[str], request: Request) -> 
     if not request.force:
         suffixes = (".wav",) if request.stream else (".flac", ".txt")
         require_new([clip.stem.with_name(clip.stem.name + suffix) for clip in clips for suffix in suffixes])
-    system = trained_system(run, load_trained(run, folder), partial(caption_states, parts.encoder))
+    system = trained_system(run, load_trained(run, folder), parts.told)
     try:
         if request.stream:
             every = max(1, round(STREAM_SECONDS * parts.store.frame_rate))

@@ -1,9 +1,10 @@
 """The base of the LightningModules of all families: optimiser, condition dropout, one random stream per batch.
 
-Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, K levels, T frames.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
@@ -15,6 +16,7 @@ from musicbench.choices import require_choice
 from musicbench.generators.batch import Batch, sent
 from musicbench.generators.optimiser import OptimiserSettings
 from musicbench.models import kernels
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
 from musicbench.models.token_lm import TokenLM
@@ -34,9 +36,10 @@ class CaptionedLM(pl.LightningModule, ABC):
 
     Args:
         optimiser: keyword arguments of ``OptimiserSettings``.
-        condition_dropout: share of clips trained without caption (for guidance).
+        condition_dropout: share of clips trained without any condition (for guidance).
         seed: of all random choices of training. Each clip's follow (seed, running number), so they depend neither on
             the rank nor on the batch size. Dropout inside the model follows the number of the batch's first clip.
+        dropout_apart: condition -> share of clips trained without it alone, as MusicGen trains without melody.
         condition_dropout_per: ``step``: condition dropout is drawn once for all clips of an optimiser step, as in the
             released MusicGen and MAGNeT; None: for each clip.
 
@@ -46,9 +49,9 @@ class CaptionedLM(pl.LightningModule, ABC):
     Attributes:
         monitor: logged quantity on which the best checkpoint is chosen; lower is better.
         sampling: settings that ``generate`` takes.
-        likelihood: whether ``log_prob(codes_BKT, states_BLE, mask_BL)`` is defined.
+        likelihood: whether ``log_prob(codes_BKT, conditions)`` is defined.
         streaming: whether the family completes frames one after the other, so that it has ``stream``.
-        rescores: whether ``rescorer(states_BLE, mask_BL, frames)`` is defined, for masked decoding.
+        rescores: whether ``rescorer(conditions, frames)`` is defined, for masked decoding.
     """
 
     lm: TokenLM
@@ -64,12 +67,14 @@ class CaptionedLM(pl.LightningModule, ABC):
         condition_dropout: float,
         seed: int,
         condition_dropout_per: DropoutPer | None = None,
+        dropout_apart: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         require_choice("condition_dropout_per", condition_dropout_per, DropoutPer)
         self.condition_dropout_per = condition_dropout_per
         self.settings = OptimiserSettings(**optimiser)
         self.condition_dropout, self.seed = condition_dropout, seed
+        self.dropout_apart = dropout_apart or {}
 
     @classmethod
     def require_sampling(cls, sampling: Any, levels: int, rescored: bool) -> None:
@@ -110,14 +115,13 @@ class CaptionedLM(pl.LightningModule, ABC):
     @abstractmethod
     def generate(
         self,
-        states_BLE: Tensor,
-        mask_BL: Tensor,
+        conditions: Conditions,
         frames: int,
         seeds: list[int],
         sampling: Any,
         prompt_BKT: Tensor | None = None,
     ) -> Tensor:
-        """Draw codes [B, K, T] for captions, and after a prompt if there is one.
+        """Draw codes [B, K, T] under conditions, and after a prompt if there is one.
 
         A family for masked decoding also takes ``rescore``, a second model that rates tokens.
         """
@@ -146,8 +150,8 @@ class CaptionedLM(pl.LightningModule, ABC):
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        codes_BKT, states_BLE, mask_BL = (sent(part, device) for part in batch[:3])
-        return Batch(codes_BKT, states_BLE, mask_BL, batch.index_B)
+        conditions = batch.conditions.each(lambda tensor: sent(tensor, device))
+        return Batch(sent(batch.codes_BKT, device), conditions, batch.index_B)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Each batch has its own stream: ranks differ, and a resumed training draws the same numbers again.
@@ -159,9 +163,17 @@ class CaptionedLM(pl.LightningModule, ABC):
         """Return a random stream for each clip and kind of choice."""
         return [np.random.default_rng([self.seed, number, kind]) for number in index_B.tolist()]
 
-    def dropped(self, index_B: Tensor) -> Tensor:
-        """Draw the clips that are trained without their caption, bool [B]."""
+    def dropped(self, batch: Batch) -> Batch:
+        """Draw the clips that are trained without conditions: without any, and without one of those that may be
+        dropped apart."""
+        index_B, conditions = batch.index_B, batch.conditions
         if self.condition_dropout_per == "step":
             index_B = torch.full_like(index_B, self.global_step)
-        drawn = [s.random() < self.condition_dropout for s in self.streams(index_B, CONDITION_STREAM)]
-        return sent(torch.tensor(drawn), self.device)
+        streams = self.streams(index_B, CONDITION_STREAM)
+        conditions = conditions.without(self._drawn(streams, self.condition_dropout))
+        for name, share in sorted(self.dropout_apart.items()):
+            conditions = conditions.without(self._drawn(streams, share), [name])
+        return batch._replace(conditions=conditions)
+
+    def _drawn(self, streams: list[np.random.Generator], share: float) -> Tensor:
+        return sent(torch.tensor([stream.random() < share for stream in streams]), self.device)

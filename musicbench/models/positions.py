@@ -34,6 +34,10 @@ class PositionTables(NamedTuple):
         """The same tables on a device."""
         return PositionTables(*(table if table is None else table.to(device) for table in self))
 
+    def at(self, index_M: Tensor) -> "PositionTables":
+        """The codes of some positions."""
+        return PositionTables(*(table if table is None else table[index_M.to(table.device)] for table in self))
+
 
 def position_tables(plan: Plan, code: PositionCode, dim: int, heads: int) -> PositionTables:
     """The tables of a plan for a model of width ``dim`` with ``heads`` attention heads.

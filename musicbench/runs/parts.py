@@ -1,5 +1,6 @@
 """The parts that training needs of a configuration: data, codec, text encoder and caption states."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from musicbench.codecs.chunked import ChunkedCodec
-from musicbench.conditions.caption_table import CaptionTable, caption_table
+from musicbench.conditions.caption_table import CaptionTable, caption_states, caption_table
+from musicbench.data.crops import Crop
 from musicbench.data.store import TokenStore
+from musicbench.models.conditions import Conditions
 from musicbench.runs.compose import instantiated
 from musicbench.runs.contents import Contents, require_codec
 from musicbench.runs.device import device
@@ -53,6 +56,18 @@ class Parts:
         """States of all captions of the store, computed once and cached."""
         texts = [caption for clip in self.store.clips for caption in clip.captions]
         return caption_table(texts, self.encoder, self.cache / "text")
+
+    def known(self, captions: Sequence[str]) -> Conditions:
+        """Conditions of clips with captions of the store."""
+        return Conditions.of_text(*self.captions.batch(list(captions)))
+
+    def told(self, captions: Sequence[str]) -> Conditions:
+        """Conditions of clips with any captions; an empty caption has no states, which a model reads as none."""
+        return Conditions.of_text(*caption_states(self.encoder, captions))
+
+    def of_crops(self, crops: Sequence[Crop]) -> Conditions:
+        """Conditions of crops of the store."""
+        return self.known([crop.caption for crop in crops])
 
     @property
     def sizes(self) -> Sizes:

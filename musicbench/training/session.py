@@ -67,12 +67,12 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
     """Train a run's network on its token store until the configured step; see ``fit``."""
     config, parts = run.config, run.parts
     # Loaded before the seed is set, because an encoder may draw random numbers while it loads.
-    captions = parts.captions
+    parts.captions  # noqa: B018
 
     def data(crops: int) -> TokenDataModule:
         return TokenDataModule(
             parts.store,
-            captions.batch,
+            parts.of_crops,
             Batch,
             settings.training_stages(config, parts.store.frame_rate, crops, config.training.accumulate),
             validation_per_piece=config.data.validation_per_piece,

@@ -103,10 +103,10 @@ def test_a_short_training_stays_close(case):
 def test_masked_tokens_are_the_same(position):
     torch.manual_seed(4)
     lm = MagnetLM(model={**MODEL, "position": position}, optimiser=OPTIMISER).lm.eval()
-    states_BLE, mask_BL = batch(1).states_BLE, batch(1).mask_BL
+    conditions = batch(1).states_BLE, batch(1).mask_BL
     drawn = []
     for kind in ("auto", "plain"):
         with kernels.using(kind):
-            drawn.append(decode_masked(lm, states_BLE, mask_BL, 50, [1, 2, 3, 4], MaskedSampling((6, 3, 3))))
+            drawn.append(decode_masked(lm, conditions, 50, [1, 2, 3, 4], MaskedSampling((6, 3, 3))))
     assert torch.equal(*drawn)
     assert len(drawn[0].unique()) > SIZE // 2

@@ -59,7 +59,7 @@ def masked_logits(module, codes_BKT, level, batch):
     """Logits of one level of grids whose masks are set already."""
     lm = module.lm
     nobody = torch.zeros(len(codes_BKT), dtype=torch.bool)
-    text, mask = lm.conditioner(batch.states_BLE, batch.mask_BL, nobody)
+    text, mask = lm.conditioner(batch.conditions, nobody)
     return lm.frame_hidden(codes_BKT, level, lm.transformer.text_keys_values(text), mask) @ lm.heads_KVD[level].T
 
 
@@ -182,7 +182,7 @@ def test_generation_and_its_cost(make_masked, make_batch, hybrid):
     module, batch = make_masked(hybrid).eval(), make_batch([3, 5])
     masked = MaskedSampling(iterations=(3, 2, 1))
     sampling = HybridSampling(0.5, Sampling(2.0, 3), masked) if hybrid else masked
-    codes = module.generate(batch.states_BLE, batch.mask_BL, 10, [1, 2], sampling)
+    codes = module.generate(batch.conditions, 10, [1, 2], sampling)
     assert codes.shape == (2, LEVELS, 10)
     assert codes.min() >= 0
     assert codes.max() < SIZE
@@ -199,13 +199,13 @@ def test_a_rescorers_calls_cost_too(make_masked, make_module, make_batch, hybrid
     module, rater, batch = make_masked(hybrid).eval(), make_module("flat").eval(), make_batch([3, 5])
     masked = MaskedSampling(iterations=(3, 1, 2), rescore=0.5)
     sampling = HybridSampling(0.5, Sampling(2.0, 3), masked) if hybrid else masked
-    own, calls = rater.rescorer(batch.states_BLE, batch.mask_BL, 10), []
+    own, calls = rater.rescorer(batch.conditions, 10), []
 
     def rescore(*asked):
         calls.append(own.plan.reads_PK.shape[0])
         return own(*asked)
 
-    module.generate(batch.states_BLE, batch.mask_BL, 10, [1, 2], sampling, rescore=rescore)
+    module.generate(batch.conditions, 10, [1, 2], sampling, rescore=rescore)
     unrated = HybridSampling(0.5, Sampling(2.0, 3), MaskedSampling((3, 1, 2))) if hybrid else MaskedSampling((3, 1, 2))
     alone, both = module.cost(10, unrated), module.cost(10, sampling, rescorer=rater)
     assert calls == [30] * 3

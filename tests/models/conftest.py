@@ -85,7 +85,7 @@ def decode_logits() -> Callable[..., Tensor]:
             logits_BKTV[:, step.level_n, step.frame_n] = logits_BnV.float()
             return codes_BKT[:, step.level_n, step.frame_n]
 
-        drawn_BKT = decode(lm, plan, states_BLE, mask_BL, choose, cfg=cfg)
+        drawn_BKT = decode(lm, plan, conditions, choose, cfg=cfg)
         assert torch.equal(drawn_BKT, codes_BKT)
         return logits_BKTV
 
@@ -106,7 +106,7 @@ def full_logits() -> Callable[..., Tensor]:
     ) -> Tensor:
         dropped_B = torch.full((len(codes_BKT),), dropped)
         with torch.inference_mode():
-            return lm(codes_BKT, lm.tensors(plan), states_BLE, mask_BL, dropped_B)
+            return lm(codes_BKT, lm.tensors(plan), conditions, dropped_B)
 
     return run
 

@@ -31,10 +31,10 @@ def captions(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     return states_BLE, torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
 
 
-def all_logits(lm, plan, states_BLE, mask_BL, cfg, codes_BKT) -> torch.Tensor:
+def all_logits(lm, plan, conditions, cfg, codes_BKT) -> torch.Tensor:
     """Logits [B, K, T, V] while given codes are drawn."""
     found = torch.full((*codes_BKT.shape, lm.codebook_size), torch.nan, dtype=lm.heads_KVD.dtype)
-    decoding = Decoding(lm, plan, states_BLE, mask_BL, cfg)
+    decoding = Decoding(lm, plan, conditions, cfg)
 
     def choose(logits_BnV, step):
         found[:, step.level_n, step.frame_n] = logits_BnV.to(found.dtype)
@@ -81,9 +81,9 @@ def test_seeded_draws_are_the_same_tokens(pattern, seed):
 def test_a_clips_logits_are_the_same_bits_in_any_batch_with_any_number_of_threads(pattern, cfg):
     lm, plan = wide_lm(), plans.build(pattern, FRAMES, LEVELS)
     lengths, codes_BKT, threads = [3, 7, 1, 7, 2], codes_of(5), torch.get_num_threads()
-    states_BLE, mask_BL = captions(lengths)
+    conditions = captions(lengths)
     with torch.inference_mode():
-        together = all_logits(lm, plan, states_BLE, mask_BL, cfg, codes_BKT)
+        together = all_logits(lm, plan, conditions, cfg, codes_BKT)
         try:
             torch.set_num_threads(1)
             for b, length in enumerate(lengths):
@@ -96,12 +96,12 @@ def test_a_clips_logits_are_the_same_bits_in_any_batch_with_any_number_of_thread
 
 def test_caption_states_may_have_holes():
     lm, plan = wide_lm(), plans.build("delay", FRAMES, LEVELS)
-    states_BLE, mask_BL = captions([6, 6])
+    conditions = captions([6, 6])
     mask_BL[0, [0, 2]] = False
     with torch.inference_mode():
         fast = all_logits(lm, plan, states_BLE.where(mask_BL[..., None], 1e6), mask_BL, 3.0, codes_of(2))
         with kernels.using("plain"):
-            slow = all_logits(lm, plan, states_BLE, mask_BL, 3.0, codes_of(2))
+            slow = all_logits(lm, plan, conditions, 3.0, codes_of(2))
     torch.testing.assert_close(fast, slow, atol=1e-4, rtol=0)
 
 

@@ -24,7 +24,7 @@ def captions(make_captions):
 
 def alone(captions, i):
     """Caption i by itself, without the padding that its neighbours brought."""
-    states_BLE, mask_BL = captions
+    conditions = captions
     return states_BLE[i : i + 1, : LENGTHS[i]], mask_BL[i : i + 1, : LENGTHS[i]]
 
 
@@ -51,7 +51,7 @@ def test_a_drawn_clip_follows_its_seed_alone(lm, captions, pattern):
     for i in range(3):
         assert torch.equal(sample(lm, plan, *alone(captions, i), [seeds[i]], sampling)[0], together[i])
     order = [2, 0, 1]
-    states_BLE, mask_BL = captions
+    conditions = captions
     turned = sample(lm, plan, states_BLE[order], mask_BL[order], [seeds[i] for i in order], sampling)
     assert torch.equal(turned, together[order])
 

@@ -29,7 +29,7 @@ def captions(make_captions):
 
 
 def alone(captions, i):
-    states_BLE, mask_BL = captions
+    conditions = captions
     return states_BLE[i : i + 1, : LENGTHS[i]], mask_BL[i : i + 1, : LENGTHS[i]]
 
 
@@ -123,8 +123,8 @@ def test_a_clips_numbers_are_the_same_in_any_batch(lm, captions, settings, monke
 
     monkeypatch.setattr(masked_decode.FramesNetwork, "logits", spy)
     sampling = MaskedSampling(iterations=ITERATIONS, **settings)
-    states_BLE, mask_BL = captions
-    decode_masked(lm, states_BLE, mask_BL, 70, [11, 22, 33], sampling)
+    conditions = captions
+    decode_masked(lm, conditions, 70, [11, 22, 33], sampling)
     together, seen = seen, []
     for i, seed in enumerate([11, 22, 33]):
         decode_masked(lm, *alone(captions, i), 70, [seed], sampling)
@@ -156,7 +156,7 @@ def test_without_a_prompt_there_is_nothing_to_show(lm, captions):
 
 def test_without_a_caption(lm, captions):
     """A caption without tokens is the null condition, whatever its padding holds."""
-    states_BLE, mask_BL = captions
+    conditions = captions
     sampling = MaskedSampling(iterations=ITERATIONS, cfg=1.0, cfg_final=1.0)
     nothing_BL = mask_BL & torch.tensor([[True], [False], [True]])
     drawn = decode_masked(lm, states_BLE, nothing_BL, 9, [1, 2, 3], sampling)

@@ -12,8 +12,8 @@ def hidden(make_hybrid, make_captions):
 
     def run(codes_BKT, level, context=2, position="rotary"):
         lm = make_hybrid(LEVELS, SIZE, position=position, context=context)
-        states_BLE, mask_BL = make_captions([3] * len(codes_BKT))
-        text_BLD, text_mask = lm.conditioner(states_BLE, mask_BL, torch.zeros(len(codes_BKT), dtype=torch.bool))
+        conditions = make_captions([3] * len(codes_BKT))
+        text_BLD, text_mask = lm.conditioner(conditions, torch.zeros(len(codes_BKT), dtype=torch.bool))
         with torch.inference_mode():
             return lm.frame_hidden(codes_BKT, level, lm.transformer.text_keys_values(text_BLD), text_mask)
 
@@ -62,8 +62,8 @@ def test_frames_are_told_apart(hidden, codes):
 @pytest.mark.parametrize("position", ["sinusoidal", "rotary", "both"])
 def test_fully_masked_frames_need_codes_on_the_input(make_hybrid, make_captions, position, level):
     """Rotation turns queries and keys of equal content: all frames, which see each other, get one distribution."""
-    lm, (states_BLE, mask_BL) = make_hybrid(LEVELS, SIZE, position=position, context=None), make_captions([3])
-    text, text_mask = lm.guided_text(states_BLE, mask_BL, guided=False)
+    lm, (conditions) = make_hybrid(LEVELS, SIZE, position=position, context=None), make_captions([3])
+    text, text_mask = lm.guided_text(conditions, guided=False)
     masked_BKT = torch.full((1, LEVELS, FRAMES), SIZE)
     masked_BKT[:, :level] = 4
     with torch.inference_mode():
@@ -76,8 +76,8 @@ def test_fully_masked_frames_need_codes_on_the_input(make_hybrid, make_captions,
 
 
 def test_higher_levels_are_read_if_they_are_shown(make_hybrid, make_captions, codes):
-    lm, (states_BLE, mask_BL) = make_hybrid(LEVELS, SIZE), make_captions([3])
-    text, text_mask = lm.guided_text(states_BLE, mask_BL, guided=False)
+    lm, (conditions) = make_hybrid(LEVELS, SIZE), make_captions([3])
+    text, text_mask = lm.guided_text(conditions, guided=False)
 
     def run(codes_BKT, shows_upper):
         with torch.inference_mode():

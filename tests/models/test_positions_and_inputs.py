@@ -110,7 +110,7 @@ class TestTextConditioner:
     def test_a_dropped_clip_does_not_depend_on_its_caption(self, conditioner):
         states_BLE = torch.randn(3, 6, 4)
         mask_BL = torch.tensor([[1] * 6, [1] * 2 + [0] * 4, [1] * 4 + [0] * 2], dtype=torch.bool)
-        text_BLD, mask_B11L = conditioner(states_BLE, mask_BL, torch.tensor([True, True, False]))
+        text_BLD, mask_B11L = conditioner(conditions, torch.tensor([True, True, False]))
         assert torch.equal(text_BLD[0], text_BLD[1])
         assert torch.equal(text_BLD[0, 0], conditioner.null_D)
         assert mask_B11L.shape == (3, 1, 1, 6)
@@ -128,10 +128,10 @@ class TestTextConditioner:
         assert (told - null_7).abs().max() > 0.02
 
     def test_only_dropped_clips_train_the_null_token(self, conditioner):
-        states_BLE, mask_BL = torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)
-        conditioner(states_BLE, mask_BL, torch.tensor([False, False]))[0].sum().backward()
+        conditions = torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)
+        conditioner(conditions, torch.tensor([False, False]))[0].sum().backward()
         assert conditioner.null_D.grad.abs().max() == 0
-        conditioner(states_BLE, mask_BL, torch.tensor([True, False]))[0].sum().backward()
+        conditioner(conditions, torch.tensor([True, False]))[0].sum().backward()
         assert conditioner.null_D.grad.abs().min() > 0
 
 

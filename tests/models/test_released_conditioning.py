@@ -43,8 +43,8 @@ def first(captions, length: int, clip: int = 0):
 @pytest.mark.parametrize("choice", [{}, *CHOICES], ids=str)
 def test_what_each_position_of_a_caption_holds(choice, make_captions):
     torch.manual_seed(0)
-    conditioner, (states_BLE, mask_BL) = TextConditioner(6, 8, **choice), make_captions([4, 0, 7, 1, 5])
-    text_BLD, seen_B11L = conditioner(states_BLE, mask_BL, torch.tensor([False] * 4 + [True]))
+    conditioner, (conditions) = TextConditioner(6, 8, **choice), make_captions([4, 0, 7, 1, 5])
+    text_BLD, seen_B11L = conditioner(conditions, torch.tensor([False] * 4 + [True]))
     null_D = torch.zeros(8) if "null_caption" in choice else conditioner.null_D
     for b, length in enumerate([4, 0, 7, 1, 0]):
         for i in range(7):
@@ -80,10 +80,10 @@ def test_seen_padding_is_as_real_tokens_whose_projection_is_zero(make_lm, make_c
     usual, released = make_lm(LEVELS, SIZE), make_lm(LEVELS, SIZE, text_padding="zeros")
     for lm in (usual, released):
         torch.nn.init.zeros_(lm.conditioner.project.bias)
-    states_BLE, mask_BL = make_captions(LENGTHS[::2])
+    conditions = make_captions(LENGTHS[::2])
     real_BLE = states_BLE.where(mask_BL[..., None], 0.0)
     wanted = full_logits(usual, plan_of(), codes_of(2), real_BLE, torch.ones_like(mask_BL))
-    found = full_logits(released, plan_of(), codes_of(2), states_BLE, mask_BL)
+    found = full_logits(released, plan_of(), codes_of(2), conditions)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
 
 
