@@ -69,7 +69,7 @@ class AutoregressiveLM(CaptionedLM):
 
     def loss(self, batch: Batch) -> Tensor:
         known_BK = self.known_levels(batch.index_B)
-        nats_BKT = pattern_nats(self.lm, self.tables, self.dropped(batch), known_BK)
+        nats_BKT = pattern_nats(self.lm, self.tables, self.told(batch), known_BK)
         nats_BK = level_means(nats_BKT, self.tables)
         # Averaged by clip, so that the mean does not depend on how processes share the clips.
         loss = ((nats_BK * known_BK).sum(1) / known_BK.sum(1)).mean()

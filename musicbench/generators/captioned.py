@@ -22,7 +22,8 @@ from musicbench.models.footprint import Saved
 from musicbench.models.token_lm import TokenLM
 
 # Kinds of random choices: their streams differ from each other and from the data's, which use (seed, number) too.
-CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM = 1, 2, 3, 4
+CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM, APART_STREAM = 1, 2, 3, 4, 5
+"""``APART_STREAM`` is the first of several, one for each condition."""
 
 DropoutPer = Literal["step"]
 
@@ -163,17 +164,19 @@ class CaptionedLM(pl.LightningModule, ABC):
         """Return a random stream for each clip and kind of choice."""
         return [np.random.default_rng([self.seed, number, kind]) for number in index_B.tolist()]
 
-    def dropped(self, batch: Batch) -> Batch:
-        """Draw the clips that are trained without conditions: without any, and without one of those that may be
-        dropped apart."""
-        index_B, conditions = batch.index_B, batch.conditions
+    def dropped(self, index_B: Tensor) -> Tensor:
+        """Draw the clips that are trained without any condition, bool [B]."""
         if self.condition_dropout_per == "step":
             index_B = torch.full_like(index_B, self.global_step)
-        streams = self.streams(index_B, CONDITION_STREAM)
-        conditions = conditions.without(self._drawn(streams, self.condition_dropout))
-        for name, share in sorted(self.dropout_apart.items()):
-            conditions = conditions.without(self._drawn(streams, share), [name])
+        return self._drawn(index_B, CONDITION_STREAM, self.condition_dropout)
+
+    def told(self, batch: Batch) -> Batch:
+        """Return the batch of a training step, whose clips lack what is dropped of their conditions."""
+        conditions = batch.conditions.without(self.dropped(batch.index_B))
+        for number, (name, share) in enumerate(sorted(self.dropout_apart.items())):
+            apart_B = self._drawn(batch.index_B, APART_STREAM + number, share)
+            conditions = conditions.without(apart_B, [name])
         return batch._replace(conditions=conditions)
 
-    def _drawn(self, streams: list[np.random.Generator], share: float) -> Tensor:
-        return sent(torch.tensor([stream.random() < share for stream in streams]), self.device)
+    def _drawn(self, index_B: Tensor, kind: int, share: float) -> Tensor:
+        return sent(torch.tensor([s.random() < share for s in self.streams(index_B, kind)]), self.device)

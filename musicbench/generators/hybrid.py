@@ -86,7 +86,7 @@ class HybridModel(CaptionedLM):
 
     def loss(self, batch: Batch) -> Tensor:
         if np.random.default_rng([self.seed, self.global_step, MODE_STREAM]).random() < self.autoregressive_share:
-            nats_BKT = pattern_nats(self.lm, self.tables, self.dropped(batch))
+            nats_BKT = pattern_nats(self.lm, self.tables, self.told(batch))
             loss = level_means(nats_BKT, self.tables).mean()
             self.log("train/bits_per_frame", loss * self.lm.levels / math.log(2), prog_bar=True)
             return loss

@@ -79,7 +79,7 @@ def checked_span(span: int) -> int:
 def masked_step(module: CaptionedLM, lm: MaskedLM, batch: Batch, masked_BT: Tensor) -> Tensor:
     """Compute nats of the masked tokens of the step's level, summed by clip, the mean over clips; log bits a token."""
     level = drawn_level(module.seed, module.global_step, lm.levels)
-    nats_BT = masked_nats(lm, module.dropped(batch), level, masked_BT)
+    nats_BT = masked_nats(lm, module.told(batch), level, masked_BT)
     module.log("train/masked_bits", masked_mean(nats_BT, masked_BT).mean() / math.log(2), prog_bar=True)
     return nats_BT.sum(1).mean()
 

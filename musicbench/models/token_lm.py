@@ -4,7 +4,7 @@ Shape suffixes: B batch, K levels, V codebook size, C width of code vectors, D w
 of all levels, M ways of decoding (in ``BMD`` rows of a prefix).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -112,13 +112,13 @@ class TokenLM(nn.Module):
         return copies(conditions, scales.drops(self.conditioner.names))
 
     def _context(
-        self, conditions: Conditions, frames: int, prefix_codes: PositionTables, attend: SelfAttend
+        self, conditions: Conditions, frames: int, codes: Callable[[Tensor], PositionTables], attend: SelfAttend
     ) -> Context:
         """The conditions as the transformer sees them.
 
         Args:
-            prefix_codes: position codes of the prefix's rows.
-            attend: self-attention of the prefix.
+            codes: of the frames beside which the rows of a prefix stand, int64 [M] -> position codes.
+            attend: self-attention of a prefix.
 
         Raises:
             ValueError: a condition is given that the model does not use, or has too many states.
@@ -128,7 +128,7 @@ class TokenLM(nn.Module):
         prefix_BMD = self.conditioner.prefix(conditions, frames)
         if prefix_BMD is None:
             return context
-        code_MD, turn_M2F = prefix_codes.to(prefix_BMD.device)
+        code_MD, turn_M2F = codes(self.conditioner.frames(frames)).to(prefix_BMD.device)
         remembering = Remembering(attend)
         # Prefix rows never see a token, so that they can be computed before any is there.
         self.transformer(

@@ -70,8 +70,7 @@ def test_loss_and_log_prob_mean_the_same_bits_per_frame(pattern, make_module, ma
 def test_every_token_is_in_the_loss(make_module, make_batch):
     """Also those of a pattern's tail, which MusicGen's own training leaves out."""
     module, batch = make_module("delay", condition_dropout=0.0), make_batch([2])
-    states = (batch.conditions, torch.tensor([False]))
-    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), *states)
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), batch.conditions)
     total = sum(
         -F.log_softmax(logits_BKTV[0, k, t], -1)[batch.codes_BKT[0, k, t]]
         for k in range(logits_BKTV.shape[1])
@@ -86,8 +85,7 @@ def test_an_untrained_tail_is_left_out_of_the_loss_and_of_nothing_else(pattern, 
     plan = {"schedule": "sequential"}
     module = make_module(pattern, {**plan, "tail": "untrained"}, condition_dropout=0.0)
     usual, batch = make_module(pattern, plan, condition_dropout=0.0), make_batch([2, 3])
-    states = (batch.conditions, torch.tensor([False, False]))
-    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), *states)
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), batch.conditions)
     ends = [FRAMES - (k if pattern == "delay" else lost if k else 0) for k in range(3)]
     levels = [
         F.cross_entropy(logits_BKTV[:, k, :end].flatten(0, 1), batch.codes_BKT[:, k, :end].flatten())
@@ -100,7 +98,7 @@ def test_an_untrained_tail_is_left_out_of_the_loss_and_of_nothing_else(pattern, 
     assert (float(loss) == pytest.approx(float(usual.training_step(batch, 0)), abs=1e-6)) == (lost == 0)
     module.validation_step(batch, 0)
     assert logged["validation/bits_per_frame"] == pytest.approx(
-        float(-usual.eval().log_prob(*batch[:3]).sum()) / (2 * FRAMES * math.log(2)), rel=1e-5
+        float(-usual.eval().log_prob(batch.codes_BKT, batch.conditions).sum()) / (2 * FRAMES * math.log(2)), rel=1e-5
     ), "all tokens are counted in validation"
 
 
@@ -120,7 +118,7 @@ def _without_mode(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def test_a_clip_shorter_than_the_delay_trains_the_levels_that_are_left(make_module, make_batch):
     module, batch = make_module(plan={"tail": "untrained"}, condition_dropout=0.0), make_batch([2], frames=1)
-    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(1), *batch[1:3], torch.tensor([False]))
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(1), batch.conditions)
     first = F.cross_entropy(logits_BKTV[0, 0], batch.codes_BKT[0, 0])
     assert float(module.training_step(batch, 0)) == pytest.approx(float(first) / 3, rel=1e-5)
 
@@ -186,9 +184,9 @@ class TestConditionDropout:
         module, batch = make_module(condition_dropout=0.5), make_batch([4] * 12)
         dropped_B = module.dropped(batch.index_B)
         assert 0 < dropped_B.sum() < 12
-        nats = pattern_nats(module.lm, module.tables, batch, dropped_B).sum((1, 2))
-        elsewhere = batch._replace(states_BLE=batch.states_BLE.roll(1, 0))
-        change = (pattern_nats(module.lm, module.tables, elsewhere, dropped_B).sum((1, 2)) - nats).abs()
+        nats = pattern_nats(module.lm, module.tables, module.told(batch)).sum((1, 2))
+        elsewhere = batch._replace(conditions=batch.conditions.each(lambda tensor: tensor.roll(1, 0)))
+        change = (pattern_nats(module.lm, module.tables, module.told(elsewhere)).sum((1, 2)) - nats).abs()
         assert change[dropped_B].max() < 1e-4
         assert change[~dropped_B].min() > 1e-3
 
@@ -202,7 +200,7 @@ class TestLevelDropout:
         codes_BKT = batch.codes_BKT.where(known_BK[:, :, None], (batch.codes_BKT + 1) % 7)
         assert float(module.training_step(batch._replace(codes_BKT=codes_BKT), 0)) == loss
         absent_BKT = batch.codes_BKT.where(known_BK[:, :, None], 7)
-        logits_BKTV = module.lm(absent_BKT, module.tables.tensors(FRAMES), batch.conditions, torch.zeros(6).bool())
+        logits_BKTV = module.lm(absent_BKT, module.tables.tensors(FRAMES), batch.conditions)
         nats = [
             F.cross_entropy(logits_BKTV[b, k], batch.codes_BKT[b, k])
             for b in range(6)

@@ -58,16 +58,15 @@ def quiet():
 def masked_logits(module, codes_BKT, level, batch):
     """Logits of one level of grids whose masks are set already."""
     lm = module.lm
-    nobody = torch.zeros(len(codes_BKT), dtype=torch.bool)
-    text, mask = lm.conditioner(batch.conditions, nobody)
-    return lm.frame_hidden(codes_BKT, level, lm.transformer.text_keys_values(text), mask) @ lm.heads_KVD[level].T
+    context = lm.frame_context(batch.conditions, codes_BKT.shape[2])
+    return lm.frame_hidden(codes_BKT, level, context) @ lm.heads_KVD[level].T
 
 
 @pytest.mark.parametrize("level", range(LEVELS))
 def test_nats_are_those_of_masked_tokens_given_lower_levels(make_masked, make_batch, level):
     module, batch = make_masked(), make_batch([4, 1, 2])
     masked_BT = torch.rand(3, FRAMES) < 0.5
-    nats_BT = masked_nats(module.lm, batch, level, masked_BT, torch.zeros(3, dtype=torch.bool))
+    nats_BT = masked_nats(module.lm, batch, level, masked_BT)
     ids_BKT = batch.codes_BKT.clone()
     ids_BKT[:, level][masked_BT] = SIZE
     ids_BKT[:, level + 1 :] = SIZE
@@ -80,7 +79,7 @@ def test_nats_are_those_of_masked_tokens_given_lower_levels(make_masked, make_ba
     # What is not to be known changes nothing: masked tokens and all higher levels, but for the targets.
     hidden = batch.codes_BKT.clone()
     hidden[:, level + 1 :] = (hidden[:, level + 1 :] + 1) % SIZE
-    again = masked_nats(module.lm, batch._replace(codes_BKT=hidden), level, masked_BT, torch.zeros(3).bool())
+    again = masked_nats(module.lm, batch._replace(codes_BKT=hidden), level, masked_BT)
     assert torch.equal(again, nats_BT)
 
 
@@ -90,7 +89,7 @@ def test_loss_counts_each_masked_token_alike(make_masked, make_batch, quiet):
     loss = float(module.training_step(batch, 0))
     masked_BT = training_masks(module.streams(batch.index_B, MASK_STREAM), FRAMES, 3)
     level = drawn_level(0, 0, LEVELS)
-    nats_BT = masked_nats(module.lm, batch, level, masked_BT, torch.zeros(3, dtype=torch.bool))
+    nats_BT = masked_nats(module.lm, batch, level, masked_BT)
     assert loss == pytest.approx(float(nats_BT.sum()) / (3 * FRAMES * MEAN_RATE), rel=1e-5)
     bits = np.mean([float(n.sum() / m.sum()) for n, m in zip(nats_BT, masked_BT, strict=True)]) / math.log(2)
     assert logged["train/masked_bits"] == pytest.approx(bits, rel=1e-5)
@@ -160,14 +159,14 @@ class TestHybrid:
         for b, start in enumerate(first):
             assert not masked_BT[b, :start].any()
             assert masked_BT[b, start:].any()
-        nats_BT = masked_nats(module.lm, batch, drawn_level(0, 0, LEVELS), masked_BT, torch.zeros(200).bool())
+        nats_BT = masked_nats(module.lm, batch, drawn_level(0, 0, LEVELS), masked_BT)
         wanted = float(nats_BT.sum()) / (200 * (FRAMES + 1) / 2 * MEAN_RATE)
         assert float(module.training_step(batch, 0)) == pytest.approx(wanted, rel=1e-5)
 
     def test_autoregressive_step_is_that_of_the_family(self, make_masked, make_batch, quiet):
         module, _ = quiet(make_masked(True, autoregressive_share=1.0))
         batch = make_batch([2, 3])
-        nats = pattern_nats(module.lm, module.tables, batch, module.dropped(batch.index_B))
+        nats = pattern_nats(module.lm, module.tables, module.told(batch))
         assert float(module.training_step(batch, 0)) == pytest.approx(float(nats.mean()), rel=1e-6)
 
     def test_best_checkpoint_is_chosen_on_both(self, make_masked, make_batch, quiet):

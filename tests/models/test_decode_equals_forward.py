@@ -69,7 +69,7 @@ def example(make_lm, make_captions):
     def make(levels: int, frames: int = FRAMES, position: str = "sinusoidal"):
         lm = make_lm(levels, SIZE, position=position)
         codes_BKT = torch.randint(0, SIZE, (3, levels, frames), generator=torch.Generator().manual_seed(1))
-        return lm, codes_BKT, *make_captions([5, 1, 3])
+        return lm, codes_BKT, make_captions([5, 1, 3])
 
     return make
 

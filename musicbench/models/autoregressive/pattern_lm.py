@@ -42,8 +42,10 @@ class PatternLM(TokenLM):
         Args:
             positions: position codes of the plan.
         """
-        frame_M = self.conditioner.frames(plan.frames)
-        codes = positions.at(torch.from_numpy(plan.source[0].copy())[frame_M])
+
+        def codes(frame_M: Tensor) -> PositionTables:
+            return positions.at(torch.from_numpy(plan.source[0].copy())[frame_M])
+
         return self._context(conditions, plan.frames, codes, MaskedAttention(None))
 
     def forward(self, codes_BKT: Tensor, plan: PlanTensors, conditions: Conditions) -> Tensor:

@@ -44,8 +44,7 @@ class MaskedLM(TokenLM):
     def frame_context(self, conditions: Conditions, frames: int) -> Context:
         """Conditions as the frames of a clip see them; the rows of a prefix all see each other."""
         tables, _ = self.frames(frames, 0, conditions.device)
-        frame_M = self.conditioner.frames(frames)
-        return self._context(conditions, frames, tables.at(frame_M), FullAttention())
+        return self._context(conditions, frames, tables.at, FullAttention())
 
     def frame_hidden(self, ids_BKT: Tensor, level: int, context: Context, shows_upper: bool = False) -> Tensor:
         """Output [B, T, D] of the transformer at every frame, to be read by the head of one level.
