@@ -108,8 +108,12 @@ def sampling(run: Run) -> Any:
 
 
 def sampling_facts(settings: Any) -> dict[str, Any]:
-    """Return the sampling settings in the form that a record keeps."""
-    return {"kind": type(settings).__name__, **asdict(settings)}
+    """Return the sampling settings in the form that a record keeps: without those that are not set."""
+
+    def are_set(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in items if value is not None}
+
+    return {"kind": type(settings).__name__, **asdict(settings, dict_factory=are_set)}
 
 
 def _without_places(decode: dict[str, Any]) -> dict[str, Any]:

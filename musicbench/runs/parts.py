@@ -57,6 +57,10 @@ class Parts:
         texts = [caption for clip in self.store.clips for caption in clip.captions]
         return caption_table(texts, self.encoder, self.cache / "text")
 
+    def load_conditions(self) -> None:
+        """Make the states of all captions now."""
+        self.captions  # noqa: B018
+
     def known(self, captions: Sequence[str]) -> Conditions:
         """Conditions of clips with captions of the store."""
         return Conditions.of_text(*self.captions.batch(list(captions)))

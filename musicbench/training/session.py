@@ -67,7 +67,7 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
     """Train a run's network on its token store until the configured step; see ``fit``."""
     config, parts = run.config, run.parts
     # Loaded before the seed is set, because an encoder may draw random numbers while it loads.
-    parts.captions  # noqa: B018
+    parts.load_conditions()
 
     def data(crops: int) -> TokenDataModule:
         return TokenDataModule(

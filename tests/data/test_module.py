@@ -22,9 +22,9 @@ class Place:
         self.global_step, self.accumulate_grad_batches = step, accumulate
 
 
-def caption_states(captions):
-    """One state per caption, its length: enough to see which captions came."""
-    return torch.tensor([[[float(len(c))]] for c in captions]), torch.ones(len(captions), 1, dtype=torch.bool)
+def lengths(crops):
+    """The length of each crop's caption: enough to see which captions came."""
+    return torch.tensor([len(crop.caption) for crop in crops])
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def store(make_token_store) -> TokenStore:
 def make_data(store):
     def make(place: Place | None = None, **options) -> TokenDataModule:
         arguments = {"stages": [Stage(None, 20, 4)], "seed": 7, **options}
-        data = TokenDataModule(store, caption_states, lambda *parts: parts, **arguments)
+        data = TokenDataModule(store, lengths, lambda *parts: parts, **arguments)
         data.trainer = place
         return data
 
@@ -54,14 +54,13 @@ def assert_same(one, other):
 
 def test_batch_is_made_of_the_numbered_crops(store, make_data):
     crops = TrainingCrops(store, 20, seed=7)
-    for step, (codes_BKT, states_BLE, mask_BL, index_B) in enumerate(batches(make_data(), 3)):
+    for step, (codes_BKT, length_B, index_B) in enumerate(batches(make_data(), 3)):
         assert index_B.tolist() == list(range(4 * step, 4 * step + 4))
         assert codes_BKT.dtype == torch.int64
         for row, number in enumerate(index_B.tolist()):
             crop = crops[number]
             np.testing.assert_array_equal(codes_BKT[row], store.codes(crop.source, crop.start_frame, 20))
-            assert states_BLE[row].item() == len(crop.caption)
-        assert mask_BL.all()
+            assert length_B[row].item() == len(crop.caption)
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -97,7 +96,7 @@ def test_shorter_crops_come_first_and_validation_stays_long(store, make_data):
     assert [len(codes_BKT) for codes_BKT, *_ in data.val_dataloader()] == [2, 2, 1]
     short, long = TrainingCrops(store, 5, seed=7), TrainingCrops(store, 20, seed=7)
     _, second, third, _ = batches(data, 4)
-    for crops, (codes_BKT, _, _, index_B) in ((short, second), (long, third)):
+    for crops, (codes_BKT, _, index_B) in ((short, second), (long, third)):
         for row, number in enumerate(index_B.tolist()):
             crop = crops[number]
             np.testing.assert_array_equal(codes_BKT[row], store.codes(crop.source, crop.start_frame, crop.frames))
@@ -107,7 +106,7 @@ def test_shorter_crops_come_first_and_validation_stays_long(store, make_data):
 def test_validation_counts_every_clip_once(store, make_data, world):
     numbers = []
     for rank in range(world):
-        for codes_BKT, _, _, index_B in make_data(Place(rank, world), stages=[Stage(None, 20, 2)]).val_dataloader():
+        for codes_BKT, _, index_B in make_data(Place(rank, world), stages=[Stage(None, 20, 2)]).val_dataloader():
             numbers += index_B.tolist()
             assert len(codes_BKT) <= 2
     assert sorted(numbers) == list(range(len(evaluation_crops(store, "validation", 2.0, 1))))
