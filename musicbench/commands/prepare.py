@@ -5,7 +5,7 @@ import shlex
 from musicbench.errors import UserError
 from musicbench.runs.compose import compose
 
-STAGES = ("corpus", "codec", "tokens", "reference", "clap")
+STAGES = ("corpus", "codec", "tokens", "reference", "melody", "clap")
 
 
 def main(argv: list[str]) -> int:
@@ -26,6 +26,8 @@ def main(argv: list[str]) -> int:
         stages.make_tokens(config, command)
     if "reference" in config.stages:
         stages.judge_originals(config)
+    if "melody" in config.stages:
+        stages.note_melodies(config)
     if "clap" in config.stages:
         stages.make_clap(config, command)
     return 0

@@ -12,6 +12,8 @@ from musicbench.codecs.training.loop import train_codec
 from musicbench.data.audio import read_audio
 from musicbench.data.corpus.build import build_corpus as render_corpus
 from musicbench.data.manifest import read_corpus, read_user_manifest
+from musicbench.data.melodies import FILE as MELODY_FILE
+from musicbench.data.melodies import Melodies
 from musicbench.data.recordings.build import MANIFEST, build_recordings
 from musicbench.data.store import TokenStore
 from musicbench.data.tokenise import forget_partial, tokenise, tokenise_recordings
@@ -21,9 +23,10 @@ from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 from musicbench.evaluation.references.stored import build_reference, forget_parts
 from musicbench.preparation.clap import train_and_describe
+from musicbench.preparation.melody import make_melodies
 from musicbench.runs.compose import instantiated
-from musicbench.runs.contents import REFERENCE_FILE
-from musicbench.runs.settings import ASSETS
+from musicbench.runs.contents import REFERENCE_FILE, require_codec
+from musicbench.runs.settings import ASSETS, store_folder
 from musicbench.study.environment import environment
 
 
@@ -122,6 +125,25 @@ def _beside_the_bundled(made: Mapping[str, Any]) -> str:
     }
     differ = [f"{name} {of(made)}, not {of(bundled)}" for name, of in makers.items() if of(made) != of(bundled)]
     return f"  not the bundled store: {'; '.join(differ) or 'the same makers, other codes'}"
+
+
+def note_melodies(config: Any) -> None:
+    """Write down the melodies of the token store's clips.
+
+    Raises:
+        UserError: there is no store, its codec is another one, or a recording is missing.
+    """
+    store = TokenStore.open(store_folder(config.store))
+    path = store.folder / MELODY_FILE
+    if path.is_file():
+        Melodies.open(store)
+        print(f"melodies: {path} is complete")
+        return
+    codec = None
+    if config.melody_from == "codes":
+        codec = instantiated("codec", config.codec)
+        require_codec(store, codec)
+    print(f"melodies: {make_melodies(store, None if codec is not None else _recordings(config), codec)}")
 
 
 def judge_originals(config: Any) -> None:

@@ -78,6 +78,7 @@ _SAMPLING = {
     "cfg": Key("decoding"),
     "top_k": Key("decoding"),
     "temperature": Key("decoding"),
+    "cfg_inner": Key("decoding", example=3.0),
 }
 _MASKED_SAMPLING = {
     **_SAMPLING,
@@ -108,6 +109,7 @@ _TRAIN = {
     "training.save_every": Key("nothing", low=1),
     "training.ema_decay": Key("weights", low=0, high=1),
     "training.ema_every": Key("weights", low=1, example=10),
+    "training.melody_dropout": Key("weights", low=0, high=1, example=0.5),
     "training.max_nonfinite": Key("nothing", low=1),
     "optimiser.lr": Key("weights", above_zero=True),
     "optimiser.final_lr": Key("weights", low=0),
@@ -154,6 +156,7 @@ _TRAIN = {
     "logger": Key("nothing", optional=True, free=True),
     "data.store": Key("nothing"),
     "data.seconds": Key("everything", above_zero=True),
+    "data.melody": Key("everything", example="chroma", among=("chroma",), optional=True),
     "data.validation_per_piece": Key("everything", low=1),
     "data.workers": Key("nothing", low=0),
     "trainer.accelerator": Key("nothing"),
@@ -170,6 +173,7 @@ _TRAIN = {
     "evaluation.split": Key("evaluation"),
     "evaluation.seconds": Key("evaluation", above_zero=True),
     "evaluation.per_piece": Key("evaluation", low=1),
+    "evaluation.melody": Key("evaluation", example="withheld", among=("compared", "withheld"), optional=True),
     "evaluation.batch_size": Key("evaluation", low=1),
     "evaluation.speed_batches": Key("evaluation", low=1),
     "evaluation.speed_repeats": Key("evaluation", low=1),
@@ -193,6 +197,7 @@ _PREPARE = {
     "store": Key("nothing"),
     "codec_output": Key("nothing"),
     "clap_output": Key("nothing"),
+    "melody_from": Key("nothing", among=("recordings", "codes")),
     "codec_training": Key("nothing"),  # CodecTrainingConfig checks the bounds
     "clap_training": Key("nothing"),  # ClapConfig checks the bounds
     "corpus.folder": Key("nothing"),
