@@ -4,7 +4,7 @@ Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from musicbench.models.autoregressive.rescore import PatternRescorer
 from musicbench.models.autoregressive.stream import stream
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
+from musicbench.models.prompt import beginnings
 from musicbench.models.sampling import Sampling
+from musicbench.plans import Plan
 
 
 class AutoregressiveLM(CaptionedLM):
@@ -64,6 +66,10 @@ class AutoregressiveLM(CaptionedLM):
         self.tables.plan(frames)
         # Lightning's own mean over processes rounds the number of clips when they have unequal shares.
         self.validation_bits = MeanMetric()
+
+    @classmethod
+    def beginnings(cls, frames: int, sampling: Sampling, plan: Callable[[int], Plan]) -> Sequence[int]:
+        return beginnings(plan(frames))
 
     def loss(self, batch: Batch) -> Tensor:
         known_BK = self.known_levels(batch.index_B)

@@ -1,11 +1,12 @@
 """The generator network that a configuration describes."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 from torch import Tensor
 
-from musicbench import named_code
+from musicbench import named_code, plans
 from musicbench.errors import UserError
 from musicbench.runs import compose, settings
 from musicbench.runs.compose_errors import one_line
@@ -31,6 +32,29 @@ class Sizes(NamedTuple):
 def family(config: DictConfig) -> Any:
     """Return the LightningModule class of the configured generator family."""
     return named_code.load("family", config.family._target_)
+
+
+def beginnings(config: DictConfig, levels: int, frames: int, sampling: Any) -> Sequence[int]:
+    """Return the numbers of first frames, ascending, from which the configured family can draw the rest of a clip.
+
+    Args:
+        levels: K, codes per frame.
+        frames: clip length T.
+        sampling: settings of ``generate``.
+
+    Raises:
+        UserError: the configured pattern has no plan of this length.
+    """
+    plain = compose.plain(config)
+
+    def plan(frames: int) -> plans.Plan:
+        return plans.build(frames=frames, levels=levels, **settings.pattern_options(plain))
+
+    try:
+        found: Sequence[int] = family(config).beginnings(frames, sampling, plan)
+    except (ValueError, TypeError, ImportError) as error:
+        raise UserError(str(error)) from error
+    return found
 
 
 def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None = None) -> Any:

@@ -18,7 +18,7 @@ import soundfile
 from musicbench import cli
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
-from musicbench.generation.clip_files import clip_files, require_new
+from musicbench.generation.clip_files import Clip, clip_files, require_new
 from musicbench.runs.folder import read_training_id
 from musicbench.study.records import read_record
 from musicbench.temporaries import unhidden
@@ -86,7 +86,7 @@ def test_other_weights_have_another_name(make_run, stub_codec, output, tmp_path)
     for weights in (b"some", b"others"):
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "best.ckpt").write_bytes(weights)
-        names |= {clip.stem.name for clip in clip_files(run, tmp_path / "run", ["tune"], 0, 30, None, output)}
+        names |= {clip.stem.name for clip in clip_files(run, tmp_path / "run", [Clip("tune", 0, 30)], output)}
     assert len(names) == 2
 
 
@@ -226,7 +226,7 @@ def test_an_interrupted_stream_keeps_its_beginning(tmp_path):
         "def pieces():\n"
         "    yield torch.full((1, 1500), 0.5)\n"
         "    raise KeyboardInterrupt\n"
-        "try: write_stream([ClipFile('tune', 0, Path(sys.argv[1]) / 'tune', {'seed': 0})], pieces(), 1000, False)\n"
+        "try: write_stream([ClipFile('tune', Path(sys.argv[1]) / 'tune', {'seed': 0})], pieces(), 1000, False)\n"
         "except KeyboardInterrupt: os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
