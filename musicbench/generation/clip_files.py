@@ -58,14 +58,13 @@ def clip_files(run: Run, folder: Path, clips: Sequence[Clip], output: Path) -> l
         UserError: two clips are the same.
     """
     name, generation, rate = folder.resolve().name, run.generation_id(folder), run.parts.store.frame_rate
-    common = {
+    made_by = {
         "run": name,
         "row": row_label(run.plain),
         "training": run.training_id,
         "generation": generation,
-        "decode": recorded_config(run.plain)["decode"],  # Paths of one machine are left out.
-        "musicbench": __version__,
     }
+    decode = recorded_config(run.plain)["decode"]  # Paths of one machine are left out.
     files: dict[Path, ClipFile] = {}
     for clip in clips:
         begun = None if clip.prompt is None else clip.prompt.sha256
@@ -73,9 +72,11 @@ def clip_files(run: Run, folder: Path, clips: Sequence[Clip], output: Path) -> l
         facts = {
             "id": content_sha256([generation, clip.caption, clip.seed, clip.frames, begun, *drawn])[:8],
             "seed": clip.seed,
-            **common,
+            **made_by,
             "seconds": round(clip.frames / rate, 3),
             "prompt": None if clip.prompt is None else clip.prompt.facts,
+            "decode": decode,
+            "musicbench": __version__,
             **({} if clip.windows is None else {"windows": clip.windows.seconds(rate)}),
         }
         words = _words(r"\W+", clip.caption) or "clip"
