@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from musicbench.data.store import TokenStore
@@ -19,8 +20,11 @@ from musicbench.runs.options import options_of
 from musicbench.runs.run import Run
 from musicbench.runs.weights import load_trained, require_trained
 
-ConditionsOf = Callable[[Sequence[str]], Any]
-"""Captions of clips -> their ``Conditions``."""
+MelodiesOfClips = Sequence[np.ndarray | None] | None
+"""The pitch classes [M] of each clip that is told a melody; None: no clip is."""
+
+ConditionsOf = Callable[[Sequence[str], MelodiesOfClips], Any]
+"""Captions and melodies of clips -> their ``Conditions``."""
 
 
 class ProbabilisticSystem(LikelihoodModel, Generator, Protocol):
@@ -43,13 +47,18 @@ class CaptionedModel:
         self.conditions, self.sampling = conditions, sampling
         self.rescorer = None if rescorer is None else rescorer.to(self.device).eval()
 
-    def _told(self, captions: Sequence[str]) -> Any:
-        return self.conditions(captions).each(lambda tensor: tensor.to(self.device))
+    def _told(self, captions: Sequence[str], melodies: MelodiesOfClips) -> Any:
+        return self.conditions(captions, melodies).each(lambda tensor: tensor.to(self.device))
 
     def generate(
-        self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None = None
+        self,
+        captions: Sequence[str],
+        frames: int,
+        seeds: Sequence[int],
+        prompt_BKT: Tensor | None = None,
+        melodies: MelodiesOfClips = None,
     ) -> Tensor:
-        told = self._told(captions)
+        told = self._told(captions, melodies)
         rescore = {} if self.rescorer is None else {"rescore": self.rescorer.rescorer(told, frames)}
         codes_BKT: Tensor = self.module.generate(told, frames, list(seeds), self.sampling, prompt_BKT, **rescore)
         return codes_BKT.cpu()
@@ -66,7 +75,13 @@ class CaptionedModel:
         return bool(self.module.streaming)
 
     def stream(
-        self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None, every: int
+        self,
+        captions: Sequence[str],
+        frames: int,
+        seeds: Sequence[int],
+        prompt_BKT: Tensor | None,
+        every: int,
+        melodies: MelodiesOfClips = None,
     ) -> Iterator[Tensor]:
         """The codes of ``generate`` in pieces [B, K, n] of at least ``every`` frames, as they become complete.
 
@@ -75,15 +90,17 @@ class CaptionedModel:
         """
         if not self.streams:
             raise UserError("this family completes all frames at its end; there is nothing to stream")
-        pieces = self.module.stream(self._told(captions), frames, list(seeds), self.sampling, prompt_BKT, every)
+        pieces = self.module.stream(
+            self._told(captions, melodies), frames, list(seeds), self.sampling, prompt_BKT, every
+        )
         return (piece_BKn.cpu() for piece_BKn in pieces)
 
 
 class CaptionedLikelihoodModel(CaptionedModel):
     """A trained module of a family that has a likelihood."""
 
-    def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
-        log_prob_BK: Tensor = self.module.log_prob(codes_BKT.to(self.device), self._told(captions))
+    def log_prob(self, codes_BKT: Tensor, captions: Sequence[str], melodies: MelodiesOfClips = None) -> Tensor:
+        log_prob_BK: Tensor = self.module.log_prob(codes_BKT.to(self.device), self._told(captions, melodies))
         return log_prob_BK.cpu()
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -55,6 +56,8 @@ class HeldOut:
         codes_NKT: tokens of the crops, int64.
         frame_rate: frames per second.
         tokens_sha256, originals_sha256: hashes of the store's codes, and of the crops' originals.
+        tunes: melody of each crop, uint8 [M]; None: nobody asks for it.
+        tells_tunes: whether the system that makes the clips is told them.
     """
 
     settings: DictConfig
@@ -63,6 +66,13 @@ class HeldOut:
     frame_rate: float
     tokens_sha256: str
     originals_sha256: str | None
+    tunes: Sequence[np.ndarray] | None = None
+    tells_tunes: bool = False
+
+    @property
+    def melodies(self) -> Sequence[np.ndarray] | None:
+        """What the system is told of melodies."""
+        return self.tunes if self.tells_tunes else None
 
     @cached_property
     def ids(self) -> list[str]:
@@ -167,7 +177,18 @@ def held_out(jury: Jury) -> HeldOut:
         store.frame_rate,
         store.card["codes_sha256"],
         files.crops_sha256(jury.judges.roles.values()),
+        **_tunes(jury),
     )
+
+
+def _tunes(jury: Jury) -> dict[str, Any]:
+    """Whether clips are compared with melodies, and systems told them."""
+    config = jury.config
+    told = config.data.melody is not None and config.evaluation.melody != "withheld" and not config.get("system")
+    if config.data.melody is None and config.evaluation.melody is None:
+        return {}
+    melodies = jury.parts.contents.melodies
+    return {"tunes": [melodies.of(crop) for crop in jury.originals.files.crops], "tells_tunes": told}
 
 
 def judged_by(jury: Jury, clips: ClipRequest) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from musicbench.runs.compose import amend, run_configuration
 from musicbench.runs.folder import LAST, TRAINED
 from musicbench.runs.overrides import read_overrides
 from musicbench.runs.run import Run
+from musicbench.runs.trained_length import warn_beyond_training
 from musicbench.runs.weights import load_trained, require_trained, require_weights, take_over
 
 _AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.", "data.store=")
@@ -40,6 +41,14 @@ def assess_run(run: Run, folder: Path) -> Path:
         sampling=sampling_facts(system.sampling),
     )
     return record(run, clips, assess_system(run, clips, system, folder, speed=True), facts, folder)
+
+
+def warn_of_long_clips(run: Run) -> None:
+    """Print a warning if a run is evaluated on clips that are longer than those of its training."""
+    seconds = run.config.evaluation.seconds
+    what = f"evaluation.seconds={seconds:g}"
+    advice = "the figures also say how the model copes with that"
+    warn_beyond_training(run.config, run.parts.store.frame_rate, what, seconds, advice)
 
 
 def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
@@ -73,6 +82,7 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
         raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
     run = Run(again)
     require_trained(run, folder)
+    warn_of_long_clips(run)
     # A run keeps its folder, although an older version may have computed its id.
     if Run(amend(stored, moved)).id == run.id:
         return run, folder

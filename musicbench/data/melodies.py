@@ -64,7 +64,8 @@ class Melodies:
             saved = load_npz(path, *names)
             lengths = [int(length) for length in saved["lengths"]]
             whole = saved["classes"].dtype == np.uint8 and saved["classes"].shape == (sum(lengths),)
-            if not whole or str(saved["clips_sha256"]) != store.card["clips_sha256"] or len(lengths) != len(store.clips):
+            own = str(saved["clips_sha256"]) == store.card["clips_sha256"] and len(lengths) == len(store.clips)
+            if not (whole and own):
                 raise ValueError("it belongs to other clips")
             facts = float(saved["per_second"]), int(saved["nothing"]), str(saved["made_from"])
         except (OSError, ValueError, TypeError) as error:

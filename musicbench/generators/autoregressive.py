@@ -4,7 +4,7 @@ Shape suffixes: B batch, K levels, T frames.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,9 @@ from musicbench.models.autoregressive.stream import stream
 from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
+from musicbench.models.prompt import beginnings
 from musicbench.models.sampling import Sampling
+from musicbench.plans import Plan
 
 
 class AutoregressiveLM(CaptionedLM):
@@ -66,6 +68,10 @@ class AutoregressiveLM(CaptionedLM):
         self.tables.plan(frames)
         # Lightning's own mean over processes rounds the number of clips when they have unequal shares.
         self.validation_bits = MeanMetric()
+
+    @classmethod
+    def beginnings(cls, frames: int, sampling: Sampling, plan: Callable[[int], Plan]) -> Sequence[int]:
+        return beginnings(plan(frames))
 
     def loss(self, batch: Batch) -> Tensor:
         known_BK = self.known_levels(batch.index_B)

@@ -4,7 +4,7 @@ Shape suffixes: B batch, K levels, T frames.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
@@ -20,6 +20,7 @@ from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
 from musicbench.models.token_lm import TokenLM
+from musicbench.plans import Plan
 
 # Kinds of random choices: their streams differ from each other and from the data's, which use (seed, number) too.
 CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM, APART_STREAM = 1, 2, 3, 4, 5
@@ -84,6 +85,15 @@ class CaptionedLM(pl.LightningModule, ABC):
         Raises:
             ValueError: the settings do not fit.
         """
+
+    @classmethod
+    def beginnings(cls, frames: int, sampling: Any, plan: Callable[[int], Plan]) -> Sequence[int]:
+        """Return the numbers of first frames, ascending and below ``frames``, that ``generate`` can go on from.
+
+        Args:
+            plan: makes the configured pattern's plan of a length.
+        """
+        return range(1, frames)
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

@@ -4,7 +4,7 @@ Shape suffixes: B batch, K levels, T frames.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ from musicbench.models.footprint import Saved
 from musicbench.models.hybrid import HybridSampling, decode_hybrid
 from musicbench.models.hybrid_lm import HybridLM
 from musicbench.models.masked.decode import Rescore
+from musicbench.models.prompt import beginnings
+from musicbench.plans import Plan
 
 
 class HybridModel(CaptionedLM):
@@ -83,6 +85,12 @@ class HybridModel(CaptionedLM):
     @classmethod
     def require_sampling(cls, sampling: HybridSampling, levels: int, rescored: bool) -> None:
         sampling.require(levels, rescored)
+
+    @classmethod
+    def beginnings(cls, frames: int, sampling: HybridSampling, plan: Callable[[int], Plan]) -> Sequence[int]:
+        own = sampling.frames(frames)
+        # What lies behind the hand-over is masked decoding's, which goes on from any frames.
+        return [*(beginnings(plan(own)) if own else []), *range(max(own, 1), frames)]
 
     def loss(self, batch: Batch) -> Tensor:
         if np.random.default_rng([self.seed, self.global_step, MODE_STREAM]).random() < self.autoregressive_share:

@@ -56,6 +56,18 @@ def require_visited_first(plan: Plan, prompt_BKT: Tensor) -> None:
         )
 
 
+def beginnings(plan: Plan) -> list[int]:
+    """Numbers n below T, ascending, such that the plan can draw the other frames after the first n.
+
+    See ``require_visited_first``: every number under a sequential schedule, whole blocks under ``block_S``.
+    """
+    begins_T = plan.step[plan.source].min(0)
+    latest = np.maximum.accumulate(begins_T)[:-1]
+    earliest = np.minimum.accumulate(begins_T[::-1])[::-1][1:]
+    found: list[int] = (1 + np.flatnonzero(latest <= earliest)).tolist()
+    return found
+
+
 def given_steps(steps: Sequence[DecodeStep], plan: Plan, prompt_BKT: Tensor) -> int:
     """How many steps at the beginning draw nothing that the prompt does not give."""
     open_KT = (prompt_BKT < 0).any(0).cpu().numpy()

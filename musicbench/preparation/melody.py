@@ -53,5 +53,3 @@ def _of_codes(store: TokenStore, codec: Any, kept: ContentCache) -> Iterator[np.
             return {"classes": melody(codec.decode(codes_KT[None])[0], codec.sample_rate)}
 
         yield kept.get(made, codec.sha256, store.card["codes_sha256"], clip.id)["classes"]
-
-

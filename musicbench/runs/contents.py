@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
+from musicbench.data.melodies import Melodies
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_facts import Known, MusiCNNFacts, judge_key
@@ -49,12 +50,17 @@ class Contents:
     def key(config: DictConfig) -> str:
         """A key that two configurations share when their contents are the same."""
         groups = ("codec", "text", "judges", "evaluation", "audio", "captions", "originals")
-        return json.dumps([config.data.store, *(_plain(config.get(group)) for group in groups)])
+        return json.dumps([config.data.store, config.data.melody, *(_plain(config.get(group)) for group in groups)])
 
     @cached_property
     def store(self) -> TokenStore:
         """The token store."""
         return TokenStore.open(store_folder(self.config.data.store))
+
+    @cached_property
+    def melodies(self) -> Melodies:
+        """The melodies beside the token store."""
+        return Melodies.open(self.store)
 
     @cached_property
     def codec(self) -> Any:
@@ -108,12 +114,15 @@ class Contents:
         if self.store.card["codec"]["sha256"] != self.codec.sha256:
             # Opening the store raises if it is damaged.
             require_codec(self.store, compose.instantiated("codec", self.config.codec))
-        return {
+        contents = {
             "tokens": self.store.card["codes_sha256"],
             "clips": self.store.card["clips_sha256"],
             "codec": self.codec.sha256,
             "text": self.encoder,
         }
+        if self.config.data.melody is not None:
+            contents["melody"] = self.melodies.sha256
+        return contents
 
     @cached_property
     def judged_by(self) -> dict[str, str]:

@@ -143,8 +143,12 @@ def _set_options(options: dict[str, Any], group: str) -> dict[str, Any]:
     Elsewhere null may be a choice: ``family.context=null`` stands for all frames.
     """
     free = group in _GROUPS_WITH_DEFAULTS
-    shipped_null = {option for option in options if key_of(f"{group}.{option}").example is not None}
-    return {k: v for k, v in options.items() if v is not None or not (free or k in shipped_null)}
+    kept = {}
+    for option, value in options.items():
+        if value is None and (free or key_of(f"{group}.{option}").example is not None):
+            continue
+        kept[option] = _set_options(value, f"{group}.{option}") if isinstance(value, dict) else value
+    return kept
 
 
 def row_label(config: dict[str, Any]) -> str:

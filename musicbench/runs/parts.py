@@ -5,17 +5,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.conditions.caption_table import CaptionTable, caption_states, caption_table
+from musicbench.conditions.melody import CLASSES
 from musicbench.data.crops import Crop
+from musicbench.data.melodies import Melodies
 from musicbench.data.store import TokenStore
-from musicbench.models.conditions import Conditions
+from musicbench.models.conditioning import Prefix
+from musicbench.models.conditions import MELODY, Conditions
 from musicbench.runs.compose import instantiated
 from musicbench.runs.contents import Contents, require_codec
 from musicbench.runs.device import device
+from musicbench.runs.melody_conditions import with_melodies
 from musicbench.runs.network import Sizes
 
 
@@ -57,26 +62,34 @@ class Parts:
         texts = [caption for clip in self.store.clips for caption in clip.captions]
         return caption_table(texts, self.encoder, self.cache / "text")
 
+    @cached_property
+    def melodies(self) -> Melodies | None:
+        """Melodies of the store's clips; None if models are told none."""
+        return None if self.config.data.melody is None else self.contents.melodies
+
     def load_conditions(self) -> None:
-        """Make the states of all captions now."""
-        self.captions  # noqa: B018
+        """Make the states of all captions, and read the melodies, now."""
+        _ = self.captions, self.melodies
 
-    def known(self, captions: Sequence[str]) -> Conditions:
-        """Conditions of clips with captions of the store."""
-        return Conditions.of_text(*self.captions.batch(list(captions)))
+    def known(self, captions: Sequence[str], melodies: Sequence[np.ndarray | None] | None = None) -> Conditions:
+        """Conditions of clips with captions of the store, and with melodies [M] of any length if there are any."""
+        return with_melodies(Conditions.of_text(*self.captions.batch(list(captions))), melodies)
 
-    def told(self, captions: Sequence[str]) -> Conditions:
+    def told(self, captions: Sequence[str], melodies: Sequence[np.ndarray | None] | None = None) -> Conditions:
         """Conditions of clips with any captions; an empty caption has no states, which a model reads as none."""
-        return Conditions.of_text(*caption_states(self.encoder, captions))
+        return with_melodies(Conditions.of_text(*caption_states(self.encoder, captions)), melodies)
 
     def of_crops(self, crops: Sequence[Crop]) -> Conditions:
         """Conditions of crops of the store."""
-        return self.known([crop.caption for crop in crops])
+        melodies = None if self.melodies is None else [self.melodies.of(crop) for crop in crops]
+        return self.known([crop.caption for crop in crops], melodies)
 
     @property
     def sizes(self) -> Sizes:
         """Sizes of data and captions that a network needs."""
-        return Sizes(self.store.levels, self.store.codebook_size, self.encoder.dim, self.store.frame_rate)
+        melody = None if self.melodies is None else Prefix(CLASSES, self.melodies.per_frame)
+        sizes = self.store.levels, self.store.codebook_size, self.encoder.dim, self.store.frame_rate
+        return Sizes(*sizes, {} if melody is None else {MELODY: melody})
 
     @property
     def codebooks_KVC(self) -> Tensor | None:

@@ -8,6 +8,7 @@ So a table can be timed on a machine that has its records and no run folder.
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -132,7 +133,7 @@ class Subjects:
         captions = [crop.caption for crop in crops[: self.most]]
         table = caption_table(captions, parts.encoder, parts.cache / "text")
 
-        def told(captions: Sequence[str]) -> Conditions:
+        def told(captions: Sequence[str], melodies: Any = None) -> Conditions:
             return Conditions.of_text(*table.batch(list(captions)))
 
         system = CaptionedModel(run.model(), told, sampling(run))

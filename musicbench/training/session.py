@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from musicbench.assessment.adapters import require_rescorer, sampling
 from musicbench.assessment.clips import require_ready
-from musicbench.assessment.trained import assess_run
+from musicbench.assessment.trained import assess_run, warn_of_long_clips
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
@@ -45,6 +45,7 @@ def train(config: DictConfig) -> None:
     require_rescorer(run)
     require_ready(run.jury)
     if is_first_process():
+        warn_of_long_clips(run)
         print(f"run folder: {folder}")
     with _first_holds(held(run_lock(folder), f"{folder} is being trained")):
         try:

@@ -80,6 +80,7 @@ MAY_IMPORT = {
         "musicbench.generation",
         "musicbench.assessment",
         "musicbench.codecs",
+        "musicbench.conditions",
         "musicbench.data",
         "musicbench.models",
         "musicbench.runs",

@@ -7,6 +7,7 @@ from musicbench import plans
 from musicbench.models.autoregressive import network
 from musicbench.models.autoregressive.cache import KeyValueCache
 from musicbench.models.autoregressive.decode import decode, sample
+from musicbench.models.prompt import PromptError, beginnings, require_visited_first
 from musicbench.models.sampling import Sampling
 from musicbench.plans.build import PATTERNS
 
@@ -91,6 +92,25 @@ def test_prefilled_caches_give_the_logits_of_the_whole(lm, captions, pattern, sc
     first_block = [1, 3, 0, 2] if schedule == "block_2" else [0, 1, 2, 3]
     decode(lm, plan, captions, choose, prompt_BKT=prompt_of(codes_BKT, first_block))
     assert 0 < seen < LEVELS * FRAMES, "the steps that the prompt knows were computed at once"
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("schedule", ["sequential", "block_1", "block_2", "stride_3"])
+@pytest.mark.parametrize("frames", [1, 2, 16, 19])
+def test_beginnings_are_the_prompts_that_are_not_refused(pattern, schedule, frames):
+    plan = plans.build(pattern, frames, LEVELS, schedule)
+
+    def accepted(given: int) -> bool:
+        try:
+            require_visited_first(plan, prompt_of(torch.ones(1, LEVELS, frames, dtype=torch.long), list(range(given))))
+        except PromptError:
+            return False
+        return True
+
+    assert beginnings(plan) == [given for given in range(1, frames) if accepted(given)]
+    if schedule == "block_2":
+        # The last block holds the tail; frame 18 is visited last of all.
+        assert beginnings(plan) == {1: [], 2: [], 16: [4, 8, 12], 19: [4, 8, 12, 18]}[frames]
 
 
 def test_impossible_prompts(lm, captions):
