@@ -1,18 +1,17 @@
 """How conditions enter the network: captions by cross-attention, others as a prefix of the sequence.
 
-Shape suffixes: B batch, D width, E width of states, L states of a clip, M rows of a prefix, T frames.
+Shape suffixes: B batch, D width, E width of states, L states of a clip, M rows of the prefixes.
 """
 
-import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from musicbench.choices import require_choice
-from musicbench.models.conditions import Conditions, States
+from musicbench.models.conditions import TEXT, Conditions, States
+from musicbench.models.prefix import Prefix, PrefixConditioner
 from musicbench.models.products import linear
 
 NullCaption = Literal["zeros"]
@@ -74,58 +73,6 @@ class TextConditioner(nn.Module):
         return States(states.states_BLE[:, own_L], states.mask_BL[:, own_L])
 
 
-class Prefix(NamedTuple):
-    """A condition that comes before the sequence.
-
-    Attributes:
-        width: E, numbers of a state.
-        per_frame: states for each frame of the clip; they are spread evenly over it.
-    """
-
-    width: int
-    per_frame: float
-
-    def rows(self, frames: int) -> int:
-        """How many states a clip of so many frames has."""
-        return math.ceil(frames * self.per_frame)
-
-    def frames(self, frames: int) -> Tensor:
-        """The frame beside which each state stands, int64 [M]."""
-        row_M = torch.arange(self.rows(frames), dtype=torch.float64)
-        return (row_M / self.per_frame).round().long().clamp_max(frames - 1)
-
-
-class PrefixConditioner(nn.Module):
-    """Project states that go along with the music; where there is none, a learned null vector stands (MusicGen,
-    arXiv 2306.05284, section 2.3: melody).
-
-    Every clip has as many rows as its length wants, so that no clip depends on what others of its batch have.
-    """
-
-    def __init__(self, prefix: Prefix, dim: int) -> None:
-        super().__init__()
-        self.prefix = prefix
-        self.project = nn.Linear(prefix.width, dim)
-        self.null_D = nn.Parameter(torch.randn(dim) * 2.0)
-        # As loud as embeddings of tokens, or position codes drown them.
-        nn.init.normal_(self.project.weight, std=2.0)
-
-    def forward(self, states: States, frames: int) -> Tensor:
-        """Rows [B, M, D] of clips of so many frames.
-
-        Raises:
-            ValueError: there are more states than the clip has.
-        """
-        rows = self.prefix.rows(frames)
-        states_BLE, mask_BL = states
-        missing = rows - mask_BL.shape[1]
-        if missing < 0:
-            raise ValueError(f"{mask_BL.shape[1]} states are more than the {rows} of {frames} frames")
-        seen_BM1 = F.pad(mask_BL, (0, missing))[:, :, None]
-        row_BMD = linear(F.pad(states_BLE, (0, 0, 0, missing)), self.project.weight, self.project.bias)
-        return torch.where(seen_BM1, row_BMD, self.null_D.to(row_BMD.dtype))
-
-
 class Conditioner(nn.Module):
     """All conditions of a model.
 
@@ -138,22 +85,21 @@ class Conditioner(nn.Module):
     def __init__(self, dim: int, text: Mapping[str, Any], prefixes: Mapping[str, Any]) -> None:
         super().__init__()
         self.text = TextConditioner(dim=dim, **text)
-        self.prefixes = nn.ModuleDict(
-            {name: PrefixConditioner(Prefix(**prefix), dim) for name, prefix in prefixes.items()}
-        )
+        self.shapes = {name: Prefix(**prefix) for name, prefix in prefixes.items()}
+        self.prefixes = nn.ModuleDict({name: PrefixConditioner(shape, dim) for name, shape in self.shapes.items()})
 
     @property
     def names(self) -> list[str]:
         """Names of the conditions."""
-        return ["text", *self.prefixes]
+        return [TEXT, *self.shapes]
 
     def rows(self, frames: int) -> int:
         """Rows M of the prefixes of a clip of so many frames."""
-        return sum(part.prefix.rows(frames) for part in self.prefixes.values())  # type: ignore[operator, union-attr, misc]
+        return sum(shape.rows(frames) for shape in self.shapes.values())
 
     def frames(self, frames: int) -> Tensor:
         """The frame beside which each row of the prefixes stands, int64 [M]."""
-        return torch.cat([part.prefix.frames(frames) for part in self.prefixes.values()])  # type: ignore[operator, union-attr]
+        return torch.cat([shape.frames(frames) for shape in self.shapes.values()])
 
     def prefix(self, conditions: Conditions, frames: int) -> Tensor | None:
         """Rows [B, M, D] of all prefixes one behind the other; None if the model has none.
@@ -162,25 +108,24 @@ class Conditioner(nn.Module):
             ValueError: a condition is given that the model does not use, or has too many states.
         """
         conditions.require(self.names)
-        if not self.prefixes:
+        if not self.shapes:
             return None
         rows = []
-        for name, part in self.prefixes.items():
-            nothing = conditions.text.mask_BL[:, :0]
-            width = part.prefix.width  # type: ignore[union-attr]
-            absent = States(conditions.text.states_BLE.new_zeros(len(conditions), 0, width), nothing)  # type: ignore[arg-type]
-            rows.append(part(conditions.named.get(name, absent), frames))
+        for name, shape in self.shapes.items():
+            states_BLE, mask_BL = conditions.text
+            absent = States(states_BLE.new_zeros(len(conditions), 0, shape.width), mask_BL[:, :0])
+            rows.append(self.prefixes[name](conditions.named.get(name, absent), frames))
         return torch.cat(rows, 1)
 
     def begun(self, conditions: Conditions, frames: int) -> Conditions:
         """The conditions of the first frames of clips."""
-        named = dict(conditions.named)
-        for name, part in self.prefixes.items():
-            if name in named:
-                rows = part.prefix.rows(frames)  # type: ignore[operator, union-attr]
-                named[name] = States(*(tensor[:, :rows] for tensor in named[name]))
-        return Conditions(named)
+        cut = {
+            name: States(*(tensor[:, : shape.rows(frames)] for tensor in conditions.named[name]))
+            for name, shape in self.shapes.items()
+            if name in conditions.named
+        }
+        return Conditions({**conditions.named, **cut})
 
     def alone(self, conditions: Conditions) -> Conditions:
         """One clip's conditions with what it sees of its batch; see ``TextConditioner.alone``."""
-        return Conditions({**conditions.named, "text": self.text.alone(conditions.text)})
+        return Conditions({**conditions.named, TEXT: self.text.alone(conditions.text)})

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from musicbench import named_code, plans
 from musicbench.errors import UserError
-from musicbench.models.conditioning import Prefix
+from musicbench.models.prefix import Prefix
 from musicbench.runs import compose, settings
 from musicbench.runs.compose_errors import one_line
 from musicbench.runs.identity import has_pattern

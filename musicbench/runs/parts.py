@@ -15,8 +15,8 @@ from musicbench.conditions.melody import CLASSES
 from musicbench.data.crops import Crop
 from musicbench.data.melodies import Melodies
 from musicbench.data.store import TokenStore
-from musicbench.models.conditioning import Prefix
 from musicbench.models.conditions import MELODY, Conditions
+from musicbench.models.prefix import Prefix
 from musicbench.runs.compose import instantiated
 from musicbench.runs.contents import Contents, require_codec
 from musicbench.runs.device import device
