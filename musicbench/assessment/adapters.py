@@ -6,10 +6,10 @@ from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from musicbench.conditions.caption_table import pad_states
+from musicbench.conditions.captions import encoded, require_read, say_cut
 from musicbench.conditions.text import TextEncoder
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
@@ -129,10 +129,14 @@ def baseline(store: TokenStore, name: str) -> ProbabilisticSystem:
 
 
 def caption_states(encoder: TextEncoder, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Return padded states and mask; an empty caption has no states, which a model reads as no caption."""
-    told = [caption for caption in captions if caption]
-    found = iter(encoder.encode(told) if told else [])
-    return pad_states([next(found) if caption else torch.zeros(0, encoder.dim) for caption in captions])
+    """Return padded states and mask; an empty caption has no states, which a model reads as no caption.
+
+    Raises:
+        UserError: the model was trained without text, and there is a caption.
+    """
+    require_read(encoder, captions)
+    say_cut(encoder, captions)
+    return pad_states(encoded(encoder, captions))
 
 
 def trained_system(run: Run, module: Any, states: Any) -> CaptionedModel:

@@ -1,12 +1,12 @@
 """Music for captions, by a trained run."""
 
-import re
 from pathlib import Path
 
 from musicbench.commands.arguments import Parser
 from musicbench.errors import UserError
 from musicbench.generation.prompts import seconds_span
 from musicbench.heavy import heavy_imports
+from musicbench.names import require_caption
 
 LARGEST_SEED = 1 << 62
 
@@ -38,8 +38,8 @@ def main(argv: list[str]) -> int:
         raise UserError("a caption is empty; describe the music in a few words")
     if arguments.redraw and arguments.prompt is None:
         raise UserError("--redraw needs a --prompt to be redrawn in")
-    if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
-        raise UserError("a caption is not valid UTF-8; type it again")
+    for number, caption in enumerate(arguments.captions, start=1):
+        require_caption(caption, f"the argument {number}")
 
     with heavy_imports():
         from musicbench.generation.generate import Request, generate_clips

@@ -4,6 +4,7 @@ Shape suffixes: B batch, E width of caption states, L tokens of a caption.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from musicbench.data.caption_changes import UNCHANGED, CaptionChanges
 from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import Crop, TrainingCrops, evaluation_crops
 from musicbench.data.stages import Stage
@@ -21,6 +23,9 @@ from musicbench.errors import UserError
 
 CaptionStates = Callable[[list[str]], tuple[Tensor, Tensor]]
 """Captions -> padded states [B, L, E] and mask [B, L]."""
+
+CropStates = Callable[[Sequence[Crop]], tuple[Tensor, Tensor]]
+"""Crops -> padded states [B, L, E] and mask [B, L] of what a model is told of each."""
 
 
 class NumberedCrops(Dataset[tuple[Crop, int]]):
@@ -36,8 +41,8 @@ class NumberedCrops(Dataset[tuple[Crop, int]]):
 class DrawnCrops(Dataset[tuple[Crop, int]]):
     """Training crops of every stage's length with their running numbers."""
 
-    def __init__(self, store: TokenStore, stages: Sequence[Stage], seed: int) -> None:
-        self.of_length = {stage.frames: TrainingCrops(store, stage.frames, seed) for stage in stages}
+    def __init__(self, store: TokenStore, stages: Sequence[Stage], seed: int, changes: CaptionChanges) -> None:
+        self.of_length = {stage.frames: TrainingCrops(store, stage.frames, seed, changes) for stage in stages}
 
     def __getitem__(self, sample: Sample) -> tuple[Crop, int]:
         return self.of_length[sample.frames][sample.number], sample.number
@@ -54,6 +59,8 @@ class TokenDataModule(pl.LightningDataModule):
         validation_per_piece: validation crops per piece.
         seed: of the random crops.
         workers: data loader processes.
+        changes: what becomes of the captions of training crops.
+        crop_states: what a training is told of its crops instead of their captions' states; None: those.
     """
 
     def __init__(
@@ -65,17 +72,23 @@ class TokenDataModule(pl.LightningDataModule):
         validation_per_piece: int = 1,
         seed: int = 0,
         workers: int = 0,
+        changes: CaptionChanges = UNCHANGED,
+        crop_states: CropStates | None = None,
     ) -> None:
         super().__init__()
+        self.crop_states = crop_states
         self.store, self.caption_states, self.make_batch = store, caption_states, make_batch
         self.stages, self.workers = stages, workers
-        self.training = DrawnCrops(store, stages, seed)
+        self.training = DrawnCrops(store, stages, seed, changes)
         seconds = stages[-1].frames / store.frame_rate
         self.validation = evaluation_crops(store, "validation", seconds, validation_per_piece)
 
-    def collate(self, items: list[tuple[Crop, int]]) -> Any:
+    def collate(self, items: list[tuple[Crop, int]], crop_states: CropStates | None = None) -> Any:
         crops = [crop for crop, _ in items]
-        states_BLE, mask_BL = self.caption_states([crop.caption for crop in crops])
+        if crop_states is None:
+            states_BLE, mask_BL = self.caption_states([crop.caption for crop in crops])
+        else:
+            states_BLE, mask_BL = crop_states(crops)
         index_B = torch.tensor([index for _, index in items])
         return self.make_batch(crop_codes(self.store, crops), states_BLE, mask_BL, index_B)
 
@@ -88,7 +101,7 @@ class TokenDataModule(pl.LightningDataModule):
         return TimedLoader(
             self.training,
             batch_sampler=StepBatches(done, self.stages, rank, world),
-            collate_fn=self.collate,
+            collate_fn=partial(self.collate, crop_states=self.crop_states),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
         )

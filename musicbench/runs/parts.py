@@ -1,5 +1,6 @@
 """The parts that training needs of a configuration: data, codec, text encoder and caption states."""
 
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,17 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from musicbench.codecs.chunked import ChunkedCodec
-from musicbench.conditions.caption_table import CaptionTable, caption_table
+from musicbench.conditions.caption_table import CaptionTable, caption_table, empty_table, pad_states
+from musicbench.conditions.text_facts import NO_TEXT
+from musicbench.data.caption_changes import CaptionChanges
+from musicbench.data.crops import Crop
 from musicbench.data.store import TokenStore
+from musicbench.errors import UserError
 from musicbench.runs.compose import instantiated
 from musicbench.runs.contents import Contents, require_codec
 from musicbench.runs.device import device
 from musicbench.runs.network import Sizes
+from musicbench.runs.settings import text_part
 
 
 class Parts:
@@ -46,13 +52,52 @@ class Parts:
     @cached_property
     def encoder(self) -> Any:
         """The frozen text encoder."""
-        return self.like.encoder if self.like is not None else instantiated("text", self.config.text, device=device())
+        return (
+            self.like.encoder
+            if self.like is not None
+            else instantiated("text", text_part(self.config), device=device())
+        )
 
     @cached_property
     def captions(self) -> CaptionTable:
-        """States of all captions of the store, computed once and cached."""
+        """States of all captions of the store, computed once and cached, unless they are encoded batch by batch."""
         texts = [caption for clip in self.store.clips for caption in clip.captions]
+        if self.config.data.get("caption_states") == "batch":
+            return empty_table(texts, self.encoder)
         return caption_table(texts, self.encoder, self.cache / "text")
+
+    @cached_property
+    def caption_changes(self) -> CaptionChanges:
+        """What becomes of the captions of training crops.
+
+        Raises:
+            UserError: a setting has no effect.
+        """
+        settings = self.config.data
+        changes = CaptionChanges.of(settings)
+        if changes and (self.crop_states is not None or self.encoder.sha256 == NO_TEXT):
+            raise UserError(
+                "this training reads no captions, so that data.tag_merging and data.word_dropout change nothing; leave "
+                "them out"
+            )
+        if (changes or settings.get("caption_states")) and settings.workers and device().type == "cuda":
+            raise UserError(
+                "captions are encoded on the GPU while training, which workers cannot do; set data.workers=0"
+            )
+        return changes
+
+    @property
+    def crop_states(self) -> Callable[[Sequence[Crop]], tuple[Tensor, Tensor]] | None:
+        """A function to padded states and mask of what is heard in training crops; None: a training reads captions."""
+        if not getattr(self.encoder, "hears_crops", False):
+            return None
+        rate = self.store.frame_rate
+
+        def states(crops: Sequence[Crop]) -> tuple[Tensor, Tensor]:
+            spans = [(crop.clip, crop.start_frame / rate, crop.frames / rate) for crop in crops]
+            return pad_states(self.encoder.encode_crops(spans))
+
+        return states
 
     @property
     def sizes(self) -> Sizes:
