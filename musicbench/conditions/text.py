@@ -108,7 +108,8 @@ class TransformersEncoder:
         # Offline, some tokenizers come back empty instead of failing.
         if len(self.tokenizer) < _SMALLEST_VOCABULARY:
             raise UserError(f"the tokenizer of {self.id!r} is empty; put its complete files into a local folder")
-        if len({tuple(ids) for ids in self.tokenizer(list(UNRELATED)).input_ids}) < len(UNRELATED):
+        found = self.tokenizer(list(UNRELATED), add_special_tokens=False).input_ids
+        if len({tuple(i for i in ids if i != self.tokenizer.unk_token_id) for ids in found}) < len(UNRELATED):
             raise UserError(
                 f"the tokenizer of {self.id!r} reads unrelated captions alike; put its complete files there"
             )
