@@ -1,6 +1,6 @@
 """What a text-audio model hears in the training clips of a token store, precomputed beside it.
 
-Shape suffixes: Q quantisers, V codes of each, D width of vectors, F width of a judge's embeddings, W windows.
+Shape suffixes: N vectors, D their width, Q quantisers, V codes of each, F width of a judge's embeddings, W windows.
 """
 
 import math

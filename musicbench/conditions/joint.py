@@ -3,7 +3,7 @@
 A training may be told what the model hears in each crop, while validation, evaluation and generation are told what it
 reads: the two lie in one space. Both may be quantised (residual vector quantisation; released: 12 quantisers of 1024).
 
-Shape suffixes: D width of vectors.
+Shape suffixes: N vectors, D their width, Q quantisers, V codes of each.
 """
 
 from collections.abc import Sequence

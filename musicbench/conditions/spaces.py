@@ -1,6 +1,7 @@
 """Text-audio models as conditions: a vector for a caption, and one in the same space for what is heard.
 
-Shape suffixes: N items, D width of vectors, F width of a judge's embeddings, W windows of a clip.
+Shape suffixes: N items, D width of vectors, E width of token states, F width of a judge's embeddings, L tokens of a
+caption, W windows of a clip.
 """
 
 from collections.abc import Sequence

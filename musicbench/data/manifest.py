@@ -100,7 +100,11 @@ def _own_recording(path: Path, where: str, values: Any) -> Recording:
         raise UserError(f'{where} has no "audio"; write {{"audio": "file.wav", "text": "caption"}}')
     texts = values.get("text")
     texts = [texts] if isinstance(texts, str) else texts
-    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and (t == "" or t.strip()) for t in texts):
+    if (
+        not isinstance(texts, list)
+        or not texts
+        or not all(isinstance(t, str) and (t == "" or t.strip()) for t in texts)
+    ):
         raise UserError(f'{where} has no "text"; write a caption or a list of captions; "" for music without one')
     for text in texts:
         require_caption(text, where)
