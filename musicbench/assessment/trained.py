@@ -11,6 +11,7 @@ from musicbench.assessment.adapters import sampling_facts, trained_system
 from musicbench.assessment.assess import assess_system
 from musicbench.assessment.clips import held_out
 from musicbench.assessment.record import Facts, record
+from musicbench.conditions.captions import cut_note
 from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.stages import clips_seen
@@ -40,7 +41,10 @@ def assess_run(run: Run, folder: Path) -> Path:
         training=_training_facts(run, module, system, folder),
         sampling=sampling_facts(system.sampling),
     )
-    return record(run, clips, assess_system(run, clips, system, folder, speed=True), facts, folder)
+    findings = assess_system(run, clips, system, folder, speed=True)
+    cut = cut_note(run.parts.encoder, clips.captions)
+    findings.warnings += [] if cut is None else [cut]
+    return record(run, clips, findings, facts, folder)
 
 
 def warn_of_long_clips(run: Run) -> None:

@@ -1,7 +1,6 @@
 """Music for captions, by a trained run."""
 
 import math
-import re
 from pathlib import Path
 
 from musicbench.commands.arguments import Parser
@@ -9,6 +8,7 @@ from musicbench.errors import UserError
 from musicbench.generation.clip_specs import LARGEST_SEED, LONGEST_SECONDS, ClipSpec, clip_specs
 from musicbench.generation.prompts import seconds_span
 from musicbench.heavy import heavy_imports
+from musicbench.names import require_caption
 
 
 def main(argv: list[str]) -> int:
@@ -65,8 +65,8 @@ def main(argv: list[str]) -> int:
         raise UserError("a caption is empty; describe the music in a few words")
     if arguments.redraw and arguments.prompt is None:
         raise UserError("--redraw needs a --prompt to be redrawn in")
-    if any(re.search("[\ud800-\udfff]", caption) for caption in arguments.captions):
-        raise UserError("a caption is not valid UTF-8; type it again")
+    for number, caption in enumerate(arguments.captions, start=1):
+        require_caption(caption, f"the argument {number}")
     default = ClipSpec("", arguments.seed, arguments.seconds, arguments.prompt, arguments.redraw, arguments.melody)
     specs = clip_specs(arguments.captions, arguments.file, default)
 

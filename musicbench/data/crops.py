@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musicbench.data.caption_changes import UNCHANGED, CaptionChanges
 from musicbench.data.store import Clip, TokenStore
 from musicbench.errors import UserError
 
-CROP_STREAM = 0
-"""Last word of the seed of a training crop; other draws that follow (seed, number) use other words."""
+CROP_STREAM, CAPTION_STREAM = 0, 16
+"""Last words of the seeds of a training crop and of its caption's changes; other draws that follow (seed, number) use
+other words."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,18 @@ class TrainingCrops:
 
     Args:
         frames: crop length T.
+        changes: what becomes of captions.
 
     Raises:
-        UserError: no training clip has that many frames.
+        UserError: no training clip has that many frames, or tags are to be merged and there are none.
     """
 
-    def __init__(self, store: TokenStore, frames: int, seed: int) -> None:
-        self.store, self.frames, self.seed = store, frames, seed
+    def __init__(self, store: TokenStore, frames: int, seed: int, changes: CaptionChanges = UNCHANGED) -> None:
+        self.store, self.frames, self.seed, self.changes = store, frames, seed, changes
         self.clips = [clip for clip in store.split("train") if clip.frames >= frames]
         if not self.clips:
             raise UserError(f"no training clip has {frames} frames; lower data.seconds")
+        changes.require_tags(clip.attributes for clip in self.clips)
         # A crop is uniform over all starting points, not over clips.
         self.ends = np.cumsum([clip.frames - frames + 1 for clip in self.clips])
 
@@ -93,4 +97,7 @@ class TrainingCrops:
         clip = self.clips[which]
         start = int(self.ends[which]) - point - 1
         caption = clip.captions[int(random.integers(len(clip.captions)))]
+        if self.changes:
+            stream = np.random.default_rng([self.seed, index, CAPTION_STREAM])
+            caption = self.changes.changed(caption, clip.attributes, stream)
         return Crop(f"{clip.id}@{start}", clip, start, self.frames, caption)

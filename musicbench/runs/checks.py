@@ -12,6 +12,9 @@ import torch
 from musicbench.errors import UserError
 from musicbench.evaluation.references.sets import fma_pop
 from musicbench.runs.compose import compose, instantiated
+from musicbench.runs.options import options
+
+BUNDLED_TEXT = ("clap_mini", "minilm")
 
 Check = Callable[[], str]
 """Says in a line what works; raises where it does not."""
@@ -48,13 +51,19 @@ def checks_of(config: Any) -> dict[str, dict[str, Check]]:
             "mini (bundled)": loaded("codec", bundled.codec),
             str(config.codec.get("name_or_folder", last(config.codec))): loaded("codec", config.codec),
         },
-        "text encoders": {
-            "minilm (bundled)": loaded("text", bundled.text),
-            str(config.text.get("source", last(config.text))): loaded("text", config.text),
-        },
+        "text encoders": _encoders(config, loaded),
         "devices": {"CPU": _cpu, "GPU": _gpu},
         "launchers": {"torchrun": _torchrun, "wandb": _wandb, "Slurm": _slurm},
     }
+
+
+def _encoders(config: Any, loaded: Callable[[str, Any], Check]) -> dict[str, Check]:
+    """Check every option of ``conf/text`` that reads text, and the configured encoder where it is none of them."""
+    parts = {name: compose("doctor", [f"text={name}"]).text for name in options("text") if name != "none"}
+    found = {f"{name}{' (bundled)' * (name in BUNDLED_TEXT)}": loaded("text", part) for name, part in parts.items()}
+    if config.text not in parts.values():
+        found[f"as given ({config.text.get('source') or config.text['_target_']})"] = loaded("text", config.text)
+    return found
 
 
 def _fma_pop(config: Any) -> Check:

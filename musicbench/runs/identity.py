@@ -20,6 +20,12 @@ NUMERICS = 4
 _UNNAMED = "autoregressive"
 """The family that a row's label does not name: its rows are called by their pattern."""
 
+USUAL_PARTS = {
+    "codec": "musicbench.codecs.load_codec",
+    "text": "musicbench.conditions.text.TransformersEncoder",
+}
+"""The code of a group that a record does not name; other code is named by its option."""
+
 _GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser")
 """Groups in which every null stands for a default, also of keys that ``KEYS`` does not have."""
 
@@ -135,6 +141,8 @@ def _name_by_option(group: str, part: Any) -> None:
         part["name"] = options[0] if options else target
     elif target is not None and not options:
         part["code"] = target
+    elif target is not None and USUAL_PARTS.get(group, target) != target:
+        part["name"] = options[0]
 
 
 def _set_options(options: dict[str, Any], group: str) -> dict[str, Any]:

@@ -69,6 +69,11 @@ def _option(*among: str) -> Key:
     return Key("weights", example=among[-1], among=among, optional=True)
 
 
+def _share(example: float) -> Key:
+    """Return the row of a probability of training that is null as shipped."""
+    return Key("weights", low=0, high=1, example=example, optional=True)
+
+
 _OWN = {"decode": Key("decoding"), "evaluation": Key("evaluation")}
 _RUN_FOLDER = "runs/delay-1a2b3c4d"
 _FADTK = "fadtk-1.1.0-py3-none-any.whl"
@@ -159,6 +164,12 @@ _TRAIN = {
     "data.melody": Key("everything", example="chroma", among=("chroma",), optional=True),
     "data.validation_per_piece": Key("everything", low=1),
     "data.workers": Key("nothing", low=0),
+    "data.tag_merging": _share(0.25),
+    "data.description_dropout": _share(0.5),
+    "data.tag_dropout": _share(0.5),
+    "data.word_dropout": _share(0.3),
+    "data.tags": Key("weights", example=["key", "bpm"], optional=True),
+    "data.caption_states": _option("batch"),
     "trainer.accelerator": Key("nothing"),
     "trainer.devices": Key("nothing"),
     "trainer.num_nodes": Key("nothing"),
@@ -200,6 +211,9 @@ _PREPARE = {
     "melody_from": Key("nothing", among=("recordings", "codes")),
     "codec_training": Key("nothing"),  # CodecTrainingConfig checks the bounds
     "clap_training": Key("nothing"),  # ClapConfig checks the bounds
+    "hear.every_seconds": Key("nothing", above_zero=True),
+    "hear.quantisers": Key("nothing", low=1),
+    "hear.codes": Key("nothing", low=1),
     "corpus.folder": Key("nothing"),
     "corpus.packages": Key("nothing"),
     "corpus.soundfont": Key("nothing"),

@@ -42,6 +42,7 @@ def train(config: DictConfig) -> None:
         return
     # A mistake in the evaluation's settings must not wait until training is over.
     sampling(run)
+    _ = run.parts.caption_changes
     require_rescorer(run)
     require_ready(run.jury)
     if is_first_process():
@@ -79,6 +80,8 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
             validation_per_piece=config.data.validation_per_piece,
             seed=config.seed,
             workers=config.data.workers,
+            changes=parts.caption_changes,
+            training_conditions=parts.of_training_crops,
         )
 
     trainer_settings = TrainerSettings(run.plain, settings.precision(config), run.training_id)

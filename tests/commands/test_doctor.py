@@ -33,15 +33,22 @@ def test_says_what_works_and_how_to_get_the_rest(report):
     assert "mini" in lines["works  mini (bundled)"]
     assert "download https://" in lines["no     VGGish (fad)"]
     assert any(name.endswith("GPU") for name in lines) and any(name.endswith("Slurm") for name in lines)
-    assert len(lines) == 14
+    texts = ("clap_mini (bundled)", "minilm (bundled)", "clap", "flan_t5", "laion_clap", "t5")
+    works = {name: [line for line in lines if line.endswith(f" {name}")] for name in texts}
+    assert {name: [line[:5] for line in found] for name, found in works.items()} == {
+        name: ["works" if "bundled" in name else "no   "] for name in texts
+    }
+    assert len(lines) == 18
 
 
 def test_other_weights_and_judges(report, tmp_path):
     (tmp_path / "vggish.pth").write_text("nothing")
     lines = report(f"judges.fad.weights={tmp_path / 'vggish.pth'}")
     assert "holds no weights for it" in lines["no     VGGish (fad)"]
+    lines = report("text.source=models/mine")
+    assert "cannot be loaded" in lines["no     as given (models/mine)"]
     lines = report("judges=bundled", "codec=mini", "text=minilm")
-    assert "works  MusiCNN (fad)" in lines and not any("clap" in name for name in lines)
+    assert "works  MusiCNN (fad)" in lines and not any("(clap)" in name for name in lines)
 
 
 def test_whatever_goes_wrong_is_one_line():

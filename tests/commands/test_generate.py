@@ -11,9 +11,12 @@ import torch
 
 from musicbench import torch_files
 from musicbench.commands import generate
+from musicbench.conditions.none import NoText
 from musicbench.errors import UserError
 from musicbench.runs.folder import BEST
+from musicbench.runs.parts import Parts
 from musicbench.runs.run import Run
+from tests.helpers.tiny_run import StubEncoder
 
 
 def begin(path: Path) -> str:
@@ -46,6 +49,29 @@ class TestGenerate:
         np.testing.assert_array_equal(alone["two-5"], both["two-5"])
         other = self.generate(trained_run, tmp_path / "c", "two", "--seconds", "2", "--seed", "6")
         assert not np.array_equal(other["two-6"], both["two-5"])
+
+    @pytest.mark.parametrize("caption", ["a\x1b[31mred waltz", "bell \x07", "half of a pair \udcff"])
+    def test_control_characters_are_refused_before_anything_is_loaded(self, tmp_path, caption):
+        with pytest.raises(UserError, match="argument 2 has the control character") as error:
+            generate.main(["--run", str(tmp_path / "none"), "a waltz", caption])
+        assert str(error.value).isprintable()
+
+    def test_a_caption_is_refused_by_a_model_without_text(self, trained_run, tmp_path, monkeypatch):
+        monkeypatch.setattr(NoText, "dim", StubEncoder.dim)  # the width of the trained network
+        monkeypatch.setattr(Parts, "encoder", property(lambda _: NoText()))
+        with pytest.raises(UserError, match=r"trained without text \(text=none\)"):
+            self.generate(trained_run, tmp_path / "a", "a waltz", "--seconds", "2")
+
+    def test_captions_that_are_cut_are_counted(self, trained_run, tmp_path, monkeypatch, capsys):
+        class Short(StubEncoder):
+            id = "short"
+
+            def cut(self, captions):
+                return sum(len(caption) > 9 for caption in captions)
+
+        monkeypatch.setattr(Parts, "encoder", property(lambda _: Short()))
+        self.generate(trained_run, tmp_path / "a", "a waltz", "a very long waltz", "--seconds", "2")
+        assert "warning: short reads the first tokens alone of 1 of 2 captions" in capsys.readouterr().err
 
     def test_overrides_after_two_dashes(self, trained_run, tmp_path):
         greedy = ("--seconds", "2", "--", "decode.temperature=0")

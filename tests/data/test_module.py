@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from musicbench.data.caption_changes import CaptionChanges
 from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import TrainingCrops, evaluation_crops
 from musicbench.data.module import TokenDataModule
@@ -123,3 +124,32 @@ def test_crop_codes(store):
     assert codes_BKT.shape == (len(crops), 2, 30)
     for crop, codes_KT in zip(crops, codes_BKT, strict=True):
         np.testing.assert_array_equal(codes_KT, store.codes(crop.source)[:, crop.start_frame : crop.start_frame + 30])
+
+
+class TestOfWhatCropsAreTold:
+    def heard(self, crops):
+        """The frame at which each crop begins, and no caption."""
+        return torch.tensor([[[float(crop.start_frame)]] for crop in crops]), torch.ones(len(crops), 1) > 0
+
+    def test_training_is_told_of_its_crops_and_validation_of_captions(self, store, make_data):
+        data, crops = make_data(crop_states=self.heard), TrainingCrops(store, 20, seed=7)
+        for _, states_BLE, _, index_B in batches(data, 3):
+            assert states_BLE.flatten().tolist() == [crops[i].start_frame for i in index_B.tolist()]
+        lengths = [len(crop.caption) for crop in data.validation]
+        told = torch.cat([states_BLE for _, states_BLE, _, _ in data.val_dataloader()])
+        assert told.flatten().tolist() == lengths
+
+    def test_changed_captions_are_those_of_training_alone(self, make_data):
+        changes = CaptionChanges(word_dropout=0.5)
+        data = make_data(changes=changes)
+        assert any(not torch.equal(a[1], b[1]) for a, b in zip(batches(data, 5), batches(make_data(), 5), strict=True))
+        for one, other in zip(data.val_dataloader(), make_data().val_dataloader(), strict=True):
+            assert_same(one, other)
+
+    def test_a_training_that_goes_on_is_told_what_it_would_have_been_told(self, make_data):
+        changes = CaptionChanges(word_dropout=0.5)
+        whole = batches(make_data(Place(), changes=changes), 6)
+        for one, other in zip(whole[4:], batches(make_data(Place(step=4), changes=changes), 2), strict=True):
+            assert_same(one, other)
+        for one, other in zip(whole[:3], batches(make_data(changes=changes, workers=2), 3), strict=True):
+            assert_same(one, other)

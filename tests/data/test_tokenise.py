@@ -128,6 +128,24 @@ def test_own_music_stereo_and_resampled(tmp_path: Path) -> None:
     np.testing.assert_array_equal(codes_KT[0, 2:-2], 30)
 
 
+def test_captions_of_any_language_and_none_reach_the_store_as_they_are(tmp_path: Path) -> None:
+    texts = [
+        "Gro\u0308ße Fuge",
+        "größe Fuge",
+        "موسيقى هادئة \u200f120 bpm",
+        "👩🏽\u200d🎤🎵",
+        "two\nlines\u2028three",
+        "",
+    ]
+    write(tmp_path / "a.wav", 0.1)
+    write(tmp_path / "b.wav", 0.1)
+    lines = [{"audio": "a.wav", "text": texts}, {"audio": "b.wav", "text": ""}]
+    tokenise_recordings(read_user_manifest(manifest(tmp_path, *lines)), MeanCodec(), tmp_path / "store", {})
+    store = TokenStore.open(tmp_path / "store")
+    assert [clip.captions for clip in store.clips] == [tuple(texts), ("",)]
+    assert store.card["examples"]["a.wav"] == texts
+
+
 def test_splits_are_given_or_hashed_by_piece(tmp_path: Path) -> None:
     lines = []
     for i in range(40):
@@ -152,6 +170,10 @@ def test_splits_are_given_or_hashed_by_piece(tmp_path: Path) -> None:
         ({"audio": "a.wav"}, 'no "text"'),
         ({"audio": "a.wav", "text": ["x", 3]}, 'no "text"'),
         ({"audio": "a.wav", "text": "  "}, 'no "text"'),
+        ({"audio": "a.wav", "text": []}, 'no "text"'),
+        ({"audio": "a.wav", "text": ["x", "a\x1b[31m"]}, r"has the control character .x1b in its caption; take it out"),
+        ({"audio": "a.wav", "text": "a\0b"}, "holds characters that cannot be written"),
+        ({"audio": "a.wav", "text": "\ud83c"}, "holds characters that cannot be written"),
         ({"audio": "b.wav", "text": "x"}, "b.wav, which is not there"),
         ({"audio": "a.wav", "text": "x", "split": "dev"}, "split 'dev'"),
         ({"audio": "a.wav", "text": "x", "source": "me"}, "must be objects"),

@@ -180,3 +180,20 @@ def test_clips_without_anything_have_no_metric(generated, clips_of):
 def test_a_need_that_no_clips_have_is_refused():
     with pytest.raises(ValueError, match=f"'any' needs 'orignals'; clips may have {', '.join(NEEDS)}"):
         Metric("any", ("reference", "orignals"), dict)
+
+
+def test_clips_without_captions_are_not_compared_with_them(generated, clips_of):
+    """An empty caption would be read as a text like any other, or have no direction at all."""
+    asked: list[list[str]] = []
+
+    def clap_mini(captions):
+        asked.append(list(captions))
+        return np.zeros(len(captions))
+
+    captions = [f"tune {number}" for number in range(len(CROPS))]
+    full = measured(clips_of(generated, captions=captions, clap_mini=clap_mini))
+    assert {"clap_mini", "clap_mini_shuffled"} <= set(full.values) and not full.failures
+    asked.clear()
+    bare = measured(clips_of(generated, captions=[*captions[:-2], "", " "], clap_mini=clap_mini))
+    assert bare.values["clap_mini"] == bare.values["clap_mini_shuffled"] == {"value": None}
+    assert f"clap_mini: 2 of {len(CROPS)} clips have no caption to be compared with" in bare.failures and not asked

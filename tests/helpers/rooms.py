@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "models": ("musicbench.models", "musicbench.plans"),
     "generators": ("musicbench.generators", "musicbench.models", "musicbench.plans"),
     "codecs": ("musicbench.codecs",),
-    "conditions": ("musicbench.conditions",),
+    # Text-audio models condition on captions as they judge them.
+    "conditions": ("musicbench.conditions", "musicbench.evaluation"),
     # The store is made from a codec that is given; its protocol is all that data knows of it.
     "data": ("musicbench.data", "musicbench.codecs.base"),
     "evaluation": ("musicbench.evaluation",),
