@@ -1,6 +1,7 @@
 """The part that all codecs share: checks of the input, and clips computed one after the other.
 
-Shape suffixes: B batch, K levels, T frames, N samples, V codebook size, C width of code vectors.
+Shape suffixes: B batch, C channels (in ``KVC`` width of code vectors), K levels, T frames, N samples, V codebook
+size.
 """
 
 from typing import Self
@@ -20,6 +21,7 @@ class ChunkedCodec:
     id: str
     sha256: str
     sample_rate: int
+    channels: int = 1
     frame_rate: float
     hop: int  # samples per frame
     levels: int
@@ -33,12 +35,12 @@ class ChunkedCodec:
     def _modules(self) -> tuple[torch.nn.Module, ...]:
         raise NotImplementedError
 
-    def _encode_rows(self, audio_BN: torch.Tensor, frames: int) -> torch.Tensor:
-        """Audio [B, frames * hop] on the codec's device to codes [B, K, frames]."""
+    def _encode_rows(self, audio_BCN: torch.Tensor, frames: int) -> torch.Tensor:
+        """Audio [B, C, frames * hop] on the codec's device to codes [B, K, frames]."""
         raise NotImplementedError
 
     def _decode_rows(self, codes_BKT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
-        """Codes [B, k, T] on the codec's device to audio [B, (end - first) * hop] of the frames of a span."""
+        """Codes [B, k, T] on the codec's device to audio [B, C, (end - first) * hop] of the frames of a span."""
         raise NotImplementedError
 
     @property
@@ -57,21 +59,21 @@ class ChunkedCodec:
         return self
 
     @torch.inference_mode()
-    def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
-        """Audio [B, N] in [-1, 1] to int64 codes [B, K, T], T = ceil(N / hop); the last frame is zero-padded.
+    def encode(self, audio_BCN: torch.Tensor) -> torch.Tensor:
+        """Audio [B, C, N] in [-1, 1] to int64 codes [B, K, T], T = ceil(N / hop); the last frame is zero-padded.
 
         Raises:
-            ValueError: the audio is not [B, N] with N > 0.
+            ValueError: the audio is not [B, C, N] with the codec's C and N > 0.
         """
-        if audio_BN.ndim != 2 or audio_BN.shape[-1] == 0:
-            raise ValueError(f"audio must be [B, N] with N > 0, not {list(audio_BN.shape)}")
-        frames = -(-audio_BN.shape[-1] // self.hop)
-        padded_BN = torch.nn.functional.pad(audio_BN.float(), (0, frames * self.hop - audio_BN.shape[-1]))
-        rows = [self._encode_rows(row_1N.to(self._device), frames) for row_1N in padded_BN.split(1)]
-        return torch.cat(rows).to(audio_BN.device)
+        if audio_BCN.ndim != 3 or audio_BCN.shape[1] != self.channels or audio_BCN.shape[-1] == 0:
+            raise ValueError(f"audio must be [B, {self.channels}, N] with N > 0, not {list(audio_BCN.shape)}")
+        frames = -(-audio_BCN.shape[-1] // self.hop)
+        padded_BCN = torch.nn.functional.pad(audio_BCN.float(), (0, frames * self.hop - audio_BCN.shape[-1]))
+        rows = [self._encode_rows(row_1CN.to(self._device), frames) for row_1CN in padded_BCN.split(1)]
+        return torch.cat(rows).to(audio_BCN.device)
 
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
-        """Codes [B, k, T] to float32 audio [B, T * hop]; k < K levels decode to a coarser sound.
+        """Codes [B, k, T] to float32 audio [B, C, T * hop]; k < K levels decode to a coarser sound.
 
         Raises:
             ValueError: the codes are not [B, k, T] with 0 < k <= K, T > 0 and values in [0, V).
@@ -80,7 +82,7 @@ class ChunkedCodec:
 
     @torch.inference_mode()
     def decode_span(self, codes_BKT: torch.Tensor, first: int, end: int) -> torch.Tensor:
-        """The part of ``decode`` that belongs to frames first .. end - 1, [B, (end - first) * hop].
+        """The part of ``decode`` that belongs to frames first .. end - 1, [B, C, (end - first) * hop].
 
         Raises:
             ValueError: see ``decode``.

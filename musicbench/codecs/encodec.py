@@ -104,16 +104,16 @@ class EncodecCodec(chunked.ChunkedCodec):
             self._decoder_convolutions,
         )
 
-    def _encode_rows(self, audio_BN: torch.Tensor, frames: int) -> torch.Tensor:
+    def _encode_rows(self, audio_BCN: torch.Tensor, frames: int) -> torch.Tensor:
         hidden_BDT = in_chunks(
-            self._encoder_convolutions, audio_BN[:, None], frames, chunked.CHUNK_FRAMES, self._encoder_context
+            self._encoder_convolutions, audio_BCN, frames, chunked.CHUNK_FRAMES, self._encoder_context
         )
         codes_KBT: torch.Tensor = self._quantizer.encode(self._encoder_frames(hidden_BDT))
         return codes_KBT.transpose(0, 1)
 
     def _decode_rows(self, codes_BKT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
         embedding_BDT = self._quantizer.decode(codes_BKT.transpose(0, 1))
-        audio_BCN = in_chunks(
+        return in_chunks(
             self._decoder_convolutions,
             self._decoder_frames(embedding_BDT),
             codes_BKT.shape[-1],
@@ -121,4 +121,3 @@ class EncodecCodec(chunked.ChunkedCodec):
             self._decoder_context,
             span,
         )
-        return audio_BCN[:, 0]

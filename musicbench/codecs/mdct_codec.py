@@ -116,11 +116,11 @@ class MdctCodec(chunked.ChunkedCodec):
     def _modules(self) -> tuple[nn.Module, ...]:
         return (self._network,)
 
-    def _encode_rows(self, audio_BN: torch.Tensor, frames: int) -> torch.Tensor:
+    def _encode_rows(self, audio_BCN: torch.Tensor, frames: int) -> torch.Tensor:
         def latent(signal_BCN: torch.Tensor) -> torch.Tensor:
             return self._network.encoder(signal_BCN[:, 0]).transpose(1, 2)
 
-        latent_BDT = in_chunks(latent, audio_BN[:, None], frames, chunked.CHUNK_FRAMES, self._encoder_context)
+        latent_BDT = in_chunks(latent, audio_BCN, frames, chunked.CHUNK_FRAMES, self._encoder_context)
         return residual_encode(latent_BDT.transpose(1, 2), self._network.books_KVD, self.beam)
 
     def _decode_rows(self, codes_BKT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
@@ -129,4 +129,4 @@ class MdctCodec(chunked.ChunkedCodec):
 
         latent_BDT = residual_decode(codes_BKT, self._network.books_KVD).transpose(1, 2)
         frames = codes_BKT.shape[-1]
-        return in_chunks(audio, latent_BDT, frames, chunked.CHUNK_FRAMES, self._decoder_context, span)[:, 0]
+        return in_chunks(audio, latent_BDT, frames, chunked.CHUNK_FRAMES, self._decoder_context, span)

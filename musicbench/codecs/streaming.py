@@ -1,6 +1,6 @@
 """Sound from codes that arrive piece by piece.
 
-Shape suffixes: B batch, K levels, T frames.
+Shape suffixes: B batch, C channels, K levels, T frames.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ STREAM_SECONDS = 0.5
 
 
 def decode_stream(codec: ChunkedCodec, pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Audio [B, n * hop] of the frames whose sound can no longer change, after each piece of codes [B, K, n].
+    """Audio [B, C, n * hop] of the frames whose sound can no longer change, after each piece of codes [B, K, n].
 
     Concatenated it is what ``decode`` makes of all the codes; it lags behind by ``codec.lookahead`` frames.
     """

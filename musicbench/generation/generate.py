@@ -73,9 +73,9 @@ def generate_clips(folder: Path, overrides: Sequence[str], request: Request) -> 
             codes = system.stream(captions, frames, seeds, prompt_BKT, every)
             write_stream(clips, decode_stream(parts.codec, codes), parts.codec.sample_rate, request.force)
             return
-        audio_BN = parts.codec.decode(system.generate(captions, frames, seeds, prompt_BKT))
+        audio_BCN = parts.codec.decode(system.generate(captions, frames, seeds, prompt_BKT))
     except PromptError as error:
         raise UserError(f"--prompt: {error}") from error
-    for clip, audio_N in zip(clips, audio_BN, strict=True):
+    for clip, audio_CN in zip(clips, audio_BCN, strict=True):
         tags = audio_tags(clip.caption, clip.facts)
-        yield write_sample(clip.stem, clip.caption, audio_N, parts.codec.sample_rate, tags)
+        yield write_sample(clip.stem, clip.caption, audio_CN, parts.codec.sample_rate, tags)

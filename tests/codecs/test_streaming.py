@@ -55,13 +55,13 @@ def pieces(codes_BKT: torch.Tensor, sizes: list[int]) -> Iterator[torch.Tensor]:
 def test_pieces_are_those_of_the_whole(codec: ChunkedCodec, frames: int, sizes: list[int]) -> None:
     codes_BKT = torch.randint(0, 64, (2, 3, frames), generator=torch.Generator().manual_seed(frames))
     streamed = list(decode_stream(codec, pieces(codes_BKT, sizes)))
-    torch.testing.assert_close(torch.cat(streamed, 1), codec.decode(codes_BKT), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.cat(streamed, 2), codec.decode(codes_BKT), atol=1e-5, rtol=1e-4)
 
 
 def test_sound_comes_as_soon_as_it_is_certain(codec: ChunkedCodec) -> None:
     frames = codec.lookahead + 5
     codes_BKT = torch.randint(0, 64, (1, 3, frames))
-    streamed = [part.shape[1] // 64 for part in decode_stream(codec, codes_BKT.split(1, 2))]
+    streamed = [part.shape[2] // 64 for part in decode_stream(codec, codes_BKT.split(1, 2))]
     assert streamed == [1] * 5 + [codec.lookahead]
 
 

@@ -58,7 +58,7 @@ def training(stored) -> ReferenceSet:
 
 @pytest.fixture
 def generated(stub_judge):
-    clips = [(clip(50 + number, 5), RATE) for number in range(len(CROPS))]
+    clips = [(clip(50 + number, 5)[None], RATE) for number in range(len(CROPS))]
     return hear([stub_judge], clips)[judge_key(stub_judge)]
 
 

@@ -1,6 +1,7 @@
 """Which rooms each room may import from."""
 
 COMMON = (
+    "musicbench.channels",
     "musicbench.choices",
     "musicbench.content_cache",
     "musicbench.errors",
@@ -140,6 +141,7 @@ MAY_IMPORT = {
         "musicbench.tracking",
         "musicbench.training",
     ),
+    "channels": (),
     "choices": (),
     "cli": ("musicbench.commands", "musicbench.launch.launcher"),
     "content_cache": ("musicbench.seals", "musicbench.temporaries"),

@@ -125,7 +125,7 @@ def _make_clip(job: Job, audio_folder: Path, soundfont: Path, seed: int) -> dict
         seconds = len(audio) / rendering.SAMPLE_RATE
         if seconds < MIN_SECONDS:
             raise ScoreError(f"only {seconds:.1f} s long")
-        write_flac(audio_folder / f"{job.id}.flac", audio, rendering.SAMPLE_RATE)
+        write_flac(audio_folder / f"{job.id}.flac", audio[None], rendering.SAMPLE_RATE)
         score = job.score
         return {
             "id": job.id,

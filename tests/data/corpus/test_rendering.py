@@ -127,7 +127,7 @@ def test_rendering_is_deterministic(make: SimpleNamespace, tmp_path: Path) -> No
     def once(path: Path) -> np.ndarray:
         rng = random.Random(7)
         audio = rendering.render(arrange(make.random_tune("t", 1), rng), SOUNDFONT, rng)
-        write_flac(path, audio, rendering.SAMPLE_RATE)
+        write_flac(path, audio[None], rendering.SAMPLE_RATE)
         return audio
 
     audio, again = once(tmp_path / "a.flac"), once(tmp_path / "b.flac")
