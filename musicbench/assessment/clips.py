@@ -173,11 +173,12 @@ def held_out(jury: Jury) -> HeldOut:
 def judged_by(jury: Jury, clips: ClipRequest) -> dict[str, Any]:
     """Return the part of a protocol that all clips share: the judges and the references."""
     codec, judges, originals = jury.parts.codec, jury.judges, jury.originals
+    stereo = {} if codec.channels == 1 else {"channels": codec.channels}
     clap = {"clap_mini": jury.clap.facts()} if jury.clap is not None else {}
     return {
         "clips": len(clips.ids),
         "pieces": len(set(clips.pieces)),
-        "codec": {"id": codec.id, "sha256": codec.sha256},
+        "codec": {"id": codec.id, "sha256": codec.sha256, **stereo},
         "codec_reference": _facts(originals.codec_reference(jury.latents)),
         "judges": {role: judge_facts(judge) for role, judge in judges.roles.items()},
         "reference": _facts(originals.reference(judges.fad)),

@@ -4,5 +4,6 @@ from musicbench.codecs.base import Codec
 from musicbench.codecs.encodec import EncodecCodec
 from musicbench.codecs.load import load_codec
 from musicbench.codecs.mdct_codec import MdctCodec
+from musicbench.codecs.stereo import StereoCodec
 
-__all__ = ["Codec", "EncodecCodec", "MdctCodec", "load_codec"]
+__all__ = ["Codec", "EncodecCodec", "MdctCodec", "StereoCodec", "load_codec"]

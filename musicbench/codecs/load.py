@@ -5,21 +5,38 @@ from typing import Any
 
 from transformers.utils import cached_file
 
-from musicbench.codecs.chunked import CONFIG, WEIGHTS
+from musicbench.codecs.chunked import CONFIG, WEIGHTS, ChunkedCodec
 from musicbench.codecs.encodec import EncodecCodec
 from musicbench.codecs.mdct_codec import MODEL_TYPE, MdctCodec
+from musicbench.codecs.stereo import StereoCodec
 from musicbench.errors import UserError
 from musicbench.plain_files import read_json
 
 MINI_FOLDER = Path(__file__).parent.parent / "assets" / "codec_mini"
 
 
-def load_codec(name_or_folder: str = "mini") -> EncodecCodec | MdctCodec:
+def load_codec(name_or_folder: str = "mini", channels: int | None = None) -> ChunkedCodec:
     """The bundled codec ("mini"), a codec of ours or an EnCodec model from a local folder, or one from the hub.
 
+    Args:
+        channels: of the audio; 2 lets a mono codec code left and right apart. None: those of the codec.
+
     Raises:
-        UserError: there is no such folder or hub model (or no network), or it is no codec known here.
+        UserError: there is no such folder or hub model (or no network), it is no codec known here, or it has not so
+            many channels.
     """
+    codec = _loaded(name_or_folder)
+    if channels in (None, codec.channels):
+        return codec
+    if (channels, codec.channels) != (2, 1):
+        raise UserError(
+            f"codec.channels={channels} is impossible with {codec.id}, which has {codec.channels}; "
+            "a mono codec takes 1 or 2, a stereo codec 2"
+        )
+    return StereoCodec(codec)
+
+
+def _loaded(name_or_folder: str) -> EncodecCodec | MdctCodec:
     folder, id = _located(name_or_folder)
     try:
         described: Any = read_json(folder / CONFIG)

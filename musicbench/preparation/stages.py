@@ -32,7 +32,8 @@ def build_corpus(settings: Any) -> None:
     if "packages" in settings:
         build_recordings(Path(settings.folder), settings.packages)
     else:
-        render_corpus(Path(settings.folder), Path(settings.soundfont), settings.hours, settings.workers, settings.seed)
+        named = {name: value for name, value in settings.items() if name not in ("folder", "soundfont")}
+        render_corpus(Path(settings.folder), Path(settings.soundfont), **named)
 
 
 def make_codec(config: Any, command: str) -> None:

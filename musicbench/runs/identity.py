@@ -20,7 +20,7 @@ NUMERICS = 4
 _UNNAMED = "autoregressive"
 """The family that a row's label does not name: its rows are called by their pattern."""
 
-_GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser")
+_GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser", "codec")
 """Groups in which every null stands for a default, also of keys that ``KEYS`` does not have."""
 
 _WEIGHTS: tuple[Changes, ...] = ("everything", "weights")

@@ -3,6 +3,7 @@
 COMMON = (
     "musicbench.channels",
     "musicbench.choices",
+    "musicbench.codec_identity",
     "musicbench.content_cache",
     "musicbench.errors",
     "musicbench.escapes",
