@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from musicbench.codec_identity import STEREO, varied
+from musicbench.codec_identity import identity
 from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
 from musicbench.data.store import TokenStore
@@ -22,22 +22,14 @@ from musicbench.evaluation.judge_facts import Known, MusiCNNFacts, judge_key
 from musicbench.evaluation.references.reference import Reference
 from musicbench.files import known_sha256
 from musicbench.named_code import TARGET
-from musicbench.plain_files import read_json
 from musicbench.runs import compose
 from musicbench.runs.original_files import OriginalFiles
 from musicbench.runs.settings import ASSETS, store_folder
 
 REFERENCE_FILE = "judge_musicnn.npz"
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+WEIGHTS = "model.safetensors"
 
 Made = TypeVar("Made")
-
-
-class Codec(NamedTuple):
-    """Name and hash of a codec."""
-
-    id: str
-    sha256: str
 
 
 class Contents:
@@ -62,18 +54,10 @@ class Contents:
     def codec(self) -> Any:
         """An object with the codec's ``id`` and ``sha256``."""
         part = _plain(self.config.codec)
-        name = str(part.get("name_or_folder", "mini"))
+        told = None
         if part[TARGET] == "musicbench.codecs.load_codec":
-            folder = ASSETS / "codec_mini" if name == "mini" else Path(name).expanduser()
-            if all((folder / name).is_file() for name in (CONFIG, WEIGHTS)):
-                id, sha256 = name if name == "mini" else folder.resolve().name, known_sha256(folder / WEIGHTS)
-                channels = part.get("channels")
-                own = None if channels is None else _channels(folder)
-                if channels == own:
-                    return Codec(id, sha256)
-                if (channels, own) == (2, 1):
-                    return Codec(*varied(id, sha256, STEREO))
-        return compose.instantiated("codec", part)
+            told = identity(str(part.get("name_or_folder", "mini")), part.get("levels"), part.get("channels"))
+        return told or compose.instantiated("codec", part)
 
     @cached_property
     def encoder(self) -> str:
@@ -205,14 +189,6 @@ def _judge(part: Mapping[str, Any]) -> Known:
         return MusiCNNFacts.of(Path(part.get("folder", ASSETS / "judge_musicnn")))
     found: Known = compose.described("judges", part)
     return found
-
-
-def _channels(codec: Path) -> int | None:
-    """The channels that a codec's folder names; None if its description is damaged, which loading it explains."""
-    try:
-        return int(read_json(codec / CONFIG).get("audio_channels", 1))
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
 
 
 def _minilm() -> Path | None:

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from musicbench.codec_identity import MINI_FOLDER
 from musicbench.codecs import StereoCodec, load_codec
 from musicbench.codecs.chunked import ChunkedCodec
-from musicbench.codecs.load import MINI_FOLDER
 from musicbench.codecs.streaming import decode_stream
 from musicbench.errors import UserError
 from tests.codecs.test_encodec_codec import small_model
@@ -32,7 +32,8 @@ def stereo(mono: ChunkedCodec) -> StereoCodec:
 
 
 def sound(clips: int, samples: int, seed: int = 0) -> Tensor:
-    return torch.randn(clips, 2, samples, generator=torch.Generator().manual_seed(seed)) * 0.1
+    """So loud that a network of random weights tells it from silence."""
+    return torch.randn(clips, 2, samples, generator=torch.Generator().manual_seed(seed)) * 100
 
 
 def some_codes(clips: int, frames: int) -> Tensor:
@@ -41,8 +42,7 @@ def some_codes(clips: int, frames: int) -> Tensor:
 
 def test_facts(mono: ChunkedCodec, stereo: StereoCodec) -> None:
     assert (stereo.channels, stereo.levels, stereo.codebook_size) == (2, 2 * LEVELS, 64)
-    assert (stereo.sample_rate, stereo.frame_rate, stereo.hop) == (3200, 50.0, HOP)
-    assert stereo.lookahead == mono.lookahead
+    assert (stereo.sample_rate, stereo.frame_rate) == (3200, 50.0)
     assert stereo.id == "small (stereo)" and len(stereo.sha256) == 64 and stereo.sha256 != mono.sha256
 
 
@@ -62,20 +62,14 @@ def test_levels_are_those_of_the_channels_in_turn(
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(frames=st.integers(1, 30), levels=st.integers(1, LEVELS), data=st.data())
-def test_sound_is_that_of_the_channels(
-    mono: ChunkedCodec, stereo: StereoCodec, frames: int, levels: int, data: st.DataObject
-) -> None:
+@given(frames=st.integers(1, 30), levels=st.integers(1, LEVELS))
+def test_sound_is_that_of_the_channels(mono: ChunkedCodec, stereo: StereoCodec, frames: int, levels: int) -> None:
     codes_BKT = some_codes(2, frames)[:, : 2 * levels]
     audio_BCN = stereo.decode(codes_BKT)
     assert audio_BCN.shape == (2, 2, frames * HOP)
     for channel in range(2):
         alone_BKT = torch.stack([codes_BKT[:, 2 * level + channel] for level in range(levels)], 1)
         assert torch.equal(audio_BCN[:, channel], mono.decode(alone_BKT)[:, 0])
-    first = data.draw(st.integers(0, frames - 1))
-    end = data.draw(st.integers(first + 1, frames))
-    part_BCn = stereo.decode_span(codes_BKT, first, end)
-    torch.testing.assert_close(part_BCn, audio_BCN[..., first * HOP : end * HOP], atol=1e-5, rtol=1e-4)
 
 
 def test_a_channel_says_nothing_of_the_other(stereo: StereoCodec) -> None:
@@ -87,8 +81,8 @@ def test_a_channel_says_nothing_of_the_other(stereo: StereoCodec) -> None:
     assert torch.equal(stereo.decode(codes_BKT)[:, 0], stereo.decode(other_BKT)[:, 0])
 
 
-def test_pieces_are_those_of_the_whole(stereo: StereoCodec) -> None:
-    codes_BKT = some_codes(2, stereo.lookahead + 20)
+def test_pieces_are_those_of_the_whole(mono: ChunkedCodec, stereo: StereoCodec) -> None:
+    codes_BKT = some_codes(2, mono.lookahead + 20)
     streamed = torch.cat(list(decode_stream(stereo, codes_BKT.split(7, 2))), 2)
     torch.testing.assert_close(streamed, stereo.decode(codes_BKT), atol=1e-5, rtol=1e-4)
 
@@ -100,7 +94,7 @@ def test_code_vectors_add_up_to_both_latents(mono: ChunkedCodec, stereo: StereoC
         return torch.stack([codec.codebooks_KVC[k][row_T] for k, row_T in enumerate(codes_KT)]).sum(0)
 
     both_TC = torch.cat([latents_TC(mono, codes_KT[channel::2]) for channel in range(2)], 1)
-    assert torch.equal(latents_TC(stereo, codes_KT), both_TC)
+    torch.testing.assert_close(latents_TC(stereo, codes_KT), both_TC)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 640), (1, 3, 640), (2, 640), (1, 2, 0)])
@@ -111,7 +105,7 @@ def test_audio_of_other_channels(stereo: StereoCodec, shape: tuple[int, ...]) ->
 
 @pytest.mark.parametrize("levels", [1, 3, 7])
 def test_codes_of_one_channel_more(stereo: StereoCodec, levels: int) -> None:
-    with pytest.raises(ValueError, match="an even number of levels, not|with K <= 6"):
+    with pytest.raises(ValueError, match=r"an even number of levels, not|with K <= 6"):
         stereo.decode(torch.zeros(1, levels, 4, dtype=torch.long))
 
 

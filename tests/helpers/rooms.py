@@ -144,6 +144,7 @@ MAY_IMPORT = {
     ),
     "channels": (),
     "choices": (),
+    "codec_identity": ("musicbench.errors", "musicbench.files", "musicbench.plain_files"),
     "cli": ("musicbench.commands", "musicbench.launch.launcher"),
     "content_cache": ("musicbench.seals", "musicbench.temporaries"),
     "errors": (),

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from musicbench import cli
-from musicbench.codecs.load import MINI_FOLDER
+from musicbench.codec_identity import MINI_FOLDER
 from musicbench.data.audio import write_flac
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
