@@ -30,9 +30,9 @@ class Codec(Protocol):
     codebook_size: int
 
     def encode(self, audio_BCN: torch.Tensor) -> torch.Tensor:
-        """Float audio [B, C, N] in [-1, 1] to int64 codes [B, K, T], T = ceil(N / hop)."""
+        """Float audio [B, C, N] in [-1, 1] to int64 codes [B, K, T], about ``frame_rate`` a second."""
         ...
 
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
-        """Codes [B, K, T] to float32 audio [B, C, T * hop]."""
+        """Codes [B, K, T] to float32 audio [B, C, N] of T / ``frame_rate`` seconds, or a little more."""
         ...

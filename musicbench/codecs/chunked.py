@@ -83,7 +83,9 @@ class ChunkedCodec:
 
     @torch.inference_mode()
     def encode(self, audio_BCN: torch.Tensor) -> torch.Tensor:
-        """Audio [B, C, N] in [-1, 1] to int64 codes [B, K, T], T / ``frame_rate`` seconds that end with it or later.
+        """Audio [B, C, N] in [-1, 1] to int64 codes [B, K, T].
+
+        T is ceil(N / hop), the last frame padded with zeros; models with segments count the frames of every segment.
 
         Raises:
             ValueError: the audio is not [B, C, N] with the codec's C and N > 0.
