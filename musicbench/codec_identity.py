@@ -99,7 +99,7 @@ def identity(name_or_folder: str, levels: int | None, channels: int | None) -> I
     if levels is None and channels is None:
         return same
     own = described(found)
-    if own is None or (levels is not None and levels not in range(1, own.levels + 1)):
+    if own is None or (levels is not None and (type(levels) is not int or not 0 < levels <= own.levels)):
         return None
     if levels not in (None, own.levels):
         same = Identity(*varied(*same, of_levels(levels)))

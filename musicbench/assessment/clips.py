@@ -144,9 +144,11 @@ def require_ready(jury: Jury) -> None:
         _ = jury.clap_encoder
     _ = jury.latents
     longest = max(judge.window_seconds for judge in jury.listeners)
-    if settings.seconds < longest:
+    lasting = min(crop.frames for crop in crops) / store.frame_rate
+    if lasting < longest - 1e-9:
         raise UserError(
-            f"evaluation.seconds={settings.seconds:g} is shorter than a judge's window of {longest:g} s; raise it"
+            f"evaluation.seconds={settings.seconds:g} gives clips of {lasting:.4g} s, shorter than a judge's window of "
+            f"{longest:g} s; raise it"
         )
     files.reference_sha256(jury.judges.fad)
     files.crops_sha256(jury.judges.roles.values())

@@ -1,6 +1,7 @@
 """EnCodec models that cut audio into overlapping segments, as a ``Codec``: 48 kHz stereo and its like.
 
-Shape suffixes: K levels, T frames, N samples, C audio channels (in ``KVC`` width of code vectors), n frames of a piece.
+Shape suffixes: K levels, T frames, N samples, V codebook size, C audio channels (in ``KVC`` width of code vectors), n
+frames of a piece.
 """
 
 import torch
