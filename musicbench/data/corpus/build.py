@@ -1,4 +1,7 @@
-"""Build the audio corpus: parse, drop duplicates, split by piece, arrange, render and caption. Resumable."""
+"""Build the audio corpus: parse, drop duplicates, split by piece, arrange, render and caption. Resumable.
+
+Shape suffixes: C channels, N samples.
+"""
 
 import errno
 import json
