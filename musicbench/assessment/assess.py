@@ -71,13 +71,14 @@ def assess_codes(run: Run, clips: HeldOut, codes_NKT: Tensor, folder: Path, find
 
     def decoded() -> Iterator[tuple[Tensor, int]]:
         for batch in batches(len(codes_NKT), clips.settings.batch_size):
-            for number, audio_N in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
+            for number, audio_CN in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
                 if number < clips.settings.samples:
                     crop = clips.crops[number]
-                    keep_sample(folder, run.facts, crop.id, crop.caption, audio_N, codec.sample_rate)
+                    keep_sample(folder, run.facts, crop.id, crop.caption, audio_CN, codec.sample_rate)
                 if clips.tunes is not None:
-                    similar.append(melody_similarity(melody(audio_N, codec.sample_rate), clips.tunes[number]))
-                yield audio_N, codec.sample_rate
+                    heard_M = melody(audio_CN.mean(0), codec.sample_rate)
+                    similar.append(melody_similarity(heard_M, clips.tunes[number]))
+                yield audio_CN, codec.sample_rate
 
     heard = hear([*jury.listeners, jury.latents], decoded(), jury.cache, len(codes_NKT))
     findings.add(measure(jury, clips, heard, _originals(jury, clips, findings), similar or None))
@@ -101,7 +102,9 @@ def _originals(jury: Jury, clips: HeldOut, findings: Findings) -> Heard | None:
 def assess_originals(run: Run, clips: HeldOut, folder: Path) -> Findings:
     """Measure audio metrics of the original recordings, and keep some of those that are on this machine."""
     for crop in clips.crops[: clips.settings.samples]:
-        keep_original(folder, run.facts, crop, run.jury.originals.files.folder, clips.frame_rate)
+        keep_original(
+            folder, run.facts, crop, run.jury.originals.files.folder, clips.frame_rate, run.parts.store.channels
+        )
     heard = run.jury.originals.of_crops(run.jury.listeners, clips.crops)
     findings = Findings()
     # Codes of originals belong to the codec's reconstruction, and a set's distance to itself has no meaning.

@@ -154,9 +154,11 @@ def require_ready(jury: Jury) -> None:
         _ = jury.clap_encoder
     _ = jury.latents
     longest = max(judge.window_seconds for judge in jury.listeners)
-    if settings.seconds < longest:
+    lasting = min(crop.frames for crop in crops) / store.frame_rate
+    if lasting < longest - 1e-9:
         raise UserError(
-            f"evaluation.seconds={settings.seconds:g} is shorter than a judge's window of {longest:g} s; raise it"
+            f"evaluation.seconds={settings.seconds:g} gives clips of {lasting:.4g} s, shorter than a judge's window of "
+            f"{longest:g} s; raise it"
         )
     files.reference_sha256(jury.judges.fad)
     files.crops_sha256(jury.judges.roles.values())
@@ -194,11 +196,12 @@ def _tunes(jury: Jury) -> dict[str, Any]:
 def judged_by(jury: Jury, clips: ClipRequest) -> dict[str, Any]:
     """Return the part of a protocol that all clips share: the judges and the references."""
     codec, judges, originals = jury.parts.codec, jury.judges, jury.originals
+    stereo = {} if codec.channels == 1 else {"channels": codec.channels}
     clap = {"clap_mini": jury.clap.facts()} if jury.clap is not None else {}
     return {
         "clips": len(clips.ids),
         "pieces": len(set(clips.pieces)),
-        "codec": {"id": codec.id, "sha256": codec.sha256},
+        "codec": {"id": codec.id, "sha256": codec.sha256, **stereo},
         "codec_reference": _facts(originals.codec_reference(jury.latents)),
         "judges": {role: judge_facts(judge) for role, judge in judges.roles.items()},
         "reference": _facts(originals.reference(judges.fad)),

@@ -15,7 +15,7 @@ _VALUES = 2**16  # codes are uint16
 
 
 class CodecFacts(TypedDict):
-    """The codec that made the codes; ``levels`` codes a frame, each below ``codebook_size``."""
+    """The codec that made the codes; ``levels`` codes a frame, each below ``codebook_size``; no ``channels``: mono."""
 
     id: str
     sha256: str
@@ -23,6 +23,7 @@ class CodecFacts(TypedDict):
     frame_rate: float
     levels: int
     codebook_size: int
+    channels: NotRequired[int]
 
 
 class SplitSize(TypedDict):
@@ -101,6 +102,8 @@ def check_card(card: dict[str, Any], source: str) -> None:
     for name in ("sample_rate", "frame_rate", "levels", "codebook_size"):
         if not 0 < codec[name] < math.inf:
             raise UserError(f"{source}: codec.{name} is {codec[name]}; it must be above 0")
+    if codec.get("channels", 1) not in (1, 2):
+        raise UserError(f"{source}: codec.channels is {codec['channels']}; it must be 1 or 2")
     if codec["codebook_size"] > _VALUES:
         raise UserError(f"{source}: codec.codebook_size is {codec['codebook_size']}; at most {_VALUES} are possible")
     for split, sizes in card["splits"].items():

@@ -140,9 +140,9 @@ def _make(
             codes = model.stream(*asked, prompt_BKT, every, told)
             write_stream(files, decode_stream(codec, codes), codec.sample_rate, request.force)
             return
-        audio_BN = codec.decode(model.generate(*asked, prompt_BKT, told))
+        audio_BCN = codec.decode(model.generate(*asked, prompt_BKT, told))
     except PromptError as error:
         raise UserError(f"the prompt {first.prompt.name if first.prompt else ''}: {error}") from error
-    for file, audio_N in zip(files, audio_BN, strict=True):
+    for file, audio_CN in zip(files, audio_BCN, strict=True):
         tags = audio_tags(file.caption, file.facts)
-        yield write_sample(file.stem, file.caption, audio_N, codec.sample_rate, tags)
+        yield write_sample(file.stem, file.caption, audio_CN, codec.sample_rate, tags)

@@ -50,6 +50,6 @@ def _of_codes(store: TokenStore, codec: Any, kept: ContentCache) -> Iterator[np.
 
         def made(clip: Any = clip) -> dict[str, np.ndarray]:
             codes_KT = torch.from_numpy(store.codes(clip).astype(np.int64))
-            return {"classes": melody(codec.decode(codes_KT[None])[0], codec.sample_rate)}
+            return {"classes": melody(codec.decode(codes_KT[None])[0].mean(0), codec.sample_rate)}
 
         yield kept.get(made, codec.sha256, store.card["codes_sha256"], clip.id)["classes"]

@@ -35,7 +35,8 @@ def build_corpus(settings: Any) -> None:
     if "packages" in settings:
         build_recordings(Path(settings.folder), settings.packages)
     else:
-        render_corpus(Path(settings.folder), Path(settings.soundfont), settings.hours, settings.workers, settings.seed)
+        named = {name: value for name, value in settings.items() if name not in ("folder", "soundfont")}
+        render_corpus(Path(settings.folder), Path(settings.soundfont), **named)
 
 
 def make_codec(config: Any, command: str) -> None:
@@ -94,7 +95,7 @@ def make_tokens(config: Any, command: str) -> None:
         else:
             tokenise(Path(config.corpus.folder), codec, store, {"command": command})
         print(f"token store: {store} (use it with data.store={store})")
-    if not manifest(config) and config.codec.get("name_or_folder") == "mini":
+    if not manifest(config) and config.codec.get("name_or_folder") == "mini" and config.corpus.channels == 1:
         print(_beside_the_bundled(TokenStore.open(store).card))
 
 

@@ -8,10 +8,11 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
+from musicbench.codec_identity import identity
 from musicbench.conditions.text_facts import clap_mini_folder, known_encoder
 from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
@@ -30,13 +31,6 @@ REFERENCE_FILE = "judge_musicnn.npz"
 WEIGHTS = "model.safetensors"
 
 Made = TypeVar("Made")
-
-
-class Codec(NamedTuple):
-    """Name and hash of a codec."""
-
-    id: str
-    sha256: str
 
 
 class Contents:
@@ -66,12 +60,10 @@ class Contents:
     def codec(self) -> Any:
         """An object with the codec's ``id`` and ``sha256``."""
         part = _plain(self.config.codec)
-        name = str(part.get("name_or_folder", "mini"))
+        told = None
         if part[TARGET] == "musicbench.codecs.load_codec":
-            folder = ASSETS / "codec_mini" if name == "mini" else Path(name).expanduser()
-            if all((folder / name).is_file() for name in ("config.json", WEIGHTS)):
-                return Codec(name if name == "mini" else folder.resolve().name, known_sha256(folder / WEIGHTS))
-        return compose.instantiated("codec", part)
+            told = identity(str(part.get("name_or_folder", "mini")), part.get("levels"), part.get("channels"))
+        return told or compose.instantiated("codec", part)
 
     @cached_property
     def encoder(self) -> str:

@@ -26,7 +26,7 @@ USUAL_PARTS = {
 }
 """The code of a group that a record does not name; other code is named by its option."""
 
-_GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser")
+_GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser", "codec")
 """Groups in which every null stands for a default, also of keys that ``KEYS`` does not have."""
 
 _WEIGHTS: tuple[Changes, ...] = ("everything", "weights")

@@ -220,6 +220,8 @@ _PREPARE = {
     "corpus.hours": Key("nothing", above_zero=True),
     "corpus.workers": Key("nothing", low=1),
     "corpus.seed": Key("nothing", low=0),
+    "corpus.channels": Key("nothing", low=1, high=2),
+    "corpus.clips": Key("nothing", low=1, example=200),
 }
 _BENCH_AND_DOCTOR = {
     "clips": Key("nothing", low=1),

@@ -8,6 +8,8 @@ from musicbench import cli
 from musicbench.commands import doctor
 from musicbench.errors import UserError
 from musicbench.runs import checks
+from musicbench.runs.options import options
+from tests.helpers.small_codecs import small_dac
 
 
 @pytest.fixture
@@ -38,7 +40,20 @@ def test_says_what_works_and_how_to_get_the_rest(report):
     assert {name: [line[:5] for line in found] for name, found in works.items()} == {
         name: ["works" if "bundled" in name else "no   "] for name in texts
     }
-    assert len(lines) == 18
+    assert "4 levels of 1024 codes, 50 frames a second, 32000 Hz mono" in lines["works  mini (bundled)"]
+    for option in options("codec"):
+        if option != "mini":
+            line = lines[f"no     codec={option}"]
+            assert "https://huggingface.co/" in line or "download https://dl.fbaipublicfiles.com/encodec/" in line
+            assert "codec.name_or_folder=F" in line
+    assert len(lines) == 17 + len(options("codec"))
+
+
+def test_an_own_codec(report, tmp_path):
+    small_dac().save_pretrained(tmp_path / "own")
+    lines = report(f"codec.name_or_folder={tmp_path / 'own'}", "codec.levels=2")
+    line = lines[f"works  {tmp_path / 'own'}"]
+    assert line.startswith("own (2 levels) (sha256 ") and "2 levels of 64 codes, 50 frames a second" in line
 
 
 def test_other_weights_and_judges(report, tmp_path):

@@ -129,15 +129,15 @@ def test_crop_codes(store):
 class TestOfWhatCropsAreTold:
     def heard(self, crops):
         """The frame at which each crop begins, and no caption."""
-        return torch.tensor([[[float(crop.start_frame)]] for crop in crops]), torch.ones(len(crops), 1) > 0
+        return torch.tensor([crop.start_frame for crop in crops])
 
     def test_training_is_told_of_its_crops_and_validation_of_captions(self, store, make_data):
-        data, crops = make_data(crop_states=self.heard), TrainingCrops(store, 20, seed=7)
-        for _, states_BLE, _, index_B in batches(data, 3):
-            assert states_BLE.flatten().tolist() == [crops[i].start_frame for i in index_B.tolist()]
+        data, crops = make_data(training_conditions=self.heard), TrainingCrops(store, 20, seed=7)
+        for _, start_B, index_B in batches(data, 3):
+            assert start_B.tolist() == [crops[i].start_frame for i in index_B.tolist()]
         lengths = [len(crop.caption) for crop in data.validation]
-        told = torch.cat([states_BLE for _, states_BLE, _, _ in data.val_dataloader()])
-        assert told.flatten().tolist() == lengths
+        told = torch.cat([length_B for _, length_B, _ in data.val_dataloader()])
+        assert told.tolist() == lengths
 
     def test_changed_captions_are_those_of_training_alone(self, make_data):
         changes = CaptionChanges(word_dropout=0.5)

@@ -1,6 +1,7 @@
 """From what judges heard to the metrics of a run record."""
 
 import json
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ def training(stored) -> ReferenceSet:
 
 @pytest.fixture
 def generated(stub_judge):
-    clips = [(clip(50 + number, 5), RATE) for number in range(len(CROPS))]
+    clips = [(clip(50 + number, 5)[None], RATE) for number in range(len(CROPS))]
     return hear([stub_judge], clips)[judge_key(stub_judge)]
 
 
@@ -164,6 +165,19 @@ def test_the_codec_distance_counts_frames(generated, clips_of):
 def test_a_crop_off_the_second_has_no_stored_original(stored):
     with pytest.raises(UserError, match="whole second"):
         original_judgements(stored, [StubCrop("piece0", "clip0", 10, 250)], FRAME_RATE)
+
+
+def test_a_crop_starts_on_the_frame_nearest_to_its_second(stored):
+    rate = 44100 / 512
+    for second in (0, 1):
+        start, frames = round(second * rate), math.ceil(5 * rate)
+        assert abs(start / rate - second) > 1e-6 or second == 0
+        (found,) = original_judgements(stored, [StubCrop("piece0", "clip0", start, frames)], rate)
+        (expected,) = original_judgements(stored, [StubCrop("piece0", "clip0", second * 50, 250)], 50.0)
+        np.testing.assert_array_equal(found.embeddings_WD, expected.embeddings_WD)
+    for off in (-1, 1):
+        with pytest.raises(UserError, match="whole second"):
+            original_judgements(stored, [StubCrop("piece0", "clip0", round(rate) + off, frames)], rate)
 
 
 def test_metrics_come_in_the_order_of_what_they_need():

@@ -258,7 +258,7 @@ def test_an_interrupted_stream_keeps_its_beginning(tmp_path):
         "from musicbench.generation.clip_files import ClipFile\n"
         "from musicbench.generation.growing import write_stream\n"
         "def pieces():\n"
-        "    yield torch.full((1, 1500), 0.5)\n"
+        "    yield torch.full((1, 1, 1500), 0.5)\n"
         "    raise KeyboardInterrupt\n"
         "try: write_stream([ClipFile('tune', Path(sys.argv[1]) / 'tune', {'seed': 0})], pieces(), 1000, False)\n"
         "except KeyboardInterrupt: os.kill(os.getpid(), signal.SIGKILL)\n"

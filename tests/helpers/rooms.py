@@ -1,7 +1,9 @@
 """Which rooms each room may import from."""
 
 COMMON = (
+    "musicbench.channels",
     "musicbench.choices",
+    "musicbench.codec_identity",
     "musicbench.content_cache",
     "musicbench.errors",
     "musicbench.escapes",
@@ -142,7 +144,9 @@ MAY_IMPORT = {
         "musicbench.tracking",
         "musicbench.training",
     ),
+    "channels": (),
     "choices": (),
+    "codec_identity": ("musicbench.errors", "musicbench.files", "musicbench.plain_files"),
     "cli": ("musicbench.commands", "musicbench.launch.launcher"),
     "content_cache": ("musicbench.seals", "musicbench.temporaries"),
     "errors": (),

@@ -109,11 +109,11 @@ def test_out_of_range_is_one_line(refused):
 def test_what_is_heard_is_looked_up_by_clip_and_second(make_own, heard):
     run = make_own("text=clap_mini", "text.training=audio", "text.quantised=true")
     crops = [TrainingCrops(run.parts.store, 20, 0)[i] for i in range(6)]
-    states_BLE, mask_BL = run.parts.crop_states(crops)
+    states_BLE, mask_BL = run.parts.of_training_crops(crops).text
     assert states_BLE.shape == (6, 1, 64) and mask_BL.all()
     spans = [(crop.clip, crop.start_frame / 10, 2.0) for crop in crops]
     assert torch.equal(states_BLE, torch.stack(run.parts.encoder.encode_crops(spans)))
-    assert make_own("text=clap_mini").parts.crop_states is None
+    assert run.parts.hears and not make_own("text=clap_mini").parts.hears
     assert run.contents.encoder == run.parts.encoder.sha256
 
 

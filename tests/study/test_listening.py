@@ -219,7 +219,7 @@ def test_damaged_audio_is_told(table: Path, capsys: Any) -> None:
 def test_a_damaged_caption_is_refused(tmp_path: Path, name: str) -> None:
     audio = tmp_path / "clip.flac"
     caption = "a slow   waltz in F"
-    write_flac(audio, np.zeros(800), 8000, audio_tags(caption, {}))
+    write_flac(audio, np.zeros((1, 800)), 8000, audio_tags(caption, {}))
     audio.with_suffix(".txt").write_text(f"{caption}\n")
     assert read_caption(audio, tmp_path) == "a slow waltz in F"
     damaged = tmp_path / name
