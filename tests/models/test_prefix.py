@@ -218,7 +218,8 @@ def test_masked_decoding_equals_the_slow_loop(recorded, make_hybrid, told, monke
         drawn = decode_masked(lm, conditions, FRAMES, [3, 4, 5], sampling)
         for b, own in enumerate(conditions.clips()):
             assert torch.equal(drawn[b], slow(lm, own, FRAMES, 3 + b, sampling))
-        assert not torch.equal(drawn, decode_masked(lm, told(0, 1), FRAMES, [3, 4, 5], sampling))
+        for others in (told(1), told(0, 1)):
+            assert not torch.equal(drawn, decode_masked(lm, others, FRAMES, [3, 4, 5], sampling))
 
 
 def test_nested_guidance_of_masked_decoding(make_hybrid, told):
@@ -244,6 +245,9 @@ def test_the_hybrid_tells_its_first_part_of_the_beginning_of_the_melody(make_hyb
     tune = conditions.named["melody"]
     begun = Conditions({**conditions.named, "melody": States(*(part[:, :2] for part in tune))})
     assert torch.equal(drawn[:, :, : plan.frames], sample(lm, plan, begun, [1, 2, 3], sampling.autoregressive))
+    for others in (told(1), told(0, 1)):
+        changed = decode_hybrid(lm, plan, others, FRAMES, [1, 2, 3], sampling) != drawn
+        assert changed[:2, :, : plan.frames].any() and changed[:2, :, plan.frames :].any()
 
 
 def test_a_rescorer_hears_the_melody(make_lm, told, codes_BKT, full_logits):
