@@ -104,7 +104,7 @@ def make_tokens(config: Any, command: str) -> None:
         else:
             tokenise(Path(config.corpus.folder), codec, store, {"command": command})
         print(f"token store: {store} (use it with data.store={store})")
-    if not _manifest(config) and config.codec.get("name_or_folder") == "mini":
+    if not _manifest(config) and config.codec.get("name_or_folder") == "mini" and config.corpus.channels == 1:
         print(_beside_the_bundled(TokenStore.open(store).card))
 
 
