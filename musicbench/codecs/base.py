@@ -19,6 +19,7 @@ class Codec(Protocol):
         frame_rate: code frames per second.
         levels: K, codebooks of the residual quantiser.
         codebook_size: V, codes per level.
+        segment_frames: frames that are coded together; codes may be cut at multiples of it only. 1: anywhere.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Codec(Protocol):
     frame_rate: float
     levels: int
     codebook_size: int
+    segment_frames: int
 
     def encode(self, audio_BCN: torch.Tensor) -> torch.Tensor:
         """Float audio [B, C, N] in [-1, 1] to int64 codes [B, K, T], about ``frame_rate`` a second."""

@@ -28,6 +28,7 @@ class ChunkedCodec:
     frame_rate: float
     levels: int
     codebook_size: int
+    segment_frames: int = 1
 
     @property
     def codebooks_KVC(self) -> torch.Tensor:

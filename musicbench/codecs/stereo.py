@@ -26,6 +26,7 @@ class StereoCodec(ChunkedCodec):
         self.id, self.sha256 = varied(mono.id, mono.sha256, STEREO)
         self.sample_rate, self.frame_rate = mono.sample_rate, mono.frame_rate
         self.levels, self.codebook_size = 2 * mono.levels, mono.codebook_size
+        self.segment_frames = mono.segment_frames
         self._mono = mono
 
     @property

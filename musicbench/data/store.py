@@ -45,6 +45,7 @@ class TokenStore:
         codebook_size: V, values per code.
         frame_rate: frames per second.
         channels: of the codec's audio.
+        segment_frames: crops start at multiples of it, see ``codecs.base.Codec``.
     """
 
     def __init__(self, folder: Path, card: dict[str, Any], clips: tuple[Clip, ...], codes_KT: np.ndarray) -> None:
@@ -55,6 +56,7 @@ class TokenStore:
         self.codebook_size: int = card["codec"]["codebook_size"]
         self.frame_rate = float(card["codec"]["frame_rate"])
         self.channels: int = card["codec"].get("channels", 1)
+        self.segment_frames: int = card["codec"].get("segment_frames", 1)
         self._codes_KT = codes_KT
 
     @classmethod

@@ -79,8 +79,9 @@ def tokenise_recordings(
             "frame_rate": codec.frame_rate,
             "levels": codec.levels,
             "codebook_size": codec.codebook_size,
-            # A mono store's card says nothing of channels, as it did before there were others.
+            # Cards of mono codecs without segments say nothing of them, as they did before there were others.
             **({} if codec.channels == 1 else {"channels": codec.channels}),
+            **({} if codec.segment_frames == 1 else {"segment_frames": codec.segment_frames}),
         },
         "licences": sorted({str(r.source["licence"]) for r in recordings if r.source.get("licence")}),
         "statistics": attribute_statistics(recordings),

@@ -5,30 +5,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import EncodecConfig, EncodecModel
 
-from musicbench.codecs import EncodecCodec, chunked, load_codec
+from musicbench.codecs import EncodecCodec, SegmentedCodec, chunked, load_codec
 from musicbench.codecs.seanet import of_transformers
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
-
-SMALL = {
-    "sampling_rate": 3200,
-    "target_bandwidths": [0.9],  # 3 levels x 6 bits x 50 Hz
-    "hidden_size": 8,
-    "num_filters": 4,
-    "upsampling_ratios": [4, 4, 4],
-    "codebook_size": 64,
-    "num_lstm_layers": 2,
-}
-
-
-def small_model(**changes: object) -> EncodecModel:
-    torch.manual_seed(0)
-    model = EncodecModel(EncodecConfig(**SMALL | changes)).eval()
-    for layer in model.quantizer.layers:
-        layer.codebook.embed.normal_().mul_(0.2)
-    return model
+from tests.helpers.small_codecs import SEGMENTED
+from tests.helpers.small_codecs import small_encodec as small_model
 
 
 @pytest.fixture(scope="module")
@@ -132,4 +115,32 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
     weights.pop("decoder.layers.0.conv.bias")
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"decoder\.layers\.0\.conv\.bias"):
+        load_codec(str(tmp_path))
+
+
+def test_stereo_and_segments_by_the_configuration(tmp_path: Path) -> None:
+    for name, changes in {"stereo": {"audio_channels": 2}, "segments": SEGMENTED}.items():
+        small_model(**changes).save_pretrained(tmp_path / name)
+    stereo, segments = (load_codec(str(tmp_path / name)) for name in ("stereo", "segments"))
+    assert (type(stereo), stereo.channels) == (EncodecCodec, 2)
+    assert (type(segments), segments.channels) == (SegmentedCodec, 2)
+    model, audio_BCN = small_model(audio_channels=2), torch.randn(1, 2, 640) * 0.3
+    with torch.no_grad():
+        expected = model.encode(audio_BCN, bandwidth=0.9)
+        decoded_BCN = model.decode(expected.audio_codes, expected.audio_scales).audio_values
+    assert torch.equal(stereo.encode(audio_BCN), expected.audio_codes[0])
+    torch.testing.assert_close(stereo.decode(expected.audio_codes[0]), decoded_BCN, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"normalize": True}, "normalises whole clips"),
+        ({"norm_type": "time_group_norm", "use_causal_conv": False}, "normalises whole clips"),
+        ({"chunk_length_s": 1.0}, "set overlap=0"),
+    ],
+)
+def test_models_that_need_the_whole_clip_are_refused(changes: dict[str, object], message: str, tmp_path: Path) -> None:
+    small_model(**changes).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=message):
         load_codec(str(tmp_path))

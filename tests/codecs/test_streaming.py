@@ -6,14 +6,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import EncodecConfig, EncodecModel
 
 from musicbench.codecs import EncodecCodec, MdctCodec
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.codecs.mdct_codec import MdctNetwork
 from musicbench.codecs.mdct_network import MdctShape, start_from_audio
-from musicbench.codecs.seanet import of_transformers
 from musicbench.codecs.streaming import decode_stream
+from tests.helpers import small_codecs
 
 
 def mdct_codec() -> MdctCodec:
@@ -27,17 +26,13 @@ def mdct_codec() -> MdctCodec:
 
 
 def encodec_codec(causal: bool) -> EncodecCodec:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 8, "num_filters": 4, "upsampling_ratios": [4, 4, 4], "codebook_size": 64}
-    config = EncodecConfig(sampling_rate=3200, target_bandwidths=[0.9], use_causal_conv=causal, **sizes)
-    model = EncodecModel(config).eval()
-    for layer in model.quantizer.layers:
-        layer.codebook.embed.normal_().mul_(0.2)
-    return EncodecCodec(of_transformers(model), "small", "")
+    return small_codecs.encodec_codec(use_causal_conv=causal)
 
 
-@pytest.fixture(scope="module", params=["mdct", "encodec", "causal encodec"])
+@pytest.fixture(scope="module", params=["mdct", "encodec", "causal encodec", "dac"])
 def codec(request: pytest.FixtureRequest) -> ChunkedCodec:
+    if request.param == "dac":
+        return small_codecs.dac_codec()
     return mdct_codec() if request.param == "mdct" else encodec_codec("causal" in request.param)
 
 

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from musicbench.codecs.chunked import ChunkedCodec
-from musicbench.data.crops import evaluation_crops
+from musicbench.data.crops import TrainingCrops, evaluation_crops
 from musicbench.data.manifest import Recording
 from musicbench.data.store import TokenStore
 from musicbench.data.tokenise import tokenise_recordings
@@ -39,7 +39,13 @@ def test_crops_last_as_long_as_they_are_asked_for(make: Callable[[], ChunkedCode
     assert (store.levels, store.channels, store.frame_rate) == (3, codec.channels, codec.frame_rate)
     assert store.card["splits"]["test"]["seconds"] == pytest.approx(SECONDS, abs=0.05)
     crops = evaluation_crops(store, "test", 3.0, 4)
-    assert len(crops) in (3, 4)
+    segment = store.segment_frames
+    assert segment == codec.segment_frames == (50 if codec.channels == 2 else 1)
+    assert store.card["codec"].get("segment_frames", 1) == segment
+    assert len(crops) == 1 if segment > 1 else len(crops) in (3, 4)
+    starts = {crop.start_frame for crop in map(TrainingCrops(store, 60, seed=0).__getitem__, range(300))}
+    last = store.split("train")[0].frames - 60
+    assert starts == set(range(0, last + 1, segment)) if segment > 1 else len(starts) > 200
     for crop in crops:
         second = float(crop.id.partition("@")[2])
         assert abs(crop.start_frame / store.frame_rate - second) <= 0.5 / store.frame_rate

@@ -26,7 +26,7 @@ class MeanCodec:
     id = "mean"
     sha256 = "1" * 64
     sample_rate = RATE
-    channels = 1
+    channels = segment_frames = 1
     frame_rate = 100.0
     levels = 2
     codebook_size = 100

@@ -59,6 +59,7 @@ class StubCodec:
     """Every frame is 100 samples whose loudness follows the codes."""
 
     id, sha256, sample_rate, channels, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 1, 10.0, 2, 12
+    segment_frames = 1
 
     codebooks_KVC = torch.linspace(-1, 1, 2 * 12 * 3).view(2, 12, 3)
 

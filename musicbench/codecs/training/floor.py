@@ -23,6 +23,7 @@ class MdctFloor:
     id = "mdct-kmeans"
     sha256 = ""
     channels = 1
+    segment_frames = 1
 
     def __init__(self, books_KVF: torch.Tensor, sample_rate: int, beam: int) -> None:
         """
