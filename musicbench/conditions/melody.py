@@ -1,6 +1,6 @@
 """Melody as MusicGen is told it: the strongest pitch class at each moment (arXiv 2306.05284, section 2.3).
 
-Shape suffixes: N samples, M moments, C pitch classes.
+Shape suffixes: N samples, M moments, F frequencies, C pitch classes.
 """
 
 from functools import cache

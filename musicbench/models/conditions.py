@@ -1,6 +1,6 @@
 """What clips are conditioned on: named states.
 
-Shape suffixes: B batch, E width of states, L states of a clip.
+Shape suffixes: B batch, E width of states, L states of a clip, S sequences.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """How a model knows where a position stands: codes added to its input, rotations of its queries and keys, or both.
 
-Shape suffixes: B batch, D width, F frequencies, H heads, P positions, Q positions of one step.
+Shape suffixes: B batch, D width, F frequencies, H heads, M rows of a prefix, P positions, Q positions of one step.
 """
 
 from typing import Literal, NamedTuple, get_args

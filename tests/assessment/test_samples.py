@@ -11,7 +11,7 @@ from musicbench.study.samples import read_caption
 
 @pytest.mark.parametrize("caption", ["Gro\u0308ße Fuge", "موسيقى هادئة \u200f120 bpm", "静かなワルツ", "🎤\u200d🎵 x"])
 def test_captions_come_back(tmp_path, caption):
-    path = write_sample(tmp_path / "clip", caption, torch.zeros(800), 8000, audio_tags(caption, {}))
+    path = write_sample(tmp_path / "clip", caption, torch.zeros(1, 800), 8000, audio_tags(caption, {}))
     with soundfile.SoundFile(path) as stream:
         assert stream.title == caption, "marks are not composed"
     assert (tmp_path / "clip.txt").read_text(encoding="utf-8") == f"{caption}\n"

@@ -46,7 +46,7 @@ def test_says_what_works_and_how_to_get_the_rest(report):
             line = lines[f"no     codec={option}"]
             assert "https://huggingface.co/" in line or "download https://dl.fbaipublicfiles.com/encodec/" in line
             assert "codec.name_or_folder=F" in line
-    assert len(lines) == 17 + len(options("codec"))
+    assert len(lines) == 16 + len(options("codec"))
 
 
 def test_an_own_codec(report, tmp_path):

@@ -183,7 +183,7 @@ def test_a_crop_starts_on_the_frame_nearest_to_its_second(stored):
 def test_metrics_come_in_the_order_of_what_they_need():
     assert [metric.name for metric in all_metrics()] == [
         "fad", "fad_infinity", "codec_distance", "kad", "kld", "kld_reverse",
-        "clap", "clap_shuffled", "clap_mini", "clap_mini_shuffled",
+        "clap", "clap_shuffled", "clap_mini", "clap_mini_shuffled", "melody_similarity",
     ]  # fmt: skip
 
 

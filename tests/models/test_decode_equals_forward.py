@@ -172,8 +172,8 @@ def test_control_poison_reaches_the_logits_if_the_mask_is_dropped(
 
     tables = fast_steps._tables
 
-    def careless(plan):
-        return {first: table._replace(seen_QS=table.seen_QS[:0]) for first, table in tables(plan).items()}
+    def careless(plan, prefix):
+        return {first: table._replace(seen_QS=table.seen_QS[:0]) for first, table in tables(plan, prefix).items()}
 
     if chosen == "plain":
         monkeypatch.setattr(network, "KeyValueCache", Careless)

@@ -1,4 +1,7 @@
-"""Similarity of melodies: how far the strongest pitch class follows that of the original (MusicGen, section 4: SIM)."""
+"""Similarity of melodies: how far the strongest pitch class follows that of the original (MusicGen, section 4: SIM).
+
+Shape suffixes: N clips.
+"""
 
 from typing import Any
 

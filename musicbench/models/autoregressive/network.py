@@ -1,7 +1,7 @@
 """The network on its way through a plan: logits step by step, and its memory of the positions behind it.
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, D width, P positions, Q positions of one step, F
-frequencies, S cache slots.
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, L tokens of a caption, P positions, Q positions
+of one step, F frequencies, S cache slots.
 """
 
 import torch

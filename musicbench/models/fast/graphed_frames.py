@@ -1,6 +1,6 @@
 """Iterations of masked decoding on a GPU: the network's pass over all frames by one CUDA graph for each level.
 
-Shape suffixes: B batch, K levels, T frames, D width.
+Shape suffixes: B batch, K levels, T frames, D width, L tokens of a caption.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """Decoding steps on a GPU by CUDA graphs: what the host does for a step is one number and one call.
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, P positions, Q positions of one step, S cache slots, F
-frequencies, I steps, M tokens in the order in which they are drawn; n tokens of a step.
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, P positions, Q positions of one step, S cache
+slots, F frequencies, I steps, M tokens in the order in which they are drawn; n tokens of a step.
 """
 
 import torch

@@ -2,7 +2,8 @@
 
 Shape suffixes: B clips, R sequences (clips, and behind them the copies that guidance needs), Q positions of one step,
 M rows (R x Q, padded to an even number), N tokens drawn, D width, E entries of a row (4 x D), F frequencies, S slots,
-K levels, L layers, P parts of a loop, W weights of a layer, V codebook size.
+K levels, L layers (in ``B11L`` tokens of a caption), T frames, P parts of a loop, W weights of a layer, V codebook
+size.
 """
 
 from functools import lru_cache
