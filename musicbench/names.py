@@ -39,6 +39,21 @@ def require_visible(text: str, what: str) -> str:
     return text
 
 
+def require_caption(text: str, what: str) -> str:
+    """Return the text if it can be a caption: any language, marks and emoji, but no control characters.
+
+    Args:
+        what: the place of the text, for the message.
+
+    Raises:
+        UserError: it holds a control character that is neither a tab nor a line end, or half of a surrogate pair.
+    """
+    wrong = next((c for c in text if c not in "\t\n\r" and unicodedata.category(c) in ("Cc", "Cs")), None)
+    if wrong is not None:
+        raise UserError(f"{what} has the control character {_spelled(wrong)} in its caption; take it out")
+    return text
+
+
 def visible(text: str) -> str:
     """Return the text with each control character (terminal commands, direction of text) spelt out, as in ``\\x1b``."""
     if text.isprintable():

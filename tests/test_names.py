@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from musicbench.errors import UserError
 from musicbench.escapes import markdown_line
-from musicbench.names import LONGEST, is_own_file, one_line, require_inside, require_name, require_visible, visible
+from musicbench.names import (
+    LONGEST,
+    is_own_file,
+    one_line,
+    require_caption,
+    require_inside,
+    require_name,
+    require_visible,
+    visible,
+)
 from musicbench.study.samples import sample_name
 
 
@@ -76,3 +85,28 @@ def test_links_that_lead_out(tmp_path: Path) -> None:
     # The folder itself may be reached by a link.
     (tmp_path / "alias").symlink_to(folder)
     assert is_own_file(tmp_path / "alias" / "file", tmp_path / "alias")
+
+
+LANGUAGES = (
+    "größe",
+    "Gro\u0308ße",
+    "موسيقى هادئة",
+    "\u200fעברית\u200f 120 bpm",
+    "静かなワルツ",
+    "धीमा वाल्ट्ज़",
+    "👩🏽\u200d🎤🎵",
+    "a\tb\r\nc",
+    "",
+)
+
+
+@pytest.mark.parametrize("text", LANGUAGES)
+def test_captions_of_any_language(text: str) -> None:
+    assert require_caption(text, "line 3") == text, "as it was written: marks are not composed"
+
+
+@pytest.mark.parametrize("character", ["\0", "\x01", "\x07", "\x1b", "\x7f", "\x85", "\ud800"])
+def test_control_characters_in_captions_are_named(character: str) -> None:
+    with pytest.raises(UserError, match="line 3 has the control character") as error:
+        require_caption(f"a waltz{character}", "line 3")
+    assert str(error.value).isprintable() and visible(str(error.value)) == str(error.value)

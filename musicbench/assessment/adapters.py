@@ -1,16 +1,14 @@
 """Systems that evaluation can ask: a trained model with its captions, and the baselines."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, Protocol
 
-import torch
+import numpy as np
 from torch import Tensor
 
-from musicbench.conditions.caption_table import pad_states
-from musicbench.conditions.text import TextEncoder
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.systems import Generator, LikelihoodModel, UniformModel, UnigramModel, token_counts
@@ -22,37 +20,47 @@ from musicbench.runs.options import options_of
 from musicbench.runs.run import Run
 from musicbench.runs.weights import load_trained, require_trained
 
+MelodiesOfClips = Sequence[np.ndarray | None] | None
+"""The pitch classes [M] of each clip that is told a melody; None: no clip is."""
+
+ConditionsOf = Callable[[Sequence[str], MelodiesOfClips], Any]
+"""Captions and melodies of clips -> their ``Conditions``."""
+
 
 class ProbabilisticSystem(LikelihoodModel, Generator, Protocol):
     """A system that has a likelihood and draws clips."""
 
 
 class CaptionedModel:
-    """A trained module together with what turns captions into states.
+    """A trained module together with what makes conditions of captions.
 
     Args:
         module: a generator family's LightningModule; moved to the evaluation device in fp32.
-        states: captions -> padded states and mask.
+        conditions: makes the conditions of clips of their captions.
         sampling: settings of ``generate``.
         rescorer: a trained autoregressive module with the same text encoder, for masked decoding.
     """
 
-    def __init__(self, module: Any, states: Any, sampling: Any, rescorer: Any = None) -> None:
+    def __init__(self, module: Any, conditions: ConditionsOf, sampling: Any, rescorer: Any = None) -> None:
         self.device = device()
         self.module = module.to(self.device).eval()
-        self.states, self.sampling = states, sampling
+        self.conditions, self.sampling = conditions, sampling
         self.rescorer = None if rescorer is None else rescorer.to(self.device).eval()
 
-    def _states(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        states_BLE, mask_BL = self.states(list(captions))
-        return states_BLE.to(self.device), mask_BL.to(self.device)
+    def _told(self, captions: Sequence[str], melodies: MelodiesOfClips) -> Any:
+        return self.conditions(captions, melodies).each(lambda tensor: tensor.to(self.device))
 
     def generate(
-        self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None = None
+        self,
+        captions: Sequence[str],
+        frames: int,
+        seeds: Sequence[int],
+        prompt_BKT: Tensor | None = None,
+        melodies: MelodiesOfClips = None,
     ) -> Tensor:
-        states = self._states(captions)
-        rescore = {} if self.rescorer is None else {"rescore": self.rescorer.rescorer(*states, frames)}
-        codes_BKT: Tensor = self.module.generate(*states, frames, list(seeds), self.sampling, prompt_BKT, **rescore)
+        told = self._told(captions, melodies)
+        rescore = {} if self.rescorer is None else {"rescore": self.rescorer.rescorer(told, frames)}
+        codes_BKT: Tensor = self.module.generate(told, frames, list(seeds), self.sampling, prompt_BKT, **rescore)
         return codes_BKT.cpu()
 
     def cost(self, frames: int) -> dict[str, Any]:
@@ -67,7 +75,13 @@ class CaptionedModel:
         return bool(self.module.streaming)
 
     def stream(
-        self, captions: Sequence[str], frames: int, seeds: Sequence[int], prompt_BKT: Tensor | None, every: int
+        self,
+        captions: Sequence[str],
+        frames: int,
+        seeds: Sequence[int],
+        prompt_BKT: Tensor | None,
+        every: int,
+        melodies: MelodiesOfClips = None,
     ) -> Iterator[Tensor]:
         """The codes of ``generate`` in pieces [B, K, n] of at least ``every`` frames, as they become complete.
 
@@ -76,16 +90,17 @@ class CaptionedModel:
         """
         if not self.streams:
             raise UserError("this family completes all frames at its end; there is nothing to stream")
-        states = self._states(captions)
-        pieces = self.module.stream(*states, frames, list(seeds), self.sampling, prompt_BKT, every)
+        pieces = self.module.stream(
+            self._told(captions, melodies), frames, list(seeds), self.sampling, prompt_BKT, every
+        )
         return (piece_BKn.cpu() for piece_BKn in pieces)
 
 
 class CaptionedLikelihoodModel(CaptionedModel):
     """A trained module of a family that has a likelihood."""
 
-    def log_prob(self, codes_BKT: Tensor, captions: Sequence[str]) -> Tensor:
-        log_prob_BK: Tensor = self.module.log_prob(codes_BKT.to(self.device), *self._states(captions))
+    def log_prob(self, codes_BKT: Tensor, captions: Sequence[str], melodies: MelodiesOfClips = None) -> Tensor:
+        log_prob_BK: Tensor = self.module.log_prob(codes_BKT.to(self.device), self._told(captions, melodies))
         return log_prob_BK.cpu()
 
 
@@ -110,8 +125,12 @@ def sampling(run: Run) -> Any:
 
 
 def sampling_facts(settings: Any) -> dict[str, Any]:
-    """Return the sampling settings in the form that a record keeps."""
-    return {"kind": type(settings).__name__, **asdict(settings)}
+    """Return the sampling settings in the form that a record keeps: without those that are not set."""
+
+    def are_set(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in items if value is not None}
+
+    return {"kind": type(settings).__name__, **asdict(settings, dict_factory=are_set)}
 
 
 def _without_places(decode: dict[str, Any]) -> dict[str, Any]:
@@ -128,21 +147,14 @@ def baseline(store: TokenStore, name: str) -> ProbabilisticSystem:
     return UnigramModel.fit(counts_KV)
 
 
-def caption_states(encoder: TextEncoder, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Return padded states and mask; an empty caption has no states, which a model reads as no caption."""
-    told = [caption for caption in captions if caption]
-    found = iter(encoder.encode(told) if told else [])
-    return pad_states([next(found) if caption else torch.zeros(0, encoder.dim) for caption in captions])
-
-
-def trained_system(run: Run, module: Any, states: Any) -> CaptionedModel:
+def trained_system(run: Run, module: Any, conditions: ConditionsOf) -> CaptionedModel:
     """Make a trained module a system, with its configured sampling and rescorer."""
     rescorer = None
     if run.rescorer_folder is not None:
         require_rescorer(run)
         rescorer = load_trained(Run(run_configuration(run.rescorer_folder)), run.rescorer_folder)
     made = CaptionedLikelihoodModel if module.likelihood else CaptionedModel
-    return made(module, states, sampling(run), rescorer)
+    return made(module, conditions, sampling(run), rescorer)
 
 
 def require_rescorer(run: Run) -> None:

@@ -13,6 +13,7 @@ from musicbench.assessment.clips import ClipRequest, HeldOut
 from musicbench.assessment.draw import batches, draw
 from musicbench.assessment.samples import keep_original, keep_sample
 from musicbench.assessment.timing import time_system
+from musicbench.conditions.melody import melody, melody_similarity
 from musicbench.errors import UserError
 from musicbench.evaluation.audio_metrics import Metrics, measured
 from musicbench.evaluation.judge_facts import judge_key
@@ -48,8 +49,8 @@ def assess_system(run: Run, clips: HeldOut, system: Generator, folder: Path, spe
     findings = Findings()
     if isinstance(system, LikelihoodModel):
         others = shuffled_captions(clips.captions, clips.pieces)
-        bits_NK = bits_per_token(system, clips.codes_NKT, clips.captions)
-        shuffled_NK = bits_per_token(system, clips.codes_NKT, others)
+        bits_NK = bits_per_token(system, clips.codes_NKT, clips.captions, clips.melodies)
+        shuffled_NK = bits_per_token(system, clips.codes_NKT, others, clips.melodies)
         findings.metrics["bits_per_frame"] = per_clip(bits_NK.sum(1))
         findings.metrics["bits_per_frame_shuffled"] = per_clip(shuffled_NK.sum(1))
         for level, bits_N in enumerate(bits_NK.T):
@@ -66,17 +67,21 @@ def assess_system(run: Run, clips: HeldOut, system: Generator, folder: Path, spe
 def assess_codes(run: Run, clips: HeldOut, codes_NKT: Tensor, folder: Path, findings: Findings) -> Findings:
     """Measure audio metrics of codes, one clip per crop, and keep some clips to listen to."""
     jury, codec = run.jury, run.parts.codec
+    similar: list[float] = []
 
     def decoded() -> Iterator[tuple[Tensor, int]]:
         for batch in batches(len(codes_NKT), clips.settings.batch_size):
-            for number, audio_N in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
+            for number, audio_CN in zip(batch, codec.decode(codes_NKT[batch]), strict=True):
                 if number < clips.settings.samples:
                     crop = clips.crops[number]
-                    keep_sample(folder, run.facts, crop.id, crop.caption, audio_N, codec.sample_rate)
-                yield audio_N, codec.sample_rate
+                    keep_sample(folder, run.facts, crop.id, crop.caption, audio_CN, codec.sample_rate)
+                if clips.tunes is not None:
+                    heard_M = melody(audio_CN.mean(0), codec.sample_rate)
+                    similar.append(melody_similarity(heard_M, clips.tunes[number]))
+                yield audio_CN, codec.sample_rate
 
     heard = hear([*jury.listeners, jury.latents], decoded(), jury.cache, len(codes_NKT))
-    findings.add(measure(jury, clips, heard, _originals(jury, clips, findings)))
+    findings.add(measure(jury, clips, heard, _originals(jury, clips, findings), similar or None))
     return findings
 
 
@@ -97,7 +102,9 @@ def _originals(jury: Jury, clips: HeldOut, findings: Findings) -> Heard | None:
 def assess_originals(run: Run, clips: HeldOut, folder: Path) -> Findings:
     """Measure audio metrics of the original recordings, and keep some of those that are on this machine."""
     for crop in clips.crops[: clips.settings.samples]:
-        keep_original(folder, run.facts, crop, run.jury.originals.files.folder, clips.frame_rate)
+        keep_original(
+            folder, run.facts, crop, run.jury.originals.files.folder, clips.frame_rate, run.parts.store.channels
+        )
     heard = run.jury.originals.of_crops(run.jury.listeners, clips.crops)
     findings = Findings()
     # Codes of originals belong to the codec's reconstruction, and a set's distance to itself has no meaning.
@@ -106,12 +113,19 @@ def assess_originals(run: Run, clips: HeldOut, folder: Path) -> Findings:
     return findings
 
 
-def measure(jury: Jury, clips: ClipRequest, heard: Heard, originals: Heard | None) -> Metrics:
+def measure(
+    jury: Jury,
+    clips: ClipRequest,
+    heard: Heard,
+    originals: Heard | None,
+    melody_similarity: Sequence[float] | None = None,
+) -> Metrics:
     """Measure all audio metrics of clips that the listeners (and the codec's latents) have heard.
 
     Args:
         originals: what the judges say of the originals with the same captions; None if there are none, and then
             neither KLD nor KAD.
+        melody_similarity: of each clip, where melodies are compared.
     """
     codec = judge_key(jury.latents)
     latents = [clip.embeddings_WD for clip in heard.get(codec, ())]
@@ -127,6 +141,7 @@ def measure(jury: Jury, clips: ClipRequest, heard: Heard, originals: Heard | Non
             captions=clips.captions,
             clap=jury.judges.clap,
             clap_mini=None if jury.clap is None else partial(_clap_mini, jury, heard),
+            melody_similarity=melody_similarity,
         )
     )
 

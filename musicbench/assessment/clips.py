@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -55,6 +56,8 @@ class HeldOut:
         codes_NKT: tokens of the crops, int64.
         frame_rate: frames per second.
         tokens_sha256, originals_sha256: hashes of the store's codes, and of the crops' originals.
+        tunes: melody of each crop, uint8 [M]; None: nobody asks for it.
+        tells_tunes: whether the system that makes the clips is told them.
     """
 
     settings: DictConfig
@@ -63,6 +66,13 @@ class HeldOut:
     frame_rate: float
     tokens_sha256: str
     originals_sha256: str | None
+    tunes: Sequence[np.ndarray] | None = None
+    tells_tunes: bool = False
+
+    @property
+    def melodies(self) -> Sequence[np.ndarray] | None:
+        """What the system is told of melodies."""
+        return self.tunes if self.tells_tunes else None
 
     @cached_property
     def ids(self) -> list[str]:
@@ -144,9 +154,11 @@ def require_ready(jury: Jury) -> None:
         _ = jury.clap_encoder
     _ = jury.latents
     longest = max(judge.window_seconds for judge in jury.listeners)
-    if settings.seconds < longest:
+    lasting = min(crop.frames for crop in crops) / store.frame_rate
+    if lasting < longest - 1e-9:
         raise UserError(
-            f"evaluation.seconds={settings.seconds:g} is shorter than a judge's window of {longest:g} s; raise it"
+            f"evaluation.seconds={settings.seconds:g} gives clips of {lasting:.4g} s, shorter than a judge's window of "
+            f"{longest:g} s; raise it"
         )
     files.reference_sha256(jury.judges.fad)
     files.crops_sha256(jury.judges.roles.values())
@@ -167,17 +179,29 @@ def held_out(jury: Jury) -> HeldOut:
         store.frame_rate,
         store.card["codes_sha256"],
         files.crops_sha256(jury.judges.roles.values()),
+        **_tunes(jury),
     )
+
+
+def _tunes(jury: Jury) -> dict[str, Any]:
+    """Whether clips are compared with melodies, and systems told them."""
+    config = jury.config
+    told = config.data.melody is not None and config.evaluation.melody != "withheld" and not config.get("system")
+    if config.data.melody is None and config.evaluation.melody is None:
+        return {}
+    melodies = jury.parts.contents.melodies
+    return {"tunes": [melodies.of(crop) for crop in jury.originals.files.crops], "tells_tunes": told}
 
 
 def judged_by(jury: Jury, clips: ClipRequest) -> dict[str, Any]:
     """Return the part of a protocol that all clips share: the judges and the references."""
     codec, judges, originals = jury.parts.codec, jury.judges, jury.originals
+    stereo = {} if codec.channels == 1 else {"channels": codec.channels}
     clap = {"clap_mini": jury.clap.facts()} if jury.clap is not None else {}
     return {
         "clips": len(clips.ids),
         "pieces": len(set(clips.pieces)),
-        "codec": {"id": codec.id, "sha256": codec.sha256},
+        "codec": {"id": codec.id, "sha256": codec.sha256, **stereo},
         "codec_reference": _facts(originals.codec_reference(jury.latents)),
         "judges": {role: judge_facts(judge) for role, judge in judges.roles.items()},
         "reference": _facts(originals.reference(judges.fad)),

@@ -24,7 +24,8 @@ def draw(system: Generator, clips: HeldOut, cache: Path, generation: str) -> Ten
     kept = ContentCache(cache, "codes")
 
     def drawn(batch: list[int]) -> dict[str, np.ndarray]:
-        codes_BKT = system.generate([clips.captions[i] for i in batch], clips.frames, batch)
+        told = {} if clips.melodies is None else {"melodies": [clips.melodies[i] for i in batch]}
+        codes_BKT = system.generate([clips.captions[i] for i in batch], clips.frames, batch, **told)
         return {"codes": codes_BKT.numpy().astype(np.uint16)}
 
     found = []

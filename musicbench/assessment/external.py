@@ -120,10 +120,10 @@ def _hear(run: Run, items: Sequence[Item], seconds: float | None, report: ReadRe
     def clips() -> Iterator[tuple[Tensor, int]]:
         for item, audio_N, rate in read_clips(items, report, seconds=seconds, shortest=shortest):
             if len(kept) < samples:
-                keep_sample(folder, run.facts, item.id, item.caption or "", audio_N, rate)
+                keep_sample(folder, run.facts, item.id, item.caption or "", audio_N[None], rate)
             kept.append(item)
             lengths.append(round(len(audio_N) / rate, 3))
-            yield audio_N, rate
+            yield audio_N[None], rate
 
     heard = hear([*jury.listeners, jury.latents], clips(), jury.cache, len(items))
     return _HeardFiles(kept, lengths, heard)
@@ -143,7 +143,7 @@ def _own_originals(jury: Jury, kept: Sequence[Item]) -> tuple[Heard, str]:
     judges = jury.judges.roles.values()
     longest = max(judge.window_seconds for judge in judges)
     clips = read_clips([by_id[item.id] for item in kept], report, seconds=None, shortest=longest)
-    heard = hear(judges, ((audio_N, rate) for _, audio_N, rate in clips), jury.cache)
+    heard = hear(judges, ((audio_N[None], rate) for _, audio_N, rate in clips), jury.cache)
     if report.skipped:
         raise UserError(f"originals in {folder} cannot be read: {'; '.join(report.lines())}")
     return heard, folder_sha256([by_id[item.id] for item in kept], jury.contents.hashes)

@@ -11,6 +11,7 @@ from musicbench.assessment.adapters import sampling_facts, trained_system
 from musicbench.assessment.assess import assess_system
 from musicbench.assessment.clips import held_out
 from musicbench.assessment.record import Facts, record
+from musicbench.conditions.captions import cut_note
 from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.stages import clips_seen
@@ -22,6 +23,7 @@ from musicbench.runs.compose import amend, run_configuration
 from musicbench.runs.folder import LAST, TRAINED
 from musicbench.runs.overrides import read_overrides
 from musicbench.runs.run import Run
+from musicbench.runs.trained_length import warn_beyond_training
 from musicbench.runs.weights import load_trained, require_trained, require_weights, take_over
 
 _AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.", "data.store=")
@@ -31,7 +33,7 @@ def assess_run(run: Run, folder: Path) -> Path:
     """Evaluate the best checkpoint of a run folder, write its record and return the record's path."""
     module = load_trained(run, folder)
     clips = held_out(run.jury)
-    system = trained_system(run, module, run.parts.captions.batch)
+    system = trained_system(run, module, run.parts.known)
     facts = Facts(
         kind="trained",
         parameters=sum(p.numel() for p in module.parameters()),
@@ -39,7 +41,18 @@ def assess_run(run: Run, folder: Path) -> Path:
         training=_training_facts(run, module, system, folder),
         sampling=sampling_facts(system.sampling),
     )
-    return record(run, clips, assess_system(run, clips, system, folder, speed=True), facts, folder)
+    findings = assess_system(run, clips, system, folder, speed=True)
+    cut = cut_note(run.parts.encoder, clips.captions)
+    findings.warnings += [] if cut is None else [cut]
+    return record(run, clips, findings, facts, folder)
+
+
+def warn_of_long_clips(run: Run) -> None:
+    """Print a warning if a run is evaluated on clips that are longer than those of its training."""
+    seconds = run.config.evaluation.seconds
+    what = f"evaluation.seconds={seconds:g}"
+    advice = "the figures also say how the model copes with that"
+    warn_beyond_training(run.config, run.parts.store.frame_rate, what, seconds, advice)
 
 
 def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
@@ -73,6 +86,7 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
         raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
     run = Run(again)
     require_trained(run, folder)
+    warn_of_long_clips(run)
     # A run keeps its folder, although an older version may have computed its id.
     if Run(amend(stored, moved)).id == run.id:
         return run, folder

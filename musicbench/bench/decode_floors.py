@@ -64,21 +64,21 @@ class DecodeFloors:
             sampling: its settings. frames: length of a clip. Others as of ``of_plan``.
         """
         if isinstance(sampling, Sampling):
-            return self.of_plan(module.tables.plan(frames), batch, text_tokens, sampling.cfg != 1)
+            return self.of_plan(module.tables.plan(frames), batch, text_tokens, sampling.scales.guided)
         if isinstance(sampling, MaskedSampling):
             passes = masked_passes(module.lm, frames, sampling)
-            return self.of_passes(passes, batch, text_tokens, sampling.guided)
+            return self.of_passes(passes, batch, text_tokens, sampling.scales.guided)
         if not isinstance(sampling, HybridSampling):
             return None
         own, begun = sampling.frames(frames), 0.0
         if own:
-            plan, guided = module.tables.plan(own), sampling.autoregressive.cfg != 1
+            plan, guided = module.tables.plan(own), sampling.autoregressive.scales.guided
             first = self.of_plan(plan, batch, text_tokens, guided)
             if first is None or own == frames:
                 return first
             begun = first
         passes = masked_passes(module.lm, frames, sampling.masked, own)
-        return begun + self.of_passes(passes, batch, text_tokens, sampling.masked.guided)
+        return begun + self.of_passes(passes, batch, text_tokens, sampling.masked.scales.guided)
 
     def _captions(self, batch: int, text_tokens: int) -> float:
         return batch * sum(caption_flops(self.shape, text_tokens)) / self._rate(batch * text_tokens)

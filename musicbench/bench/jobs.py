@@ -12,6 +12,7 @@ from musicbench.bench.floors import Floors, ReadRate
 from musicbench.bench.shapes import NETWORKS, TEXT_TOKENS, BenchShape, captions
 from musicbench.bench.work import masked_bytes, masked_passes, plan_bytes
 from musicbench.models.autoregressive.decode import sample
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Pass
 from musicbench.models.hybrid import HybridSampling, decode_hybrid
 from musicbench.models.masked.decode import decode_masked
@@ -97,7 +98,7 @@ class Jobs:
         model, plan, given = self.network("pattern"), self.plan(pattern, frames), self._given(batch)
 
         def decode() -> None:
-            sample(model, plan, *given, list(range(batch)), Sampling())
+            sample(model, plan, given, list(range(batch)), Sampling())
 
         return decode, lambda: self._plan_seconds(plan, batch), self._plan_bytes(plan, batch), model, plan
 
@@ -106,7 +107,7 @@ class Jobs:
         passes = masked_passes(model, frames, sampling)
 
         def decode() -> None:
-            decode_masked(model, *given, frames, list(range(batch)), sampling)
+            decode_masked(model, given, frames, list(range(batch)), sampling)
 
         return decode, lambda: self._masked_seconds(passes, batch), self._masked_bytes(len(passes), batch), model, None
 
@@ -118,7 +119,7 @@ class Jobs:
         passes = masked_passes(model, frames, sampling.masked, own)
 
         def decode() -> None:
-            decode_hybrid(model, plan, *given, frames, list(range(batch)), sampling)
+            decode_hybrid(model, plan, given, frames, list(range(batch)), sampling)
 
         def floor() -> float | None:
             begun = 0.0 if plan is None else self._plan_seconds(plan, batch)
@@ -127,7 +128,7 @@ class Jobs:
         read = self._masked_bytes(len(passes), batch) + (0 if plan is None else self._plan_bytes(plan, batch))
         return decode, floor, read, model, plan
 
-    def _given(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _given(self, batch: int) -> Conditions:
         return captions(batch, self.device, self.dtype)
 
     def _masked_sampling(self) -> MaskedSampling:

@@ -6,10 +6,10 @@ Shape suffixes: B batch, E width of caption states, L tokens of a caption.
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor
 
 from musicbench.errors import UserError
 from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Shape
 from musicbench.models.hybrid_lm import HybridLM
 from musicbench.models.masked.lm import MaskedLM
@@ -74,9 +74,9 @@ def shape_of(name: str) -> BenchShape:
     return BenchShape(name, model.dim, model.layers, model.heads, 4, 1024, model.position, 250, 50.0)
 
 
-def captions(batch: int, device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Random caption states [B, L, E] and their mask [B, L]; a clip's are the same in any batch."""
+def captions(batch: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Conditions:
+    """Random caption states; a clip's are the same in any batch."""
     one = torch.Generator()
     states = [torch.randn(TEXT_TOKENS, TEXT_DIM, generator=one.manual_seed(clip)) for clip in range(batch)]
     mask_BL = torch.ones(batch, TEXT_TOKENS, dtype=torch.bool, device=device)
-    return torch.stack(states).to(device, dtype), mask_BL
+    return Conditions.of_text(torch.stack(states).to(device, dtype), mask_BL)

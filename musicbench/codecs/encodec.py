@@ -1,124 +1,109 @@
-"""EnCodec models of transformers as a ``Codec``: facebook/encodec_32khz and its like.
+"""EnCodec models that take audio of any length as a ``Codec``: 32 kHz, 24 kHz and their like.
 
 Shape suffixes: B batch, K levels, T frames, N samples, V codebook size, C audio channels (in ``KVC`` width of code
-vectors), D latent width.
+vectors), D latent width, n frames of a piece.
 """
-
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
-from transformers import EncodecModel
-from transformers.models.encodec.modeling_encodec import EncodecLSTM
-from transformers.utils import logging
 
 from musicbench.codecs import chunked
-from musicbench.codecs.chunked import WEIGHTS
+from musicbench.codecs.chunked import whole_frames
 from musicbench.codecs.chunks import context_frames, in_chunks
-from musicbench.errors import UserError
-from musicbench.files import sha256_file
-
-# Bookkeeping of codebook training, of no use in encoding and decoding.
-UNUSED = ("cluster_size", "embed_avg", "inited")
+from musicbench.codecs.decoding import Window, joined
+from musicbench.codecs.seanet import Seanet, split
 
 
 class EncodecCodec(chunked.ChunkedCodec):
-    """A mono EnCodec model with weight normalisation (see ``codecs.base.Codec`` for the attributes).
+    """An EnCodec model without segments (see ``codecs.base.Codec`` for the attributes).
 
-    Convolutions run in chunks, the LSTM (where the model has one) over all frames, so that
-    memory stays bounded and the result is that of the whole clip.
+    Convolutions run in chunks, the LSTM over all frames, so that memory stays bounded and the result is that of the
+    whole clip.
     """
 
-    def __init__(self, model: EncodecModel, id: str, sha256: str) -> None:
-        """
-        Raises:
-            UserError: the model is stereo, rescales its input or cuts it into fixed segments.
-        """
-        config = model.config
-        if config.audio_channels != 1 or config.normalize or config.chunk_length_s or config.norm_type != "weight_norm":
-            raise UserError(
-                f"codec {id} is a stereo or segmenting EnCodec model; use a mono one such as facebook/encodec_32khz"
-            )
-        self.id = id
-        self.sha256 = sha256
-        self.sample_rate: int = config.sampling_rate
-        self.hop: int = config.hop_length
+    def __init__(self, network: Seanet, id: str, sha256: str) -> None:
+        self.id, self.sha256 = id, sha256
+        self.sample_rate, self.channels, self.hop = network.sample_rate, network.channels, network.hop
         self.frame_rate: float = self.sample_rate / self.hop
-        self.levels: int = model.quantizer.num_quantizers
-        self.codebook_size: int = config.codebook_size
-        self._quantizer = model.quantizer.eval()
-        encoder, decoder = list(model.encoder.eval().layers), list(model.decoder.eval().layers)
-        recurrent = next(i for i, layer in enumerate(encoder) if isinstance(layer, EncodecLSTM))
-        self._encoder_convolutions = nn.Sequential(*encoder[:recurrent])
-        self._encoder_frames = nn.Sequential(*encoder[recurrent:])
-        recurrent = next(i for i, layer in enumerate(decoder) if isinstance(layer, EncodecLSTM))
-        self._decoder_frames = nn.Sequential(*decoder[: recurrent + 1])
-        self._decoder_convolutions = nn.Sequential(*decoder[recurrent + 1 :])
+        self.levels: int = network.levels
+        self.codebook_size: int = network.codebooks_KVC.shape[1]
+        self._network, self._quantizer = network, network.quantizer
+        self._encoder_convolutions, lstm, last = split(network.encoder)
+        self._encoder_frames = nn.Sequential(lstm, *last)
+        self._decoder_first, self._decoder_lstm, self._decoder_convolutions = split(network.decoder)
         self._encoder_context = context_frames(self._encoder_convolutions, self.hop, upsampling=False)
+        self._first_context = context_frames(self._decoder_first, self.hop, upsampling=True)
         self._decoder_context = context_frames(self._decoder_convolutions, self.hop, upsampling=True)
-
-    @classmethod
-    def load(cls, folder: Path, id: str) -> "EncodecCodec":
-        """The model in a folder in transformers' format.
-
-        Raises:
-            UserError: it is damaged, incomplete, or no mono EnCodec model.
-        """
-        bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        try:
-            loaded: Any = EncodecModel.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
-            )
-        except Exception as error:  # a damaged file fails in many ways, all of them the file's fault
-            reason = " ".join(str(error).split())
-            raise UserError(f"cannot load the codec in {folder} ({reason}); download it again") from error
-        finally:
-            if bars:
-                logging.enable_progress_bar()
-        model, info = loaded
-        missing = [key for key in info["missing_keys"] if not key.endswith(UNUSED)]
-        if missing or info["mismatched_keys"]:
-            raise UserError(
-                f"{folder / WEIGHTS} lacks weights such as {(missing or ['?'])[0]}; download the model again"
-            )
-        return cls(model, id, sha256_file(folder / WEIGHTS))
 
     @property
     def codebooks_KVC(self) -> torch.Tensor:
-        state = self._quantizer.state_dict()
-        return torch.stack([state[f"layers.{k}.codebook.embed"].float().cpu() for k in range(self.levels)])
+        return self._network.codebooks_KVC
 
     @property
     def lookahead(self) -> int:
-        # The LSTM looks back only, the convolutions on both sides of it look ahead.
-        return self._decoder_context + context_frames(self._decoder_frames, self.hop, upsampling=True)
+        """Frames after a frame that its sound depends on, at most: of the convolutions on both sides of the LSTM."""
+        return self._first_context + self._decoder_context
 
     def _modules(self) -> tuple[nn.Module, ...]:
-        return (
-            self._encoder_convolutions,
-            self._encoder_frames,
-            self._quantizer,
-            self._decoder_frames,
-            self._decoder_convolutions,
-        )
+        return (self._network.encoder, self._quantizer, self._network.decoder)
 
-    def _encode_rows(self, audio_BN: torch.Tensor, frames: int) -> torch.Tensor:
+    def _drop_levels(self, levels: int) -> None:
+        self._network.keep_levels(levels)
+
+    def _encode_row(self, audio_1CN: torch.Tensor) -> torch.Tensor:
+        padded_1CN, frames = whole_frames(audio_1CN, self.hop)
         hidden_BDT = in_chunks(
-            self._encoder_convolutions, audio_BN[:, None], frames, chunked.CHUNK_FRAMES, self._encoder_context
+            self._encoder_convolutions, padded_1CN, frames, chunked.CHUNK_FRAMES, self._encoder_context
         )
         codes_KBT: torch.Tensor = self._quantizer.encode(self._encoder_frames(hidden_BDT))
         return codes_KBT.transpose(0, 1)
 
-    def _decode_rows(self, codes_BKT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
-        embedding_BDT = self._quantizer.decode(codes_BKT.transpose(0, 1))
-        audio_BCN = in_chunks(
-            self._decoder_convolutions,
-            self._decoder_frames(embedding_BDT),
-            codes_BKT.shape[-1],
-            chunked.CHUNK_FRAMES,
-            self._decoder_context,
-            span,
+    def _decode_row(self, codes_1KT: torch.Tensor) -> torch.Tensor:
+        hidden_1DT = self._decoder_lstm(self._decoder_first(self._embedded(codes_1KT)))
+        return self._sound(hidden_1DT, (0, codes_1KT.shape[-1]))
+
+    def _row_decoding(self) -> "RecurrentDecoding":
+        first = Window(self._first_hidden, self._first_context)
+        last = Window(self._sound, self._decoder_context)
+        return RecurrentDecoding(first, self._decoder_lstm.lstm, last, self._silence_1C0)
+
+    def _embedded(self, codes_1KT: torch.Tensor) -> torch.Tensor:
+        embedding_1DT: torch.Tensor = self._quantizer.decode(codes_1KT.transpose(0, 1))
+        return embedding_1DT
+
+    def _first_hidden(self, codes_1KT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
+        frames = codes_1KT.shape[-1]
+        hidden_1DT = self._embedded(codes_1KT)
+        return in_chunks(self._decoder_first, hidden_1DT, frames, chunked.CHUNK_FRAMES, self._first_context, span)
+
+    def _sound(self, hidden_1DT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
+        frames = hidden_1DT.shape[-1]
+        return in_chunks(
+            self._decoder_convolutions, hidden_1DT, frames, chunked.CHUNK_FRAMES, self._decoder_context, span
         )
-        return audio_BCN[:, 0]
+
+
+class RecurrentDecoding:
+    """One clip of an ``EncodecCodec``: the state of the LSTM is carried on, so it sees every frame once.
+
+    Args:
+        first, last: the convolutions before and behind the LSTM.
+    """
+
+    def __init__(self, first: Window, lstm: nn.LSTM, last: Window, silence_1C0: torch.Tensor) -> None:
+        self._first, self._lstm, self._last, self._silence_1C0 = first, lstm, last, silence_1C0
+        self._state: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def add(self, codes_BKn: torch.Tensor) -> torch.Tensor:
+        return joined(self._silence_1C0, self._remember(self._first.add(codes_BKn)))
+
+    def end(self) -> torch.Tensor:
+        return joined(self._silence_1C0, self._remember(self._first.end()), self._last.end())
+
+    def _remember(self, hidden_1Dn: torch.Tensor | None) -> torch.Tensor | None:
+        """The sound that is certain when the LSTM has read these frames too."""
+        if hidden_1Dn is None:
+            return None
+        frames_n1D = hidden_1Dn.permute(2, 0, 1)
+        read_n1D, self._state = self._lstm(frames_n1D, self._state)
+        return self._last.add((read_n1D + frames_n1D).permute(1, 2, 0))

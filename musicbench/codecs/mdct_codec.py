@@ -14,9 +14,11 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
+from musicbench.codec_identity import CONFIG, WEIGHTS
 from musicbench.codecs import chunked
-from musicbench.codecs.chunked import CONFIG, WEIGHTS
+from musicbench.codecs.chunked import whole_frames
 from musicbench.codecs.chunks import in_chunks
+from musicbench.codecs.decoding import ConvolutionDecoding, Window
 from musicbench.codecs.mdct_network import MdctDecoder, MdctEncoder, MdctShape
 from musicbench.codecs.residual import residual_decode, residual_encode
 from musicbench.errors import UserError
@@ -111,22 +113,33 @@ class MdctCodec(chunked.ChunkedCodec):
 
     @property
     def lookahead(self) -> int:
+        """Frames after a frame that its sound depends on, at most."""
         return self._decoder_context
 
     def _modules(self) -> tuple[nn.Module, ...]:
         return (self._network,)
 
-    def _encode_rows(self, audio_BN: torch.Tensor, frames: int) -> torch.Tensor:
+    def _drop_levels(self, levels: int) -> None:
+        self._network.books_KVD = self._network.books_KVD[:levels]
+
+    def _encode_row(self, audio_1CN: torch.Tensor) -> torch.Tensor:
         def latent(signal_BCN: torch.Tensor) -> torch.Tensor:
             return self._network.encoder(signal_BCN[:, 0]).transpose(1, 2)
 
-        latent_BDT = in_chunks(latent, audio_BN[:, None], frames, chunked.CHUNK_FRAMES, self._encoder_context)
+        padded_1CN, frames = whole_frames(audio_1CN, self.hop)
+        latent_BDT = in_chunks(latent, padded_1CN, frames, chunked.CHUNK_FRAMES, self._encoder_context)
         return residual_encode(latent_BDT.transpose(1, 2), self._network.books_KVD, self.beam)
 
-    def _decode_rows(self, codes_BKT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
+    def _decode_row(self, codes_1KT: torch.Tensor) -> torch.Tensor:
+        return self._sound(codes_1KT, (0, codes_1KT.shape[-1]))
+
+    def _row_decoding(self) -> ConvolutionDecoding:
+        return ConvolutionDecoding(Window(self._sound, self._decoder_context), self._silence_1C0)
+
+    def _sound(self, codes_1KT: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
         def audio(latent_BDT: torch.Tensor) -> torch.Tensor:
             return self._network.decoder(latent_BDT.transpose(1, 2))[:, None]
 
-        latent_BDT = residual_decode(codes_BKT, self._network.books_KVD).transpose(1, 2)
-        frames = codes_BKT.shape[-1]
-        return in_chunks(audio, latent_BDT, frames, chunked.CHUNK_FRAMES, self._decoder_context, span)[:, 0]
+        latent_BDT = residual_decode(codes_1KT, self._network.books_KVD).transpose(1, 2)
+        frames = codes_1KT.shape[-1]
+        return in_chunks(audio, latent_BDT, frames, chunked.CHUNK_FRAMES, self._decoder_context, span)

@@ -1,30 +1,39 @@
 """Sound from codes that arrive piece by piece.
 
-Shape suffixes: B batch, K levels, T frames.
+Shape suffixes: B batch, C channels, K levels, N samples, n frames of a piece.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import torch
 
-from musicbench.codecs.chunked import ChunkedCodec
+from musicbench.codecs.decoding import Decoding
 
 STREAM_SECONDS = 0.5
 """Sound between two writes of a stream."""
 
 
-def decode_stream(codec: ChunkedCodec, pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Audio [B, n * hop] of the frames whose sound can no longer change, after each piece of codes [B, K, n].
+class StreamingCodec(Protocol):
+    """The part of a codec that is needed here."""
 
-    Concatenated it is what ``decode`` makes of all the codes; it lags behind by ``codec.lookahead`` frames.
+    def decoding(self, clips: int) -> Decoding:
+        """Start to decode some clips piece by piece."""
+        ...
+
+
+def decode_stream(codec: StreamingCodec, pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Audio [B, C, N] whose sound can no longer change, after each piece of codes [B, K, n].
+
+    Concatenated it is what ``decode`` makes of all the codes; it lags behind by what the codec looks ahead.
     """
-    codes_BKT: torch.Tensor | None = None
-    done = 0
+    decoding: Decoding | None = None
     for piece_BKn in pieces:
-        codes_BKT = piece_BKn if codes_BKT is None else torch.cat([codes_BKT, piece_BKn], 2)
-        certain = codes_BKT.shape[2] - codec.lookahead
-        if certain > done:
-            yield codec.decode_span(codes_BKT, done, certain)
-            done = certain
-    if codes_BKT is not None and codes_BKT.shape[2] > done:
-        yield codec.decode_span(codes_BKT, done, codes_BKT.shape[2])
+        decoding = decoding or codec.decoding(len(piece_BKn))
+        sound_BCN = decoding.add(piece_BKn)
+        if sound_BCN.shape[-1]:
+            yield sound_BCN
+    if decoding is not None:
+        sound_BCN = decoding.end()
+        if sound_BCN.shape[-1]:
+            yield sound_BCN

@@ -5,7 +5,7 @@ import shlex
 from musicbench.errors import UserError
 from musicbench.runs.compose import compose
 
-STAGES = ("corpus", "codec", "tokens", "reference", "clap")
+STAGES = ("corpus", "codec", "tokens", "reference", "melody", "clap", "hear")
 
 
 def main(argv: list[str]) -> int:
@@ -16,6 +16,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"unknown stage {unknown[0]!r}; choose from {', '.join(STAGES)}")
 
     from musicbench.preparation import stages
+    from musicbench.preparation.hear import hear_clips
 
     command = shlex.join(["musicbench", "prepare", *argv])
     if "corpus" in config.stages and not config.manifest:
@@ -26,6 +27,10 @@ def main(argv: list[str]) -> int:
         stages.make_tokens(config, command)
     if "reference" in config.stages:
         stages.judge_originals(config)
+    if "melody" in config.stages:
+        stages.note_melodies(config)
     if "clap" in config.stages:
         stages.make_clap(config, command)
+    if "hear" in config.stages:
+        hear_clips(config)
     return 0

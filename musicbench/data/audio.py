@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 import torch
 
+from musicbench.channels import mixed
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
 from musicbench.regular_files import why_not_read
@@ -87,14 +88,24 @@ def read_audio(path: Path) -> tuple[torch.Tensor, int]:
     Raises:
         AudioFileError: as ``read_samples``, or the file is empty.
     """
+    audio_CN, rate = read_channels(path, 1)
+    return audio_CN[0], rate
+
+
+def read_channels(path: Path, channels: int) -> tuple[torch.Tensor, int]:
+    """Float32 samples [C, N] with so many channels (see ``mixed``), and the sample rate in Hz.
+
+    Raises:
+        AudioFileError: as ``read_samples``, or the file is empty.
+    """
     samples = read_samples(path)
     if len(samples.audio_NC) == 0:
         raise AudioFileError(path, "empty")
-    return torch.from_numpy(samples.audio_NC.mean(axis=1)), samples.rate
+    return mixed(torch.from_numpy(samples.audio_NC).T, channels).contiguous(), samples.rate
 
 
-def write_flac(path: Path, audio_N: np.ndarray, sample_rate: int, tags: Mapping[str, str] | None = None) -> None:
-    """Write mono samples [N] in [-1, 1] as 16-bit FLAC.
+def write_flac(path: Path, audio_CN: np.ndarray, sample_rate: int, tags: Mapping[str, str] | None = None) -> None:
+    """Write samples [C, N] in [-1, 1] as 16-bit FLAC.
 
     Args:
         tags: of ``data.audio_tags``; they become Vorbis comments.
@@ -103,10 +114,10 @@ def write_flac(path: Path, audio_N: np.ndarray, sample_rate: int, tags: Mapping[
         UserError: the file cannot be written.
     """
     encoded = io.BytesIO()  # in memory first, because libsndfile does not say that a disk is full
-    with soundfile.SoundFile(encoded, "w", sample_rate, 1, "PCM_16", format="FLAC") as file:
+    with soundfile.SoundFile(encoded, "w", sample_rate, len(audio_CN), "PCM_16", format="FLAC") as file:
         for name, text in (tags or {}).items():
             setattr(file, name, text)
-        file.write(audio_N)
+        file.write(audio_CN.T)
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
 

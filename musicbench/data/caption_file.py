@@ -8,6 +8,7 @@ from typing import Any
 
 from musicbench.data.manifest import json_lines
 from musicbench.errors import UserError
+from musicbench.names import require_caption
 from musicbench.regular_files import why_not_read
 
 
@@ -46,6 +47,7 @@ def _caption(where: str, values: Any) -> Caption:
     for name in ("audio", "text"):
         if not isinstance(values.get(name), str) or not values[name].strip():
             raise UserError(f'{where} has no "{name}"; give one file and one caption a line')
+    require_caption(values["text"], where)
     if "\0" in values["audio"]:
         raise UserError(f"{where} has a null character in its path; correct it")
     piece = values.get("piece")

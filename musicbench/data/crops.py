@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musicbench.data.caption_changes import UNCHANGED, CaptionChanges
 from musicbench.data.store import Clip, TokenStore
 from musicbench.errors import UserError
 
-CROP_STREAM = 0
-"""Last word of the seed of a training crop; other draws that follow (seed, number) use other words."""
+CROP_STREAM, CAPTION_STREAM = 0, 16
+"""Last words of the seeds of a training crop and of its caption's changes; other draws that follow (seed, number) use
+other words."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Crop:
 def evaluation_crops(store: TokenStore, split: str, seconds: float, per_piece: int) -> list[Crop]:
     """The crops that evaluation uses: at whole seconds, spread evenly, with each clip's first phrasing.
 
+    Where the codec has segments they are the beginnings of clips, since no other whole second begins a segment.
+
     Args:
         seconds: length of a crop. per_piece: at most so many crops of a clip, none overlapping.
 
@@ -53,6 +57,9 @@ def evaluation_crops(store: TokenStore, split: str, seconds: float, per_piece: i
     crops = []
     for clip in store.split(split):
         if clip.frames < frames:
+            continue
+        if store.segment_frames > 1:
+            crops.append(Crop(f"{clip.id}@0", clip, 0, frames, clip.captions[0]))
             continue
         count = min(per_piece, int((clip.frames - frames) / (spacing * store.frame_rate)) + 1)
         slack = clip.frames - frames - (count - 1) * spacing * store.frame_rate
@@ -73,24 +80,29 @@ class TrainingCrops:
 
     Args:
         frames: crop length T.
+        changes: what becomes of captions.
 
     Raises:
-        UserError: no training clip has that many frames.
+        UserError: no training clip has that many frames, or tags are to be merged and there are none.
     """
 
-    def __init__(self, store: TokenStore, frames: int, seed: int) -> None:
-        self.store, self.frames, self.seed = store, frames, seed
+    def __init__(self, store: TokenStore, frames: int, seed: int, changes: CaptionChanges = UNCHANGED) -> None:
+        self.store, self.frames, self.seed, self.changes = store, frames, seed, changes
         self.clips = [clip for clip in store.split("train") if clip.frames >= frames]
         if not self.clips:
             raise UserError(f"no training clip has {frames} frames; lower data.seconds")
+        changes.require_tags(clip.attributes for clip in self.clips)
         # A crop is uniform over all starting points, not over clips.
-        self.ends = np.cumsum([clip.frames - frames + 1 for clip in self.clips])
+        self.ends = np.cumsum([(clip.frames - frames) // store.segment_frames + 1 for clip in self.clips])
 
     def __getitem__(self, index: int) -> Crop:
         random = np.random.default_rng([self.seed, index, CROP_STREAM])
         point = int(random.integers(self.ends[-1]))
         which = int(np.searchsorted(self.ends, point, side="right"))
         clip = self.clips[which]
-        start = int(self.ends[which]) - point - 1
+        start = (int(self.ends[which]) - point - 1) * self.store.segment_frames
         caption = clip.captions[int(random.integers(len(clip.captions)))]
+        if self.changes:
+            stream = np.random.default_rng([self.seed, index, CAPTION_STREAM])
+            caption = self.changes.changed(caption, clip.attributes, stream)
         return Crop(f"{clip.id}@{start}", clip, start, self.frames, caption)

@@ -9,6 +9,7 @@ from typing import Any
 from musicbench.data.store import SPLITS
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
+from musicbench.names import require_caption
 from musicbench.plain_files import parse_json, read_json
 from musicbench.regular_files import why_not_read
 from musicbench.seals import CARD_SEAL, LINE_SEAL, unsealed
@@ -71,8 +72,10 @@ def read_user_manifest(path: Path) -> list[Recording]:
     """A user's own music: JSON lines of {"audio", "text"} and optionally "piece", "split", "licence".
 
     "source" (such as {"title", "composer"}) and "attributes" are objects that the token store keeps as they are.
-    Audio paths are relative to the manifest. "text" is a caption or a list of them. Without "piece" a file is
-    its own piece; without "split" a piece goes to validation or test by its hash (about a tenth each).
+    Audio paths are relative to the manifest. "text" is a caption or a list of them, in any language; an empty one means
+    music without caption. Tags such as {"key", "bpm", "genre"} among the attributes can be merged into captions while
+    training (``data.tag_merging``). Without "piece" a file is its own piece; without "split" a piece goes to validation
+    or test by its hash (about a tenth each).
 
     Raises:
         UserError: the manifest is missing or malformed, an audio file does not exist, or a piece has
@@ -97,8 +100,14 @@ def _own_recording(path: Path, where: str, values: Any) -> Recording:
         raise UserError(f'{where} has no "audio"; write {{"audio": "file.wav", "text": "caption"}}')
     texts = values.get("text")
     texts = [texts] if isinstance(texts, str) else texts
-    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
-        raise UserError(f'{where} has no "text"; write a caption or a list of captions')
+    if (
+        not isinstance(texts, list)
+        or not texts
+        or not all(isinstance(t, str) and (t == "" or t.strip()) for t in texts)
+    ):
+        raise UserError(f'{where} has no "text"; write a caption or a list of captions; "" for music without one')
+    for text in texts:
+        require_caption(text, where)
     name, split = values["audio"], values.get("split") or ""
     audio = path.parent / name
     if reason := why_not_read(audio):

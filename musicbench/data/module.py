@@ -1,9 +1,10 @@
-"""Token store and caption table as a LightningDataModule.
+"""A token store as a LightningDataModule.
 
-Shape suffixes: B batch, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from musicbench.data.caption_changes import UNCHANGED, CaptionChanges
 from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import Crop, TrainingCrops, evaluation_crops
 from musicbench.data.stages import Stage
@@ -18,9 +20,6 @@ from musicbench.data.step_batches import Sample, StepBatches
 from musicbench.data.store import TokenStore
 from musicbench.data.waiting import TimedLoader
 from musicbench.errors import UserError
-
-CaptionStates = Callable[[list[str]], tuple[Tensor, Tensor]]
-"""Captions -> padded states [B, L, E] and mask [B, L]."""
 
 
 class NumberedCrops(Dataset[tuple[Crop, int]]):
@@ -36,8 +35,8 @@ class NumberedCrops(Dataset[tuple[Crop, int]]):
 class DrawnCrops(Dataset[tuple[Crop, int]]):
     """Training crops of every stage's length with their running numbers."""
 
-    def __init__(self, store: TokenStore, stages: Sequence[Stage], seed: int) -> None:
-        self.of_length = {stage.frames: TrainingCrops(store, stage.frames, seed) for stage in stages}
+    def __init__(self, store: TokenStore, stages: Sequence[Stage], seed: int, changes: CaptionChanges) -> None:
+        self.of_length = {stage.frames: TrainingCrops(store, stage.frames, seed, changes) for stage in stages}
 
     def __getitem__(self, sample: Sample) -> tuple[Crop, int]:
         return self.of_length[sample.frames][sample.number], sample.number
@@ -48,36 +47,40 @@ class TokenDataModule(pl.LightningDataModule):
 
     Args:
         store: the token store.
-        caption_states: looks up padded caption states.
-        make_batch: called with (codes_BKT, states_BLE, mask_BL, index_B).
+        conditions: what crops are conditioned on, in the form in which ``make_batch`` takes it.
+        make_batch: called with (codes_BKT, conditions, index_B).
         stages: crop lengths of training; the last one's length and crops per batch are those of validation too.
         validation_per_piece: validation crops per piece.
         seed: of the random crops.
         workers: data loader processes.
+        changes: what becomes of the captions of training crops.
+        training_conditions: what training crops are conditioned on; None: ``conditions``.
     """
 
     def __init__(
         self,
         store: TokenStore,
-        caption_states: CaptionStates,
-        make_batch: Callable[[Tensor, Tensor, Tensor, Tensor], Any],
+        conditions: Callable[[Sequence[Crop]], Any],
+        make_batch: Callable[[Tensor, Any, Tensor], Any],
         stages: Sequence[Stage],
         validation_per_piece: int = 1,
         seed: int = 0,
         workers: int = 0,
+        changes: CaptionChanges = UNCHANGED,
+        training_conditions: Callable[[Sequence[Crop]], Any] | None = None,
     ) -> None:
         super().__init__()
-        self.store, self.caption_states, self.make_batch = store, caption_states, make_batch
+        self.store, self.make_batch = store, make_batch
+        self.conditions, self.training_conditions = conditions, training_conditions or conditions
         self.stages, self.workers = stages, workers
-        self.training = DrawnCrops(store, stages, seed)
+        self.training = DrawnCrops(store, stages, seed, changes)
         seconds = stages[-1].frames / store.frame_rate
         self.validation = evaluation_crops(store, "validation", seconds, validation_per_piece)
 
-    def collate(self, items: list[tuple[Crop, int]]) -> Any:
+    def collate(self, conditions: Callable[[Sequence[Crop]], Any], items: list[tuple[Crop, int]]) -> Any:
         crops = [crop for crop, _ in items]
-        states_BLE, mask_BL = self.caption_states([crop.caption for crop in crops])
         index_B = torch.tensor([index for _, index in items])
-        return self.make_batch(crop_codes(self.store, crops), states_BLE, mask_BL, index_B)
+        return self.make_batch(crop_codes(self.store, crops), conditions(crops), index_B)
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -88,7 +91,7 @@ class TokenDataModule(pl.LightningDataModule):
         return TimedLoader(
             self.training,
             batch_sampler=StepBatches(done, self.stages, rank, world),
-            collate_fn=self.collate,
+            collate_fn=partial(self.collate, self.training_conditions),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
         )
@@ -101,4 +104,6 @@ class TokenDataModule(pl.LightningDataModule):
         mine = range(rank, len(self.validation), world)
         size = self.stages[-1].crops
         batches = [list(mine[i : i + size]) for i in range(0, len(mine), size)]
-        return DataLoader(NumberedCrops(self.validation), batch_sampler=batches, collate_fn=self.collate)
+        return DataLoader(
+            NumberedCrops(self.validation), batch_sampler=batches, collate_fn=partial(self.collate, self.conditions)
+        )

@@ -44,6 +44,8 @@ class TokenStore:
         levels: K, codes per frame.
         codebook_size: V, values per code.
         frame_rate: frames per second.
+        channels: of the codec's audio.
+        segment_frames: crops start at multiples of it, see ``codecs.base.Codec``.
     """
 
     def __init__(self, folder: Path, card: dict[str, Any], clips: tuple[Clip, ...], codes_KT: np.ndarray) -> None:
@@ -53,6 +55,8 @@ class TokenStore:
         self.levels: int = card["codec"]["levels"]
         self.codebook_size: int = card["codec"]["codebook_size"]
         self.frame_rate = float(card["codec"]["frame_rate"])
+        self.channels: int = card["codec"].get("channels", 1)
+        self.segment_frames: int = card["codec"].get("segment_frames", 1)
         self._codes_KT = codes_KT
 
     @classmethod
@@ -131,8 +135,8 @@ def write_store(folder: Path | str, clips_with_codes: Iterable[tuple[Clip, np.nd
     Args:
         folder: must not exist yet.
         clips_with_codes: clips with integer codes [K, T]; their ``start`` and ``frames`` are filled in here.
-        card: "codec" (id, sha256, sample_rate, frame_rate, levels, codebook_size) and any further entries;
-            format, splits and hashes are added (see ``StoreCard``).
+        card: "codec" (id, sha256, sample_rate, frame_rate, levels, codebook_size, channels if not 1) and any further
+            entries; format, splits and hashes are added (see ``StoreCard``).
 
     Raises:
         UserError: the folder exists or cannot be written, a code is not below the codebook size, an id

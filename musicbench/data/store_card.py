@@ -15,7 +15,8 @@ _VALUES = 2**16  # codes are uint16
 
 
 class CodecFacts(TypedDict):
-    """The codec that made the codes; ``levels`` codes a frame, each below ``codebook_size``."""
+    """The codec that made the codes; ``levels`` codes a frame, each below ``codebook_size``; no ``channels``: mono; no
+    ``segment_frames``: codes may be cut anywhere."""
 
     id: str
     sha256: str
@@ -23,6 +24,8 @@ class CodecFacts(TypedDict):
     frame_rate: float
     levels: int
     codebook_size: int
+    channels: NotRequired[int]
+    segment_frames: NotRequired[int]
 
 
 class SplitSize(TypedDict):
@@ -101,6 +104,10 @@ def check_card(card: dict[str, Any], source: str) -> None:
     for name in ("sample_rate", "frame_rate", "levels", "codebook_size"):
         if not 0 < codec[name] < math.inf:
             raise UserError(f"{source}: codec.{name} is {codec[name]}; it must be above 0")
+    if codec.get("channels", 1) not in (1, 2):
+        raise UserError(f"{source}: codec.channels is {codec['channels']}; it must be 1 or 2")
+    if codec.get("segment_frames", 1) < 1:
+        raise UserError(f"{source}: codec.segment_frames is {codec['segment_frames']}; it must be above 0")
     if codec["codebook_size"] > _VALUES:
         raise UserError(f"{source}: codec.codebook_size is {codec['codebook_size']}; at most {_VALUES} are possible")
     for split, sizes in card["splits"].items():

@@ -1,6 +1,6 @@
 """Audio and captions become a token store: the rendered corpus, or a user's own recordings.
 
-Shape suffixes: B batch, K levels, T frames, N samples.
+Shape suffixes: B batch, C channels, K levels, T frames, N samples.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from musicbench.codecs.base import Codec
 from musicbench.content_cache import ContentCache
-from musicbench.data.audio import read_audio
+from musicbench.data.audio import read_channels
 from musicbench.data.manifest import Recording, read_corpus, read_corpus_card
 from musicbench.data.store import Clip, write_store
 from musicbench.errors import UserError
@@ -79,6 +79,9 @@ def tokenise_recordings(
             "frame_rate": codec.frame_rate,
             "levels": codec.levels,
             "codebook_size": codec.codebook_size,
+            # Cards of mono codecs without segments say nothing of them, as they did before there were others.
+            **({} if codec.channels == 1 else {"channels": codec.channels}),
+            **({} if codec.segment_frames == 1 else {"segment_frames": codec.segment_frames}),
         },
         "licences": sorted({str(r.source["licence"]) for r in recordings if r.source.get("licence")}),
         "statistics": attribute_statistics(recordings),
@@ -110,16 +113,16 @@ def _content(audio: Path) -> str:
 
 
 def encode_file(path: Path, codec: Codec) -> np.ndarray:
-    """Codes uint16 [K, T] of one audio file: mixed down to mono and resampled to the codec's rate.
+    """Codes uint16 [K, T] of one audio file: mixed to the codec's channels and resampled to its rate.
 
     Raises:
         UserError: the file cannot be read, is empty, or holds samples that are not finite.
     """
-    audio_N, rate = read_audio(path)
+    audio_CN, rate = read_channels(path, codec.channels)
     if rate != codec.sample_rate:
-        audio_N = torchaudio.functional.resample(audio_N, rate, codec.sample_rate)
+        audio_CN = torchaudio.functional.resample(audio_CN, rate, codec.sample_rate)
     with torch.inference_mode():
-        codes_BKT = codec.encode(audio_N[None])
+        codes_BKT = codec.encode(audio_CN[None])
     return codes_BKT[0].cpu().numpy().astype(np.uint16)
 
 

@@ -1,6 +1,6 @@
 """A WAV file that grows: after every piece it is whole, whatever happens then.
 
-Shape suffixes: N samples.
+Shape suffixes: C channels, N samples.
 """
 
 import os
@@ -16,13 +16,14 @@ _INFO = {"title": b"INAM", "comment": b"ICMT"}
 
 
 class WavStream:
-    """Mono 16-bit PCM with metadata in front; use it as a context manager, which leaves no file without sound.
+    """16-bit PCM with metadata in front; use it as a context manager, which leaves no file without sound.
 
     Not by way of libsndfile, which writes the sizes into the header when it closes the file: a killed process would
     leave one that players take for empty; nor does it say why a file cannot be written.
 
     Args:
         path: of the file, in a folder that exists.
+        channels: C of the sound.
         tags: of ``data.audio_tags``.
         replace: whether a file that is there may be replaced.
 
@@ -30,10 +31,12 @@ class WavStream:
         OSError: the file cannot be written, or is there already; then what is there stays.
     """
 
-    def __init__(self, path: Path, sample_rate: int, tags: Mapping[str, str], replace: bool) -> None:
+    def __init__(self, path: Path, sample_rate: int, channels: int, tags: Mapping[str, str], replace: bool) -> None:
         self.path, self.sample_rate, self.samples = path, sample_rate, 0
+        self._frame = 2 * channels  # bytes of one sample of every channel
         info = b"".join(_chunk(_INFO[name], text.encode() + b"\0") for name, text in tags.items())
-        self._head = b"WAVE" + _chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, sample_rate, 2 * sample_rate, 2, 16))
+        sizes = (channels, sample_rate, self._frame * sample_rate, self._frame, 16)
+        self._head = b"WAVE" + _chunk(b"fmt ", struct.pack("<HHIIHH", 1, *sizes))
         self._head += _chunk(b"LIST", b"INFO" + info)
         self._file = open(path, "wb" if replace else "xb", buffering=0)  # noqa: SIM115 (closed by __exit__)
         try:
@@ -58,23 +61,23 @@ class WavStream:
         """Length of the sound that is in the file."""
         return self.samples / self.sample_rate
 
-    def write(self, audio_N: np.ndarray) -> None:
-        """Append samples in [-1, 1].
+    def write(self, audio_CN: np.ndarray) -> None:
+        """Append samples [C, N] in [-1, 1].
 
         Raises:
             OSError: not all of them can be written; those that were are kept.
         """
         begin = self._file.seek(0, os.SEEK_END)
         try:
-            self._put(_pcm16(audio_N))
+            self._put(_pcm16(audio_CN.T))
         finally:
-            written = (self._file.tell() - begin) // 2
-            self._file.truncate(begin + 2 * written)  # a full disk may cut in the middle of a sample
+            written = (self._file.tell() - begin) // self._frame
+            self._file.truncate(begin + self._frame * written)  # a full disk may cut in the middle of a sample
             self.samples += written
             self._write_sizes()
 
     def _write_sizes(self) -> None:
-        size = 2 * self.samples
+        size = self._frame * self.samples
         riff = struct.pack("<I", len(self._head) + 8 + size)
         self._file.seek(0)
         self._put(b"RIFF" + riff + self._head + b"data" + struct.pack("<I", size))
@@ -85,10 +88,10 @@ class WavStream:
             left = left[self._file.write(left) :]
 
 
-def _pcm16(audio_N: np.ndarray) -> bytes:
+def _pcm16(audio_NC: np.ndarray) -> bytes:
     """Samples in [-1, 1] as libsndfile rounds them, so that a stream and a file of the same sound are equal."""
-    wide_N = np.clip(np.rint(audio_N.astype(np.float64) * 2**31), -(2**31), 2**31 - 1).astype(np.int64)
-    return (wide_N >> 16).astype("<i2").tobytes()
+    wide_NC = np.clip(np.rint(audio_NC.astype(np.float64) * 2**31), -(2**31), 2**31 - 1).astype(np.int64)
+    return (wide_NC >> 16).astype("<i2").tobytes()
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

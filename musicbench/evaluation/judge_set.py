@@ -1,6 +1,6 @@
 """The set of judges that audio metrics use.
 
-Shape suffixes: N samples.
+Shape suffixes: C channels, N samples.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +10,11 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
+from musicbench.channels import mixed
 from musicbench.evaluation.judge_facts import judge_key
 from musicbench.evaluation.judges.base import Judge, TextAudioJudge, require_classes
 from musicbench.evaluation.judges.codec_latents import CodecLatents
-from musicbench.evaluation.judging import Judgement, judge_clips
+from musicbench.evaluation.judging import Judgement, judge_clips, judged
 
 Heard = Mapping[str, Sequence[Judgement]]
 """Judgements of the same clips, by ``judge_key``."""
@@ -47,7 +48,9 @@ class JudgeSet:
 def hear(
     judges: Iterable[Judge], clips: Iterable[tuple[Tensor, int]], cache: Path | None = None, total: int | None = None
 ) -> dict[str, list[Judgement]]:
-    """Let every judge (each once, whatever its roles) hear clips (audio [N], sample rate), one after the other.
+    """Let every judge (each once, whatever its roles) hear clips (audio [C, N], sample rate), one after the other.
+
+    Judges hear the mean of the channels; a codec's latents are those of all of its channels.
 
     Args:
         cache: see ``judge_clips``.
@@ -55,9 +58,12 @@ def hear(
     """
     distinct = {judge_key(judge): judge for judge in judges}
     heard: dict[str, list[Judgement]] = {key: [] for key in distinct}
-    for audio_N, sample_rate in tqdm(clips, "judging", total, unit="clip", leave=False):
+    for audio_CN, sample_rate in tqdm(clips, "judging", total, unit="clip", leave=False):
+        mono_N = mixed(audio_CN, 1)[0]
         for key, judge in distinct.items():
-            # Latents are an embedding for each frame, which would fill the disk.
-            kept = None if isinstance(judge, CodecLatents) else cache
-            heard[key] += judge_clips(judge, [audio_N], sample_rate, kept)
+            if isinstance(judge, CodecLatents):
+                # Not kept: an embedding for each frame would fill the disk.
+                heard[key].append(judged(judge, audio_CN[None], sample_rate, None))
+            else:
+                heard[key] += judge_clips(judge, [mono_N], sample_rate, cache)
     return heard

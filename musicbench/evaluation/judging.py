@@ -50,6 +50,8 @@ def judgements(folder: Path) -> ContentCache:
 def judged(judge: Judge, audio: Tensor, sample_rate: int, cache: ContentCache | None) -> Judgement:
     """Judge one clip [N], or several clips of the same length [B, N]; their outputs are concatenated.
 
+    Clips of several channels, [B, C, N], are for a codec's latents alone.
+
     Args:
         cache: cache of ``judgements``; None: nothing is kept.
 
@@ -58,7 +60,7 @@ def judged(judge: Judge, audio: Tensor, sample_rate: int, cache: ContentCache | 
     """
 
     def heard() -> dict[str, np.ndarray]:
-        output = judge(audio if audio.ndim == 2 else audio[None], sample_rate)
+        output = judge(audio[None] if audio.ndim == 1 else audio, sample_rate)
         parts = {"embeddings": output.embeddings_BWD, "logits": output.logits_BWC}
         return {name: part.flatten(0, 1).numpy() for name, part in parts.items()}
 

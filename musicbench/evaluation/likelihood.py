@@ -17,17 +17,25 @@ from musicbench.evaluation.systems import LikelihoodModel
 
 
 def bits_per_token(
-    model: LikelihoodModel, codes_NKT: Tensor, captions: Sequence[str], batch_size: int = 8
+    model: LikelihoodModel,
+    codes_NKT: Tensor,
+    captions: Sequence[str],
+    melodies: Sequence[np.ndarray] | None = None,
+    batch_size: int = 8,
 ) -> np.ndarray:
     """Return -log2 p(codes | caption) of every level divided by T, per clip: float64 [N, K].
 
     The sum over levels is a clip's bits per frame.
+
+    Args:
+        melodies: of the clips, for a model that is told melodies.
     """
     frames = codes_NKT.shape[2]
     nats = []
     for start in tqdm(range(0, len(codes_NKT), batch_size), desc="likelihood", unit="batch", leave=False):
         batch = slice(start, start + batch_size)
-        nats.append(model.log_prob(codes_NKT[batch], captions[batch]).cpu().numpy())
+        told = {} if melodies is None else {"melodies": melodies[batch]}
+        nats.append(model.log_prob(codes_NKT[batch], captions[batch], **told).cpu().numpy())
     return -np.concatenate(nats) / (frames * math.log(2))
 
 

@@ -41,6 +41,7 @@ class Clips:
         captions: the caption of each clip.
         clap: the text-audio judge.
         clap_mini: function from captions [N] to the cosine of each with its clip, [N].
+        melody_similarity: of each clip to the melody of its original, 0 to 1; not a number where that is silent.
     """
 
     judges: JudgeSet
@@ -53,6 +54,7 @@ class Clips:
     captions: Sequence[str] | None = None
     clap: TextAudioJudge | None = None
     clap_mini: Callable[[Sequence[str]], np.ndarray] | None = None
+    melody_similarity: Sequence[float] | None = None
 
 
 NEEDS = tuple(field.name for field in fields(Clips) if field.default is None)

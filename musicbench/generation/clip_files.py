@@ -3,61 +3,93 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from musicbench import __version__
 from musicbench.errors import UserError
 from musicbench.generation.prompts import Prompt
+from musicbench.generation.tunes import Tune
 from musicbench.runs.identity import recorded_config, row_label
 from musicbench.runs.run import Run
 from musicbench.seals import content_sha256
 from musicbench.temporaries import shortened
 
+if TYPE_CHECKING:
+    from musicbench.generation.windows import Windows
+
 LONGEST_PART = 80
 """Bytes of a caption's and of a run's words in a file name, which has 255 at most."""
 
 
-class ClipFile(NamedTuple):
-    """One clip to be made: its caption and seed, its place without suffix, and the facts for its metadata."""
+@dataclass(frozen=True)
+class Clip:
+    """A clip to be drawn.
+
+    Attributes:
+        frames: length T.
+        prompt: codes with which it begins, and where they come from.
+        windows: lengths of the windows in which it is drawn; None: all of it at once.
+        tune: the melody that it is to follow.
+    """
 
     caption: str
     seed: int
+    frames: int
+    prompt: Prompt | None = None
+    windows: "Windows | None" = None
+    tune: Tune | None = None
+
+
+class ClipFile(NamedTuple):
+    """The file of a clip: its caption, its place without suffix, and the facts for its metadata."""
+
+    caption: str
     stem: Path
     facts: dict[str, Any]
 
 
-def clip_files(
-    run: Run, folder: Path, captions: Sequence[str], first_seed: int, frames: int, prompt: Prompt | None, output: Path
-) -> list[ClipFile]:
-    """Name a file for each caption: ``<words>-<seed>-<run folder>-<id>``; the id hashes all that changes the sound.
+def clip_files(run: Run, folder: Path, clips: Sequence[Clip], output: Path) -> list[ClipFile]:
+    """Name a file for each clip: ``<words>-<seed>-<run folder>-<id>``; the id hashes all that changes the sound.
 
     Args:
         run: the run's configuration with its overrides.
         folder: the run's folder, whose weights count.
-        first_seed: seed of the first clip; each further clip takes the next number.
-        frames: length of a clip.
+
+    Raises:
+        UserError: two clips are the same.
     """
-    name, generation = folder.resolve().name, run.generation_id(folder)
-    common = {
+    name, generation, rate = folder.resolve().name, run.generation_id(folder), run.parts.store.frame_rate
+    made_by = {
         "run": name,
         "row": row_label(run.plain),
         "training": run.training_id,
         "generation": generation,
-        "seconds": round(frames / run.parts.store.frame_rate, 3),
-        "prompt": None if prompt is None else prompt.facts,
-        "decode": recorded_config(run.plain)["decode"],  # Paths of one machine are left out.
-        "musicbench": __version__,
     }
-    begun = None if prompt is None else prompt.sha256
-    clips = []
-    for number, caption in enumerate(captions):
-        seed = first_seed + number
-        clip = content_sha256([generation, caption, seed, frames, begun])[:8]
-        words = _words(r"\W+", caption) or "clip"
-        stem = "-".join([words, str(seed), _words(r"[^\w.]+", name), clip])
-        clips.append(ClipFile(caption, seed, output / stem, {"id": clip, "seed": seed, **common}))
-    return clips
+    decode = recorded_config(run.plain)["decode"]  # Paths of one machine are left out.
+    files: dict[Path, ClipFile] = {}
+    for clip in clips:
+        begun = None if clip.prompt is None else clip.prompt.sha256
+        drawn = [] if clip.windows is None else [clip.windows.length, clip.windows.overlap]
+        told = [] if clip.tune is None else [clip.tune.sha256]
+        facts = {
+            "id": content_sha256([generation, clip.caption, clip.seed, clip.frames, begun, *drawn, *told])[:8],
+            "seed": clip.seed,
+            **made_by,
+            "seconds": round(clip.frames / rate, 3),
+            "prompt": None if clip.prompt is None else clip.prompt.facts,
+            "decode": decode,
+            "musicbench": __version__,
+            **({} if clip.windows is None else {"windows": clip.windows.seconds(rate)}),
+            **({} if clip.tune is None else {"melody": clip.tune.facts}),
+        }
+        words = _words(r"\W+", clip.caption) or "clip"
+        stem = output / "-".join([words, str(clip.seed), _words(r"[^\w.]+", name), facts["id"]])
+        if stem in files:
+            raise UserError(f"the clip {stem.name} is asked for twice; give each its own seed")
+        files[stem] = ClipFile(clip.caption, stem, facts)
+    return list(files.values())
 
 
 def require_new(paths: Sequence[Path]) -> None:

@@ -21,7 +21,7 @@ def write_stream(clips: Sequence[ClipFile], pieces: "Iterator[Tensor]", sample_r
     """Write a ``.wav`` for each clip, piece by piece; the part that is written stays if something ends it early.
 
     Args:
-        pieces: audio [B, n], one row for each clip.
+        pieces: audio [B, C, n], one row for each clip.
         replace: whether existing files may be replaced.
 
     Raises:
@@ -31,7 +31,7 @@ def write_stream(clips: Sequence[ClipFile], pieces: "Iterator[Tensor]", sample_r
     from musicbench.data.wav_stream import WavStream
 
     started = time.perf_counter()
-    first_BN = next(pieces)  # A clip that fails at once must not overwrite the older file.
+    first_BCN = next(pieces)  # A clip that fails at once must not overwrite the older file.
     with ExitStack() as stack:
         files: list[WavStream] = []
         for clip in clips:
@@ -39,14 +39,14 @@ def write_stream(clips: Sequence[ClipFile], pieces: "Iterator[Tensor]", sample_r
             tags = audio_tags(clip.caption, clip.facts, WAV_BYTES)
             with writing(path, path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                files.append(stack.enter_context(WavStream(path, sample_rate, tags, replace)))
+                files.append(stack.enter_context(WavStream(path, sample_rate, first_BCN.shape[1], tags, replace)))
         try:
-            for number, piece_BN in enumerate(chain([first_BN], pieces)):
-                for file, piece_N in zip(files, piece_BN.clamp(-1, 1), strict=True):
-                    _append(file, piece_N)
+            for number, piece_BCN in enumerate(chain([first_BCN], pieces)):
+                for file, piece_CN in zip(files, piece_BCN.clamp(-1, 1), strict=True):
+                    _append(file, piece_CN)
                 if not number:
                     waited = time.perf_counter() - started
-                    print(f"first {piece_BN.shape[1] / sample_rate:.2f} s of sound after {waited:.2f} s")
+                    print(f"first {piece_BCN.shape[2] / sample_rate:.2f} s of sound after {waited:.2f} s")
         except KeyboardInterrupt:
             for file in files:
                 print(f"\n{file.path}: {_kept(file)}; --force makes it anew", end="", file=sys.stderr)
@@ -54,9 +54,9 @@ def write_stream(clips: Sequence[ClipFile], pieces: "Iterator[Tensor]", sample_r
     print(*(file.path for file in files), sep="\n")
 
 
-def _append(file: "WavStream", piece_N: "Tensor") -> None:
+def _append(file: "WavStream", piece_CN: "Tensor") -> None:
     try:
-        file.write(piece_N.numpy())
+        file.write(piece_CN.numpy())
     except OSError as error:
         reason = f"{error.strerror or error}; {_kept(file)}"
         raise UserError(f"cannot write all of {file.path}: {reason}; free space and repeat it with --force") from error

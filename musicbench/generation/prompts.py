@@ -63,8 +63,8 @@ def read_prompt(path: Path, redrawn: Sequence[tuple[float, float]], codec: "Chun
         codes_KP = codes_KP[:, :frames]
     if not 0 < codes_KP.shape[1] < (frames + 1 if redrawn else frames):
         raise UserError(
-            f"--prompt {path} lasts {codes_KP.shape[1] / codec.frame_rate:g} s; it must be two frames long at least, "
-            f"and shorter than --seconds {frames / codec.frame_rate:g}"
+            f"the prompt {path} lasts {codes_KP.shape[1] / codec.frame_rate:g} s; it must be two frames long at least, "
+            f"and shorter than the clip of {frames / codec.frame_rate:g} s"
         )
     prompt_KT = torch.full((codec.levels, frames), -1)
     prompt_KT[:, : codes_KP.shape[1]] = codes_KP

@@ -1,10 +1,10 @@
 """Autoregressive family: the pattern language model under Lightning.
 
-Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, K levels, T frames.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,12 @@ from musicbench.models.autoregressive.decode import Decoding, sample
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.rescore import PatternRescorer
 from musicbench.models.autoregressive.stream import stream
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
+from musicbench.models.prompt import beginnings
 from musicbench.models.sampling import Sampling
+from musicbench.plans import Plan
 
 
 class AutoregressiveLM(CaptionedLM):
@@ -35,7 +38,7 @@ class AutoregressiveLM(CaptionedLM):
         frames: clip length T, which is checked at once; other lengths get plans of their own.
         level_dropout: share of clips trained on their lower levels alone, as a rescorer of masked decoding reads
             them.
-        optimiser, condition_dropout, seed, condition_dropout_per: see ``CaptionedLM``.
+        optimiser, condition_dropout, seed, condition_dropout_per, dropout_apart: see ``CaptionedLM``.
 
     Raises:
         ValueError: sizes or settings do not fit together.
@@ -55,8 +58,9 @@ class AutoregressiveLM(CaptionedLM):
         level_dropout: float = 0.0,
         seed: int = 0,
         condition_dropout_per: DropoutPer | None = None,
+        dropout_apart: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(optimiser, condition_dropout, seed, condition_dropout_per)
+        super().__init__(optimiser, condition_dropout, seed, condition_dropout_per, dropout_apart)
         self.save_hyperparameters()
         self.lm: PatternLM = PatternLM(**model)
         self.level_dropout = level_dropout
@@ -65,9 +69,13 @@ class AutoregressiveLM(CaptionedLM):
         # Lightning's own mean over processes rounds the number of clips when they have unequal shares.
         self.validation_bits = MeanMetric()
 
+    @classmethod
+    def beginnings(cls, frames: int, sampling: Sampling, plan: Callable[[int], Plan]) -> Sequence[int]:
+        return beginnings(plan(frames))
+
     def loss(self, batch: Batch) -> Tensor:
         known_BK = self.known_levels(batch.index_B)
-        nats_BKT = pattern_nats(self.lm, self.tables, batch, self.dropped(batch.index_B), known_BK)
+        nats_BKT = pattern_nats(self.lm, self.tables, self.told(batch), known_BK)
         nats_BK = level_means(nats_BKT, self.tables)
         # Averaged by clip, so that the mean does not depend on how processes share the clips.
         loss = ((nats_BK * known_BK).sum(1) / known_BK.sum(1)).mean()
@@ -105,36 +113,33 @@ class AutoregressiveLM(CaptionedLM):
         return plan_facts(self.tables.plan(frames))
 
     @torch.inference_mode()
-    def log_prob(self, codes_BKT: Tensor, states_BLE: Tensor, mask_BL: Tensor) -> Tensor:
-        """Return the log-probability of each level of a grid given its caption and the rest before it.
+    def log_prob(self, codes_BKT: Tensor, conditions: Conditions) -> Tensor:
+        """Return the log-probability of each level of a grid given its conditions and the rest before it.
 
         Returns:
             float64 [B, K], nats, at guidance 1 and temperature 1; the sum over levels is the grid's.
         """
-        nobody_B = torch.zeros(len(codes_BKT), dtype=torch.bool, device=codes_BKT.device)
-        batch = Batch(codes_BKT, states_BLE, mask_BL, nobody_B.long())
-        return -pattern_nats(self.lm, self.tables, batch, nobody_B).double().sum(2)
+        batch = Batch(codes_BKT, conditions, torch.arange(len(codes_BKT)))
+        return -pattern_nats(self.lm, self.tables, batch).double().sum(2)
 
-    def rescorer(self, states_BLE: Tensor, mask_BL: Tensor, frames: int) -> PatternRescorer:
-        """Make a rescorer for masked decoding: this model's probabilities of tokens, given captions."""
-        return PatternRescorer(self.lm, self.tables.tensors(frames), states_BLE, mask_BL)
+    def rescorer(self, conditions: Conditions, frames: int) -> PatternRescorer:
+        """Make a rescorer for masked decoding: this model's probabilities of tokens, given conditions."""
+        return PatternRescorer(self.lm, self.tables.tensors(frames), conditions)
 
     def generate(
         self,
-        states_BLE: Tensor,
-        mask_BL: Tensor,
+        conditions: Conditions,
         frames: int,
         seeds: list[int],
         sampling: Sampling,
         prompt_BKT: Tensor | None = None,
     ) -> Tensor:
-        """Draw codes [B, K, T] for captions, and after a prompt if there is one; see ``models.decode``."""
-        return sample(self.lm, self.tables.plan(frames), states_BLE, mask_BL, seeds, sampling, prompt_BKT)
+        """Draw codes [B, K, T] under conditions, and after a prompt if there is one; see ``models.decode``."""
+        return sample(self.lm, self.tables.plan(frames), conditions, seeds, sampling, prompt_BKT)
 
     def stream(
         self,
-        states_BLE: Tensor,
-        mask_BL: Tensor,
+        conditions: Conditions,
         frames: int,
         seeds: list[int],
         sampling: Sampling,
@@ -143,5 +148,5 @@ class AutoregressiveLM(CaptionedLM):
     ) -> Iterator[Tensor]:
         """Yield the codes of ``generate`` in pieces [B, K, n], as frames become complete; see ``models.stream``."""
         plan = self.tables.plan(frames)
-        decoding = Decoding(self.lm, plan, states_BLE, mask_BL, sampling.cfg, prompt_BKT)
-        return stream(decoding, by_seeds(seeds, plan, sampling, states_BLE.device), every)
+        decoding = Decoding(self.lm, plan, conditions, sampling.scales, prompt_BKT)
+        return stream(decoding, by_seeds(seeds, plan, sampling, conditions.device), every)

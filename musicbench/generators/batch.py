@@ -1,6 +1,6 @@
 """The batch that a data module hands to every generator family.
 
-Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, K levels, T frames.
 """
 
 from typing import NamedTuple
@@ -8,21 +8,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from musicbench.models.conditions import Conditions
+
 
 class Batch(NamedTuple):
-    """Clips with their caption states.
+    """Clips with their conditions.
 
     Attributes:
         codes_BKT: int64 tokens.
-        states_BLE: caption states of the frozen text encoder, padded.
-        mask_BL: bool, True at real caption tokens.
+        conditions: captions, and whatever else the model is told.
         index_B: int64, running number of each clip over the whole training, which seeds its random choices; on the
             host, where they are drawn.
     """
 
     codes_BKT: Tensor
-    states_BLE: Tensor
-    mask_BL: Tensor
+    conditions: Conditions
     index_B: Tensor
 
 

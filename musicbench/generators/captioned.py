@@ -1,9 +1,10 @@
 """The base of the LightningModules of all families: optimiser, condition dropout, one random stream per batch.
 
-Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, K levels, T frames.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
@@ -15,12 +16,15 @@ from musicbench.choices import require_choice
 from musicbench.generators.batch import Batch, sent
 from musicbench.generators.optimiser import OptimiserSettings
 from musicbench.models import kernels
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
 from musicbench.models.token_lm import TokenLM
+from musicbench.plans import Plan
 
 # Kinds of random choices: their streams differ from each other and from the data's, which use (seed, number) too.
-CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM = 1, 2, 3, 4
+CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM, APART_STREAM = 1, 2, 3, 4, 5
+"""``APART_STREAM`` is the first of several, one for each condition."""
 
 DropoutPer = Literal["step"]
 
@@ -34,9 +38,10 @@ class CaptionedLM(pl.LightningModule, ABC):
 
     Args:
         optimiser: keyword arguments of ``OptimiserSettings``.
-        condition_dropout: share of clips trained without caption (for guidance).
+        condition_dropout: share of clips trained without any condition (for guidance).
         seed: of all random choices of training. Each clip's follow (seed, running number), so they depend neither on
             the rank nor on the batch size. Dropout inside the model follows the number of the batch's first clip.
+        dropout_apart: condition -> share of clips trained without it alone, as MusicGen trains without melody.
         condition_dropout_per: ``step``: condition dropout is drawn once for all clips of an optimiser step, as in the
             released MusicGen and MAGNeT; None: for each clip.
 
@@ -46,9 +51,9 @@ class CaptionedLM(pl.LightningModule, ABC):
     Attributes:
         monitor: logged quantity on which the best checkpoint is chosen; lower is better.
         sampling: settings that ``generate`` takes.
-        likelihood: whether ``log_prob(codes_BKT, states_BLE, mask_BL)`` is defined.
+        likelihood: whether ``log_prob(codes_BKT, conditions)`` is defined.
         streaming: whether the family completes frames one after the other, so that it has ``stream``.
-        rescores: whether ``rescorer(states_BLE, mask_BL, frames)`` is defined, for masked decoding.
+        rescores: whether ``rescorer(conditions, frames)`` is defined, for masked decoding.
     """
 
     lm: TokenLM
@@ -64,12 +69,14 @@ class CaptionedLM(pl.LightningModule, ABC):
         condition_dropout: float,
         seed: int,
         condition_dropout_per: DropoutPer | None = None,
+        dropout_apart: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         require_choice("condition_dropout_per", condition_dropout_per, DropoutPer)
         self.condition_dropout_per = condition_dropout_per
         self.settings = OptimiserSettings(**optimiser)
         self.condition_dropout, self.seed = condition_dropout, seed
+        self.dropout_apart = dropout_apart or {}
 
     @classmethod
     def require_sampling(cls, sampling: Any, levels: int, rescored: bool) -> None:
@@ -78,6 +85,15 @@ class CaptionedLM(pl.LightningModule, ABC):
         Raises:
             ValueError: the settings do not fit.
         """
+
+    @classmethod
+    def beginnings(cls, frames: int, sampling: Any, plan: Callable[[int], Plan]) -> Sequence[int]:
+        """Return the numbers of first frames, ascending and below ``frames``, that ``generate`` can go on from.
+
+        Args:
+            plan: makes the configured pattern's plan of a length.
+        """
+        return range(1, frames)
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -110,14 +126,13 @@ class CaptionedLM(pl.LightningModule, ABC):
     @abstractmethod
     def generate(
         self,
-        states_BLE: Tensor,
-        mask_BL: Tensor,
+        conditions: Conditions,
         frames: int,
         seeds: list[int],
         sampling: Any,
         prompt_BKT: Tensor | None = None,
     ) -> Tensor:
-        """Draw codes [B, K, T] for captions, and after a prompt if there is one.
+        """Draw codes [B, K, T] under conditions, and after a prompt if there is one.
 
         A family for masked decoding also takes ``rescore``, a second model that rates tokens.
         """
@@ -146,8 +161,8 @@ class CaptionedLM(pl.LightningModule, ABC):
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        codes_BKT, states_BLE, mask_BL = (sent(part, device) for part in batch[:3])
-        return Batch(codes_BKT, states_BLE, mask_BL, batch.index_B)
+        conditions = batch.conditions.each(lambda tensor: sent(tensor, device))
+        return Batch(sent(batch.codes_BKT, device), conditions, batch.index_B)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Each batch has its own stream: ranks differ, and a resumed training draws the same numbers again.
@@ -160,8 +175,18 @@ class CaptionedLM(pl.LightningModule, ABC):
         return [np.random.default_rng([self.seed, number, kind]) for number in index_B.tolist()]
 
     def dropped(self, index_B: Tensor) -> Tensor:
-        """Draw the clips that are trained without their caption, bool [B]."""
+        """Draw the clips that are trained without any condition, bool [B]."""
         if self.condition_dropout_per == "step":
             index_B = torch.full_like(index_B, self.global_step)
-        drawn = [s.random() < self.condition_dropout for s in self.streams(index_B, CONDITION_STREAM)]
-        return sent(torch.tensor(drawn), self.device)
+        return self._drawn(index_B, CONDITION_STREAM, self.condition_dropout)
+
+    def told(self, batch: Batch) -> Batch:
+        """Return the batch of a training step, whose clips lack what is dropped of their conditions."""
+        conditions = batch.conditions.without(self.dropped(batch.index_B))
+        for number, (name, share) in enumerate(sorted(self.dropout_apart.items())):
+            apart_B = self._drawn(batch.index_B, APART_STREAM + number, share)
+            conditions = conditions.without(apart_B, [name])
+        return batch._replace(conditions=conditions)
+
+    def _drawn(self, index_B: Tensor, kind: int, share: float) -> Tensor:
+        return sent(torch.tensor([s.random() < share for s in self.streams(index_B, kind)]), self.device)

@@ -1,9 +1,10 @@
 """Hybrid family: one network for autoregressive and masked decoding (MAGNeT, arXiv 2401.04577, section 3.4).
 
-Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, K levels, T frames.
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,14 @@ from musicbench.generators.objectives import (
     training_masks,
 )
 from musicbench.generators.plan_tables import PlanTables, plan_facts
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
 from musicbench.models.hybrid import HybridSampling, decode_hybrid
 from musicbench.models.hybrid_lm import HybridLM
 from musicbench.models.masked.decode import Rescore
+from musicbench.models.prompt import beginnings
+from musicbench.plans import Plan
 
 
 class HybridModel(CaptionedLM):
@@ -46,7 +50,7 @@ class HybridModel(CaptionedLM):
         frames: clip length T, checked at once.
         autoregressive_share: share of the steps with the autoregressive objective, 0 to 1.
         context, span: see ``MagnetLM``.
-        optimiser, condition_dropout, seed, condition_dropout_per: see ``CaptionedLM``.
+        optimiser, condition_dropout, seed, condition_dropout_per, dropout_apart: see ``CaptionedLM``.
 
     Raises:
         ValueError: sizes or settings do not fit together.
@@ -67,8 +71,9 @@ class HybridModel(CaptionedLM):
         condition_dropout: float = 0.2,
         seed: int = 0,
         condition_dropout_per: DropoutPer | None = None,
+        dropout_apart: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(optimiser, condition_dropout, seed, condition_dropout_per)
+        super().__init__(optimiser, condition_dropout, seed, condition_dropout_per, dropout_apart)
         self.save_hyperparameters()
         self.lm: HybridLM = HybridLM(**model, context=context)
         self.span, self.autoregressive_share = checked_span(span), autoregressive_share
@@ -81,9 +86,15 @@ class HybridModel(CaptionedLM):
     def require_sampling(cls, sampling: HybridSampling, levels: int, rescored: bool) -> None:
         sampling.require(levels, rescored)
 
+    @classmethod
+    def beginnings(cls, frames: int, sampling: HybridSampling, plan: Callable[[int], Plan]) -> Sequence[int]:
+        own = sampling.frames(frames)
+        # What lies behind the hand-over is masked decoding's, which goes on from any frames.
+        return [*(beginnings(plan(own)) if own else []), *range(max(own, 1), frames)]
+
     def loss(self, batch: Batch) -> Tensor:
         if np.random.default_rng([self.seed, self.global_step, MODE_STREAM]).random() < self.autoregressive_share:
-            nats_BKT = pattern_nats(self.lm, self.tables, batch, self.dropped(batch.index_B))
+            nats_BKT = pattern_nats(self.lm, self.tables, self.told(batch))
             loss = level_means(nats_BKT, self.tables).mean()
             self.log("train/bits_per_frame", loss * self.lm.levels / math.log(2), prog_bar=True)
             return loss
@@ -133,15 +144,14 @@ class HybridModel(CaptionedLM):
     @torch.inference_mode()
     def generate(
         self,
-        states_BLE: Tensor,
-        mask_BL: Tensor,
+        conditions: Conditions,
         frames: int,
         seeds: list[int],
         sampling: HybridSampling,
         prompt_BKT: Tensor | None = None,
         rescore: Rescore | None = None,
     ) -> Tensor:
-        """Draw codes [B, K, T] for captions, and after a prompt if there is one; see ``models.hybrid_decode``."""
+        """Draw codes [B, K, T] under conditions, and after a prompt if there is one; see ``models.hybrid_decode``."""
         own = sampling.frames(frames)
         plan = self.tables.plan(own) if own else None
-        return decode_hybrid(self.lm, plan, states_BLE, mask_BL, frames, seeds, sampling, prompt_BKT, rescore)
+        return decode_hybrid(self.lm, plan, conditions, frames, seeds, sampling, prompt_BKT, rescore)

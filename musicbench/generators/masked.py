@@ -1,8 +1,9 @@
 """Masked family: MAGNeT (arXiv 2401.04577) under Lightning.
 
-Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, K levels, T frames.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -18,6 +19,7 @@ from musicbench.generators.objectives import (
     masked_step,
     training_masks,
 )
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
 from musicbench.models.masked.decode import Rescore, decode_masked
@@ -35,7 +37,7 @@ class MagnetLM(CaptionedLM):
         model: keyword arguments of ``MaskedLM`` but for the context.
         context: frames on each side that levels above 0 see; None: all frames.
         span: frames of a masked span.
-        optimiser, condition_dropout, seed, condition_dropout_per: see ``CaptionedLM``.
+        optimiser, condition_dropout, seed, condition_dropout_per, dropout_apart: see ``CaptionedLM``.
 
     Raises:
         ValueError: sizes or settings do not fit together.
@@ -53,8 +55,9 @@ class MagnetLM(CaptionedLM):
         condition_dropout: float = 0.3,
         seed: int = 0,
         condition_dropout_per: DropoutPer | None = None,
+        dropout_apart: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(optimiser, condition_dropout, seed, condition_dropout_per)
+        super().__init__(optimiser, condition_dropout, seed, condition_dropout_per, dropout_apart)
         self.save_hyperparameters()
         self.lm: MaskedLM = MaskedLM(**model, context=context)
         self.span = checked_span(span)
@@ -96,13 +99,12 @@ class MagnetLM(CaptionedLM):
 
     def generate(
         self,
-        states_BLE: Tensor,
-        mask_BL: Tensor,
+        conditions: Conditions,
         frames: int,
         seeds: list[int],
         sampling: MaskedSampling,
         prompt_BKT: Tensor | None = None,
         rescore: Rescore | None = None,
     ) -> Tensor:
-        """Draw codes [B, K, T] for captions, around the tokens of a prompt; see ``models.masked_decode``."""
-        return decode_masked(self.lm, states_BLE, mask_BL, frames, seeds, sampling, prompt_BKT, rescore)
+        """Draw codes [B, K, T] under conditions, around the tokens of a prompt; see ``models.masked_decode``."""
+        return decode_masked(self.lm, conditions, frames, seeds, sampling, prompt_BKT, rescore)

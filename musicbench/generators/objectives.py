@@ -1,7 +1,6 @@
 """Objectives of training and validation: tokens under a plan, and masked tokens of one level.
 
-Shape suffixes: B batch, K levels, T frames, P positions, V codebook size, D width, E width of caption states, L tokens
-of a caption.
+Shape suffixes: B batch, K levels, T frames, P positions, V codebook size, D width.
 """
 
 import math
@@ -22,19 +21,17 @@ MEAN_RATE = 2 / math.pi
 """Mean of cos(pi/2 U), the share of tokens that training masks."""
 
 
-def pattern_nats(
-    lm: PatternLM, tables: PlanTables, batch: Batch, dropped_B: Tensor, known_BK: Tensor | None = None
-) -> Tensor:
+def pattern_nats(lm: PatternLM, tables: PlanTables, batch: Batch, known_BK: Tensor | None = None) -> Tensor:
     """Compute the cross-entropy of every token under a plan in fp32 nats, [B, K, T].
 
     Args:
-        dropped_B: clips that see the null condition.
         known_BK: levels that the model sees; tokens of other levels are read as absent.
     """
     codes_BKT = batch.codes_BKT
     read_BKT = codes_BKT if known_BK is None else codes_BKT.where(known_BK[:, :, None], lm.codebook_size)
     plan = tables.tensors(codes_BKT.shape[2])
-    hidden_BPD = lm.hidden(read_BKT, plan, *lm.conditioner(batch.states_BLE, batch.mask_BL, dropped_B))
+    context = lm.plan_context(batch.conditions, plan.plan, plan.positions)
+    hidden_BPD = lm.hidden(read_BKT, plan, context)
     return lm.nats(codes_BKT, hidden_BPD, plan)
 
 
@@ -48,13 +45,8 @@ def level_means(nats_BKT: Tensor, tables: PlanTables) -> Tensor:
 
 def pattern_bits(lm: PatternLM, tables: PlanTables, batch: Batch) -> Tensor:
     """Compute bits per frame of every clip with its caption, [B]."""
-    nats_BKT = pattern_nats(lm, tables, batch, _nobody(batch))
+    nats_BKT = pattern_nats(lm, tables, batch)
     return nats_BKT.sum((1, 2)) / (nats_BKT.shape[2] * math.log(2))
-
-
-def _nobody(batch: Batch) -> Tensor:
-    """No clip that sees the null condition, bool [B]."""
-    return torch.zeros(len(batch.codes_BKT), dtype=torch.bool, device=batch.codes_BKT.device)
 
 
 def drawn_level(seed: int, step: int, levels: int) -> int:
@@ -87,20 +79,20 @@ def checked_span(span: int) -> int:
 def masked_step(module: CaptionedLM, lm: MaskedLM, batch: Batch, masked_BT: Tensor) -> Tensor:
     """Compute nats of the masked tokens of the step's level, summed by clip, the mean over clips; log bits a token."""
     level = drawn_level(module.seed, module.global_step, lm.levels)
-    nats_BT = masked_nats(lm, batch, level, masked_BT, module.dropped(batch.index_B))
+    nats_BT = masked_nats(lm, module.told(batch), level, masked_BT)
     module.log("train/masked_bits", masked_mean(nats_BT, masked_BT).mean() / math.log(2), prog_bar=True)
     return nats_BT.sum(1).mean()
 
 
-def masked_nats(lm: MaskedLM, batch: Batch, level: int, masked_BT: Tensor, dropped_B: Tensor) -> Tensor:
+def masked_nats(lm: MaskedLM, batch: Batch, level: int, masked_BT: Tensor) -> Tensor:
     """Compute the cross-entropy in fp32 nats of the masked tokens of one level, 0 elsewhere, [B, T].
 
     Lower levels are given, higher ones masked throughout.
     """
     ids_BKT = batch.codes_BKT.clone()
     ids_BKT[:, level].masked_fill_(masked_BT, lm.codebook_size)
-    text_BLD, text_mask = lm.conditioner(batch.states_BLE, batch.mask_BL, dropped_B)
-    hidden_BTD = lm.frame_hidden(ids_BKT, level, lm.transformer.text_keys_values(text_BLD), text_mask)
+    context = lm.frame_context(batch.conditions, ids_BKT.shape[2])
+    hidden_BTD = lm.frame_hidden(ids_BKT, level, context)
     nats = token_nats(hidden_BTD.flatten(0, 1), lm.heads_KVD[level], batch.codes_BKT[:, level].flatten())
     return nats.view_as(masked_BT) * masked_BT
 
@@ -115,10 +107,9 @@ def masked_bits(lm: MaskedLM, batch: Batch, span: int) -> Tensor:
 
     Each clip has a mask of its own for each level, the same at every validation.
     """
-    nobody_B = _nobody(batch)
     frames, found = batch.codes_BKT.shape[2], []
     for level in range(lm.levels):
         streams = [np.random.default_rng([number, level]) for number in batch.index_B.tolist()]
         masked_BT = sent(training_masks(streams, frames, span), batch.codes_BKT.device)
-        found.append(masked_mean(masked_nats(lm, batch, level, masked_BT, nobody_B), masked_BT))
+        found.append(masked_mean(masked_nats(lm, batch, level, masked_BT), masked_BT))
     return torch.stack(found).mean(0) / math.log(2)

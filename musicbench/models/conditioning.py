@@ -1,14 +1,17 @@
-"""Captions as cross-attention input, and the null condition of classifier-free guidance.
+"""How conditions enter the network: captions by cross-attention, others as a prefix of the sequence.
 
-Shape suffixes: B batch, D width, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, D width, E width of states, L states of a clip, M rows of the prefixes.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from musicbench.choices import require_choice
+from musicbench.models.conditions import TEXT, Conditions, States
+from musicbench.models.prefix import Prefix, PrefixConditioner
 from musicbench.models.products import linear
 
 NullCaption = Literal["zeros"]
@@ -16,7 +19,7 @@ TextPadding = Literal["zeros"]
 
 
 class TextConditioner(nn.Module):
-    """Project the states of a frozen text encoder; a dropped caption becomes one null token.
+    """Project the states of a frozen text encoder; a clip without a caption sees one null token.
 
     Args:
         text_dim: width E of the encoder's states.
@@ -46,28 +49,83 @@ class TextConditioner(nn.Module):
         self.null_D = nn.Parameter(torch.randn(dim) * dim**-0.5) if null_caption is None else None
         self.sees_padding = text_padding == "zeros"
 
-    def forward(self, states_BLE: Tensor, mask_BL: Tensor, dropped_B: Tensor) -> tuple[Tensor, Tensor]:
-        """States [B, L, D], and mask [B, 1, 1, L] of those that are seen.
-
-        Args:
-            states_BLE: encoder states, padded.
-            mask_BL: bool, True at real tokens; a caption without any is the null condition.
-            dropped_B: bool, captions replaced by the null condition.
-        """
-        dropped_B = dropped_B | ~mask_BL.any(1)
+    def forward(self, states: States) -> tuple[Tensor, Tensor]:
+        """Rows [B, L, D], and mask [B, 1, 1, L] of those that are seen."""
+        states_BLE, mask_BL = states
+        absent_B = ~mask_BL.any(1)
         first_L = torch.arange(mask_BL.shape[1], device=mask_BL.device) == 0
         text_BLD = linear(states_BLE, self.project.weight, self.project.bias)
         null_D = text_BLD.new_zeros(()) if self.null_D is None else self.null_D.to(text_BLD.dtype)
-        text_BLD = torch.where(dropped_B[:, None, None], null_D, text_BLD)
-        mask_BL = torch.where(dropped_B[:, None], first_L, mask_BL)
+        text_BLD = torch.where(absent_B[:, None, None], null_D, text_BLD)
+        mask_BL = torch.where(absent_B[:, None], first_L, mask_BL)
         if self.sees_padding:
             text_BLD = text_BLD.masked_fill(~mask_BL[:, :, None], 0.0)
             mask_BL = torch.ones_like(mask_BL)
         return text_BLD, mask_BL[:, None, None, :]
 
-    def alone(self, states_1LE: Tensor, mask_1L: Tensor) -> tuple[Tensor, Tensor]:
+    def alone(self, states: States) -> States:
         """One caption of a batch with what it sees of it: without its padding, unless that is seen."""
         if self.sees_padding:
-            return states_1LE, mask_1L
-        length = int(mask_1L.nonzero()[:, 1].amax()) + 1 if mask_1L.any() else 1
-        return states_1LE[:, :length], mask_1L[:, :length]
+            return states
+        own_L = states.mask_BL[0]
+        if not own_L.any():
+            own_L = torch.arange(len(own_L), device=own_L.device) == 0
+        return States(states.states_BLE[:, own_L], states.mask_BL[:, own_L])
+
+
+class Conditioner(nn.Module):
+    """All conditions of a model.
+
+    Args:
+        dim: width D of the transformer.
+        text: keyword arguments of ``TextConditioner`` but for ``dim``.
+        prefixes: name -> ``Prefix``, as a mapping or its values, of the conditions that come before the sequence.
+    """
+
+    def __init__(self, dim: int, text: Mapping[str, Any], prefixes: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.text = TextConditioner(dim=dim, **text)
+        self.shapes = {name: Prefix(**prefix) for name, prefix in prefixes.items()}
+        self.prefixes = nn.ModuleDict({name: PrefixConditioner(shape, dim) for name, shape in self.shapes.items()})
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the conditions."""
+        return [TEXT, *self.shapes]
+
+    def rows(self, frames: int) -> int:
+        """Rows M of the prefixes of a clip of so many frames."""
+        return sum(shape.rows(frames) for shape in self.shapes.values())
+
+    def frames(self, frames: int) -> Tensor:
+        """The frame beside which each row of the prefixes stands, int64 [M]."""
+        return torch.cat([shape.frames(frames) for shape in self.shapes.values()])
+
+    def prefix(self, conditions: Conditions, frames: int) -> Tensor | None:
+        """Rows [B, M, D] of all prefixes one behind the other; None if the model has none.
+
+        Raises:
+            ValueError: a condition is given that the model does not use, or has too many states.
+        """
+        conditions.require(self.names)
+        if not self.shapes:
+            return None
+        rows = []
+        for name, shape in self.shapes.items():
+            states_BLE, mask_BL = conditions.text
+            absent = States(states_BLE.new_zeros(len(conditions), 0, shape.width), mask_BL[:, :0])
+            rows.append(self.prefixes[name](conditions.named.get(name, absent), frames))
+        return torch.cat(rows, 1)
+
+    def begun(self, conditions: Conditions, frames: int) -> Conditions:
+        """The conditions of the first frames of clips."""
+        cut = {
+            name: States(*(tensor[:, : shape.rows(frames)] for tensor in conditions.named[name]))
+            for name, shape in self.shapes.items()
+            if name in conditions.named
+        }
+        return Conditions({**conditions.named, **cut})
+
+    def alone(self, conditions: Conditions) -> Conditions:
+        """One clip's conditions with what it sees of its batch; see ``TextConditioner.alone``."""
+        return Conditions({**conditions.named, TEXT: self.text.alone(conditions.text)})

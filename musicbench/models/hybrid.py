@@ -1,6 +1,6 @@
 """Hybrid decoding: the first seconds autoregressively, the rest by masked decoding (MAGNeT, section 3.4).
 
-Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, K levels, T frames.
 """
 
 import math
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from musicbench.models.autoregressive.decode import sample
+from musicbench.models.conditions import Conditions
 from musicbench.models.hybrid_lm import HybridLM
 from musicbench.models.masked.decode import Rescore, decode_masked
 from musicbench.models.masked.sampling import MaskedSampling
@@ -50,8 +51,7 @@ class HybridSampling:
 def decode_hybrid(
     model: HybridLM,
     plan: Plan | None,
-    states_BLE: Tensor,
-    mask_BL: Tensor,
+    conditions: Conditions,
     frames: int,
     seeds: list[int],
     sampling: HybridSampling,
@@ -67,15 +67,15 @@ def decode_hybrid(
     Raises:
         ValueError: the settings or the prompt do not fit.
     """
-    begun_BKT = torch.full((len(states_BLE), model.levels, frames), -1, device=states_BLE.device)
+    begun_BKT = torch.full((len(conditions), model.levels, frames), -1, device=conditions.device)
     if prompt_BKT is not None:
-        require_grid(prompt_BKT, (len(states_BLE), model.levels, frames), model.codebook_size)
+        require_grid(prompt_BKT, (len(conditions), model.levels, frames), model.codebook_size)
         begun_BKT.copy_(prompt_BKT)
     if plan is not None:
         own_BKT = None if prompt_BKT is None else prompt_BKT[:, :, : plan.frames]
-        begun_BKT[:, :, : plan.frames] = sample(
-            model, plan, states_BLE, mask_BL, seeds, sampling.autoregressive, own_BKT
-        )
+        # Its first part alone is told of conditions that go along with the music.
+        begun = model.conditioner.begun(conditions, plan.frames)
+        begun_BKT[:, :, : plan.frames] = sample(model, plan, begun, seeds, sampling.autoregressive, own_BKT)
     if plan is not None and plan.frames == frames:
         return begun_BKT
-    return decode_masked(model, states_BLE, mask_BL, frames, seeds, sampling.masked, begun_BKT, rescore)
+    return decode_masked(model, conditions, frames, seeds, sampling.masked, begun_BKT, rescore)

@@ -1,6 +1,6 @@
 """How a model knows where a position stands: codes added to its input, rotations of its queries and keys, or both.
 
-Shape suffixes: B batch, D width, F frequencies, H heads, P positions, Q positions of one step.
+Shape suffixes: B batch, D width, F frequencies, H heads, M rows of a prefix, P positions, Q positions of one step.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -33,6 +33,10 @@ class PositionTables(NamedTuple):
     def to(self, device: torch.device) -> "PositionTables":
         """The same tables on a device."""
         return PositionTables(*(table if table is None else table.to(device) for table in self))
+
+    def at(self, index_M: Tensor) -> "PositionTables":
+        """The codes of some positions."""
+        return PositionTables(*(table if table is None else table[index_M.to(table.device)] for table in self))
 
 
 def position_tables(plan: Plan, code: PositionCode, dim: int, heads: int) -> PositionTables:

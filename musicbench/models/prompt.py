@@ -56,6 +56,18 @@ def require_visited_first(plan: Plan, prompt_BKT: Tensor) -> None:
         )
 
 
+def beginnings(plan: Plan) -> list[int]:
+    """Numbers n below T, ascending, such that the plan can draw the other frames after the first n.
+
+    See ``require_visited_first``: every number under a sequential schedule, whole blocks under ``block_S``.
+    """
+    begins_T = plan.step[plan.source].min(0)
+    latest = np.maximum.accumulate(begins_T)[:-1]
+    earliest = np.minimum.accumulate(begins_T[::-1])[::-1][1:]
+    found: list[int] = (1 + np.flatnonzero(latest <= earliest)).tolist()
+    return found
+
+
 def given_steps(steps: Sequence[DecodeStep], plan: Plan, prompt_BKT: Tensor) -> int:
     """How many steps at the beginning draw nothing that the prompt does not give."""
     open_KT = (prompt_BKT < 0).any(0).cpu().numpy()
@@ -68,6 +80,9 @@ class Prefill:
 
     Args:
         count: number of positions, up to the end of a step.
+
+    Attributes:
+        alive: positions that later steps see. slots: where they lie, counted behind the cache's prefix.
     """
 
     def __init__(self, plan: Plan, count: int, cache: KeyValueCache) -> None:
@@ -77,8 +92,11 @@ class Prefill:
         alive = np.flatnonzero(plan.expires[:count] > plan.step[count - 1])
         self.alive = torch.from_numpy(alive).to(device)
         self.slots = torch.from_numpy(cache_slots(plan)[alive]).to(device)
+        self.rows = self.slots + cache.prefix
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
-        self.cache.keys[layer][:, :, self.slots] = k_BHQD[:, :, self.alive].to(self.cache.keys.dtype)
-        self.cache.values[layer][:, :, self.slots] = v_BHQD[:, :, self.alive].to(self.cache.values.dtype)
-        return self.masked(layer, q_BHQD, k_BHQD, v_BHQD)
+        keys, values, first = self.cache.keys[layer], self.cache.values[layer], self.cache.prefix
+        keys[:, :, self.rows] = k_BHQD[:, :, self.alive].to(keys.dtype)
+        values[:, :, self.rows] = v_BHQD[:, :, self.alive].to(values.dtype)
+        prefix = (keys[:, :, :first], values[:, :, :first]) if first else None
+        return self.masked(layer, q_BHQD, k_BHQD, v_BHQD, prefix)

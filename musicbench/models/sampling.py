@@ -1,4 +1,4 @@
-"""Drawing tokens from logits: guidance, temperature, top-k, and one random stream per clip."""
+"""Drawing tokens from logits: settings, temperature, top-k, and one random stream per clip."""
 
 import math
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from musicbench.models import kernels
+from musicbench.models.guidance import Scales, require_scales
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Sampling:
 
     Attributes:
         cfg: classifier-free guidance scale; 1 is the plain conditional model and costs no second batch row.
+        cfg_inner: scale of the text within other conditions, at the cost of a third row; see ``guidance.guide``.
         top_k: number of tokens kept; 0 keeps all.
         temperature: above 0; 0 draws greedily.
 
@@ -27,18 +29,19 @@ class Sampling:
     cfg: float = 3.0
     top_k: int = 250
     temperature: float = 1.0
+    cfg_inner: float | None = None
+
+    @property
+    def scales(self) -> Scales:
+        """Scales of guidance."""
+        return Scales(self.cfg, self.cfg_inner)
 
     def __post_init__(self) -> None:
+        require_scales(self.cfg, self.cfg_inner)
         if not all(math.isfinite(value) for value in (self.cfg, self.top_k, self.temperature)):
             raise ValueError(f"cfg, top_k and temperature must be finite; got {self}")
         if self.temperature < 0 or self.top_k < 0 or not isinstance(self.top_k, int):
             raise ValueError(f"temperature must not be negative, top_k a whole number from 0; got {self}")
-
-
-def guide(logits: Tensor, cfg: float) -> Tensor:
-    """Combine a doubled batch [conditional; unconditional] of logits in fp32: u + cfg (c - u)."""
-    conditional, unconditional = logits.float().chunk(2)
-    return unconditional + cfg * (conditional - unconditional)
 
 
 def draw(logits_BnV: Tensor, uniform_Bn: Tensor, sampling: Sampling) -> Tensor:

@@ -1,19 +1,25 @@
-"""The part that all generator families share: token embeddings, captions, the transformer and one head per level.
+"""The part that all generator families share: token embeddings, conditions, the transformer and one head per level.
 
-Shape suffixes: B batch, K levels, V codebook size, C width of code vectors, D width, E width of caption states, L
-tokens of a caption, Q positions of one step, N tokens of all levels, M ways of decoding.
+Shape suffixes: B batch, K levels, V codebook size, C width of code vectors, D width, F frequencies, L tokens of a caption, Q
+positions of one step, N tokens of all levels, M ways of decoding (in ``BMD``, ``MD`` and ``M2F`` rows of a prefix).
 """
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicbench.choices import require_choice
-from musicbench.models.conditioning import NullCaption, TextConditioner, TextPadding
+from musicbench.models.conditioning import Conditioner, NullCaption, TextPadding
+from musicbench.models.conditions import Conditions, copies
+from musicbench.models.context import Context
 from musicbench.models.cost import Shape
+from musicbench.models.guidance import Scales
 from musicbench.models.initialisation import Initialisation, start_as_musicgen
-from musicbench.models.positions import PositionCode
-from musicbench.models.transformer import KeysValues, Transformer
+from musicbench.models.positions import PositionCode, PositionTables, rotated
+from musicbench.models.transformer import Remembering, SelfAttend, Transformer
 
 
 class TokenLM(nn.Module):
@@ -29,6 +35,7 @@ class TokenLM(nn.Module):
             ``both``.
         modes: embeddings of ways of decoding, appended to those of the tokens.
         null_caption, text_padding: see ``TextConditioner``.
+        prefixes: conditions beside the text, by name: see ``Conditioner``.
         initialisation: ``musicgen``: see ``start_as_musicgen``; None: our own, which learns faster in short trainings.
 
     Raises:
@@ -51,6 +58,7 @@ class TokenLM(nn.Module):
         null_caption: NullCaption | None = None,
         text_padding: TextPadding | None = None,
         initialisation: Initialisation | None = None,
+        prefixes: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         require_choice("initialisation", initialisation, Initialisation)
@@ -64,7 +72,8 @@ class TokenLM(nn.Module):
             # Quiet, or three absent levels would drown the one token that a position of ``flat`` reads.
             self._rows_KVD()[:, codebook_size].mul_(0.1)
             self.embedding.weight[self.tokens :].mul_(0.1)
-        self.conditioner = TextConditioner(text_dim, dim, null_caption, text_padding)
+        text = {"text_dim": text_dim, "null_caption": null_caption, "text_padding": text_padding}
+        self.conditioner = Conditioner(dim, text, prefixes or {})
         self.transformer = Transformer(dim, layers, heads, dropout)
         self.heads_KVD = nn.Parameter(torch.randn(levels, codebook_size, dim) * 0.5 * dim**-0.5)
         if initialisation == "musicgen":
@@ -75,7 +84,7 @@ class TokenLM(nn.Module):
     @property
     def shape(self) -> Shape:
         """Sizes from which costs follow."""
-        transformer, text_dim = self.transformer, self.conditioner.project.in_features
+        transformer, text_dim = self.transformer, self.conditioner.text.project.in_features
         layers = len(transformer.blocks)
         return Shape(self.dim, layers, transformer.heads, self.levels, self.codebook_size, text_dim)
 
@@ -97,18 +106,37 @@ class TokenLM(nn.Module):
                 rotated_VD = (codes_VC - codes_VC.mean(0)) @ _rotation(codes_VC.shape[1], self.dim)
                 target_VD.copy_(rotated_VD * (target_VD.std() / rotated_VD.std()))
 
-    def guided_text(self, states_BLE: Tensor, mask_BL: Tensor, guided: bool) -> tuple[list[KeysValues], Tensor]:
-        """Captions for decoding, projected once: keys and values of every layer, and the mask [B, 1, 1, L].
+    def guided(self, conditions: Conditions, scales: Scales) -> Conditions:
+        """The conditions of all sequences that decoding computes: those of the clips, and behind them the copies that
+        guidance needs."""
+        return copies(conditions, scales.drops(self.conditioner.names))
+
+    def _context(
+        self, conditions: Conditions, frames: int, codes: Callable[[Tensor], PositionTables], attend: SelfAttend
+    ) -> Context:
+        """The conditions as the transformer sees them.
 
         Args:
-            guided: whether the batch is doubled by the null condition, behind the captions.
+            codes: of the frames beside which the rows of a prefix stand, int64 [M] -> position codes.
+            attend: self-attention of a prefix.
+
+        Raises:
+            ValueError: a condition is given that the model does not use, or has too many states.
         """
-        clips = len(states_BLE)
-        if guided:
-            states_BLE, mask_BL = states_BLE.repeat(2, 1, 1), mask_BL.repeat(2, 1)
-        dropped_B = torch.arange(len(states_BLE), device=states_BLE.device) >= clips
-        text_BLD, text_mask_B11L = self.conditioner(states_BLE, mask_BL, dropped_B)
-        return self.transformer.text_keys_values(text_BLD), text_mask_B11L
+        text_BLD, text_mask_B11L = self.conditioner.text(conditions.text)
+        context = Context(self.transformer.text_keys_values(text_BLD), text_mask_B11L, None)
+        prefix_BMD = self.conditioner.prefix(conditions, frames)
+        if prefix_BMD is None:
+            return context
+        code_MD, turn_M2F = codes(self.conditioner.frames(frames)).to(prefix_BMD.device)
+        remembering = Remembering(attend)
+        # Prefix rows never see a token, so that they can be computed before any is there.
+        self.transformer(
+            prefix_BMD if code_MD is None else prefix_BMD + code_MD.to(prefix_BMD.dtype),
+            remembering if turn_M2F is None else rotated(remembering, turn_M2F),
+            context,
+        )
+        return context._replace(prefix=remembering.layers)
 
     def embed(self, ids_BQK: Tensor, code_QD: Tensor | None, mode: int | None = None) -> Tensor:
         """Sum of level embeddings, and position code and mode if there are any, [B, Q, D]; id V means absent."""

@@ -1,24 +1,43 @@
 """MusicGen's transformer (arXiv 2306.05284, section 2.4): pre-norm, self-attention, cross-attention, FFN.
 
-Shape suffixes: B batch, D width, H heads, L tokens of a caption, P positions, Q positions that ask.
+Shape suffixes: B batch, D width, H heads, L tokens of a caption, M rows of a prefix, P positions, Q positions that ask.
 """
 
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicbench.models.attention import self_attention
+from musicbench.models.context import Context, KeysValues
 from musicbench.models.footprint import NOTHING_SAVED, Saved
 from musicbench.models.products import linear
-
-KeysValues = tuple[Tensor, Tensor]
 
 
 class SelfAttend(Protocol):
     """How queries of one layer meet keys and values: by a mask in training, through a cache in decoding."""
 
     def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor: ...
+
+
+class SeesPrefix(Protocol):
+    """Self-attention of all positions at once, perhaps behind the keys and values of a prefix that all of them see."""
+
+    def __call__(
+        self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor, prefix: KeysValues | None = None
+    ) -> Tensor: ...
+
+
+def behind(prefix: list[KeysValues] | None, attend: SeesPrefix) -> SelfAttend:
+    """The attention of positions behind a prefix."""
+    if prefix is None:
+        return attend
+
+    def joined(layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
+        return attend(layer, q_BHQD, k_BHQD, v_BHQD, prefix[layer])
+
+    return joined
 
 
 class MaskedAttention:
@@ -35,10 +54,30 @@ class MaskedAttention:
         """The numbers that a layer of width ``dim`` keeps of one clip for the backward pass."""
         return NOTHING_SAVED
 
-    def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
-        if self.mask_PP is None:
+    def __call__(
+        self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor, prefix: KeysValues | None = None
+    ) -> Tensor:
+        mask_PP = self.mask_PP
+        if prefix is not None:
+            if mask_PP is None:
+                mask_PP = torch.ones(q_BHQD.shape[2], k_BHQD.shape[2], dtype=torch.bool, device=q_BHQD.device).tril()
+            mask_PP = F.pad(mask_PP, (prefix[0].shape[2], 0), value=True)
+            k_BHQD, v_BHQD = (torch.cat(pair, 2) for pair in zip(prefix, (k_BHQD, v_BHQD), strict=True))
+        if mask_PP is None:
             return self_attention(q_BHQD, k_BHQD, v_BHQD, causal=True)
-        return F.scaled_dot_product_attention(q_BHQD, k_BHQD, v_BHQD, attn_mask=self.mask_PP)
+        return F.scaled_dot_product_attention(q_BHQD, k_BHQD, v_BHQD, attn_mask=mask_PP)
+
+
+class Remembering:
+    """Attention that remembers the keys and values of every layer."""
+
+    def __init__(self, attend: SelfAttend) -> None:
+        self.attend = attend
+        self.layers: list[KeysValues] = []
+
+    def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
+        self.layers.append((k_BHQD, v_BHQD))
+        return self.attend(layer, q_BHQD, k_BHQD, v_BHQD)
 
 
 class Block(nn.Module):
@@ -112,9 +151,9 @@ class Transformer(nn.Module):
         """Cross-attention keys and values of every layer."""
         return [block.text_keys_values(text_BLD) for block in self.blocks]  # type: ignore[operator]
 
-    def forward(self, x_BQD: Tensor, attend: SelfAttend, text: list[KeysValues], text_mask_B11L: Tensor) -> Tensor:
-        """Run all layers on [B, Q, D] rows; ``text_mask_B11L`` is True at real caption tokens."""
+    def forward(self, x_BQD: Tensor, attend: SelfAttend, context: Context) -> Tensor:
+        """Run all layers on [B, Q, D] rows; ``attend`` knows of the context's prefix."""
         for layer, block in enumerate(self.blocks):
-            x_BQD = block(x_BQD, layer, attend, text[layer], text_mask_B11L)
+            x_BQD = block(x_BQD, layer, attend, context.text[layer], context.text_mask_B11L)
         normed: Tensor = self.out_norm(x_BQD)
         return normed

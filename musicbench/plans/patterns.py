@@ -2,8 +2,9 @@
 
 A pattern knows nothing of schedules, models or caches. ``parallel``, ``delay``, ``partial_delay``, ``flat``,
 ``partial_flat`` and ``coarse_first`` are MusicGen's (arXiv 2306.05284, section 2.2 and table 3, where the last
-one is called valley); ``stack`` and ``stack_delay`` are our reading of Stack-and-Delay (arXiv 2309.08804), whose
-exact mask is not published; ``stack_stride`` is our own and has both as its ends.
+one is called valley), and so are ``stereo_delay`` and ``stereo_partial_delay`` (section 4.3, figure 2); ``stack``
+and ``stack_delay`` are our reading of Stack-and-Delay (arXiv 2309.08804), whose exact mask is not published;
+``stack_stride`` is our own and has both as its ends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,22 @@ def delay(frames: int, levels: int, delays: Sequence[int] | None = None) -> Iter
 def partial_delay(frames: int, levels: int) -> Iterator[Position]:
     """Level 0 of a frame one step before all of its other levels."""
     return delay(frames, levels, delays=[0] + [1] * (levels - 1))
+
+
+def stereo_delay(frames: int, levels: int) -> Iterator[Position]:
+    """Left and right of each codebook in turn: level 2c is codebook c of the left channel, level 2c + 1 of the right.
+
+    Right comes a step after left, and the next codebook a step after right: 0, 1, .. 7 for four codebooks.
+    """
+    return delay(frames, levels, delays=list(range(levels)))
+
+
+def stereo_partial_delay(frames: int, levels: int) -> Iterator[Position]:
+    """Left and right of a codebook in one step, one codebook a step later: 0, 0, 1, 1, 2, 2, 3, 3 for four codebooks.
+
+    Levels are those of ``stereo_delay``. The released stereo models decode so.
+    """
+    return delay(frames, levels, delays=[level // 2 for level in range(levels)])
 
 
 def flat(frames: int, levels: int) -> Iterator[Position]:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from musicbench.conditions.caption_table import caption_table
 from musicbench.conditions.text import TransformersEncoder
 from musicbench.data.audio import read_audio
+from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.config import ClapConfig
 from musicbench.evaluation.clap_mini.features import HeardClip, hear
 from musicbench.evaluation.clap_mini.judge import piece_hash, write_clap
@@ -39,6 +40,8 @@ def train_and_describe(settings: ClapConfig, recordings: Sequence[Any], output: 
         UserError: a split has too few recordings, or a recording cannot be read.
     """
     torch.set_num_threads(1)  # One thread, so that the result does not depend on the number of cores.
+    if any(not caption.strip() for recording in recordings for caption in recording.captions):
+        raise UserError("clap_mini learns from captions, and a recording has none; take it out or describe it")
     judge, encoder = MusiCNN(), TransformersEncoder("minilm")
     clips = _hear(judge, recordings, settings, output / "heard")
     captions = sorted({caption for clip in clips for caption in clip.captions})

@@ -11,8 +11,9 @@ from musicbench.codecs.training.evaluate import Divergence
 from musicbench.codecs.training.loop import train_codec
 from musicbench.data.audio import read_audio
 from musicbench.data.corpus.build import build_corpus as render_corpus
-from musicbench.data.manifest import read_corpus, read_user_manifest
-from musicbench.data.recordings.build import MANIFEST, build_recordings
+from musicbench.data.melodies import FILE as MELODY_FILE
+from musicbench.data.melodies import Melodies
+from musicbench.data.recordings.build import build_recordings
 from musicbench.data.store import TokenStore
 from musicbench.data.tokenise import forget_partial, tokenise, tokenise_recordings
 from musicbench.errors import UserError
@@ -21,9 +22,11 @@ from musicbench.evaluation.judges import MusiCNN
 from musicbench.evaluation.metrics.kld import class_probabilities, kl_divergence
 from musicbench.evaluation.references.stored import build_reference, forget_parts
 from musicbench.preparation.clap import train_and_describe
+from musicbench.preparation.melody import make_melodies
+from musicbench.preparation.recordings import manifest, recordings
 from musicbench.runs.compose import instantiated
-from musicbench.runs.contents import REFERENCE_FILE
-from musicbench.runs.settings import ASSETS
+from musicbench.runs.contents import REFERENCE_FILE, require_codec
+from musicbench.runs.settings import ASSETS, store_folder
 from musicbench.study.environment import environment
 
 
@@ -32,7 +35,8 @@ def build_corpus(settings: Any) -> None:
     if "packages" in settings:
         build_recordings(Path(settings.folder), settings.packages)
     else:
-        render_corpus(Path(settings.folder), Path(settings.soundfont), settings.hours, settings.workers, settings.seed)
+        named = {name: value for name, value in settings.items() if name not in ("folder", "soundfont")}
+        render_corpus(Path(settings.folder), Path(settings.soundfont), **named)
 
 
 def make_codec(config: Any, command: str) -> None:
@@ -41,7 +45,7 @@ def make_codec(config: Any, command: str) -> None:
     Raises:
         UserError: the configuration names recordings instead.
     """
-    if _manifest(config):
+    if manifest(config):
         raise UserError(
             "the codec is trained on the rendered corpus; leave manifest and corpus=recordings to the tokens"
         )
@@ -69,41 +73,29 @@ def _listener() -> tuple[dict[str, Any], Divergence]:
     return {"id": judge.id, "sha256": judge.sha256, "kld": formula}, divergence
 
 
-def _recordings(config: Any) -> list[Any]:
-    manifest = _manifest(config)
-    return read_user_manifest(manifest) if manifest else read_corpus(Path(config.corpus.folder))
-
-
-def _manifest(config: Any) -> Path | None:
-    """Return the user's own manifest, or the manifest that the corpus stage writes for real recordings."""
-    if config.manifest:
-        return Path(config.manifest)
-    return Path(config.corpus.folder) / MANIFEST if "packages" in config.corpus else None
-
-
 def make_tokens(config: Any, command: str) -> None:
     """Make the token store of the recordings.
 
     Raises:
         UserError: the folder holds a store of other recordings.
     """
-    store, recordings = Path(config.store), _recordings(config)
+    store, wanted = Path(config.store), recordings(config)
     codec = instantiated("codec", config.codec)
     if store.exists():
         made = TokenStore.open(store)
         made.verify()
-        wanted = {(recording.id, recording.captions) for recording in recordings}
-        if made.card["codec"]["sha256"] != codec.sha256 or {(c.id, c.captions) for c in made.clips} != wanted:
+        asked = {(recording.id, recording.captions) for recording in wanted}
+        if made.card["codec"]["sha256"] != codec.sha256 or {(c.id, c.captions) for c in made.clips} != asked:
             raise UserError(f"{store} was made from other recordings or with another codec; choose another store=")
         forget_partial(store)  # An earlier call that was killed at its end left temporaries.
         print(f"token store: {store} is complete")
     else:
-        if _manifest(config):
-            tokenise_recordings(recordings, codec, store, {"command": command})
+        if manifest(config):
+            tokenise_recordings(wanted, codec, store, {"command": command})
         else:
             tokenise(Path(config.corpus.folder), codec, store, {"command": command})
         print(f"token store: {store} (use it with data.store={store})")
-    if not _manifest(config) and config.codec.get("name_or_folder") == "mini":
+    if not manifest(config) and config.codec.get("name_or_folder") == "mini" and config.corpus.channels == 1:
         print(_beside_the_bundled(TokenStore.open(store).card))
 
 
@@ -124,6 +116,25 @@ def _beside_the_bundled(made: Mapping[str, Any]) -> str:
     return f"  not the bundled store: {'; '.join(differ) or 'the same makers, other codes'}"
 
 
+def note_melodies(config: Any) -> None:
+    """Write down the melodies of the token store's clips.
+
+    Raises:
+        UserError: there is no store, its codec is another one, or a recording is missing.
+    """
+    store = TokenStore.open(store_folder(config.store))
+    path = store.folder / MELODY_FILE
+    if path.is_file():
+        Melodies.open(store)
+        print(f"melodies: {path} is complete")
+        return
+    codec = None
+    if config.melody_from == "codes":
+        codec = instantiated("codec", config.codec)
+        require_codec(store, codec)
+    print(f"melodies: {make_melodies(store, None if codec is not None else recordings(config), codec)}")
+
+
 def judge_originals(config: Any) -> None:
     """Judge the originals with MusiCNN, and keep its outputs beside the token store."""
     path = Path(config.store) / REFERENCE_FILE
@@ -138,7 +149,7 @@ def judge_originals(config: Any) -> None:
 def make_clap(config: Any, command: str) -> None:
     """Train clap_mini, and print how well it retrieves."""
     folder = train_and_describe(
-        instantiated("clap_training", config.clap_training), _recordings(config), Path(config.clap_output), command
+        instantiated("clap_training", config.clap_training), recordings(config), Path(config.clap_output), command
     )
     print(f"clap_mini: {folder} (use it with evaluation.clap_mini={folder})")
     for name, found in ClapMini(folder).test.items():
@@ -152,6 +163,6 @@ def make_clap(config: Any, command: str) -> None:
 def _originals(config: Any) -> Iterator[tuple[str, str, Any, int]]:
     """Yield the original audio of the clips that the reference needs."""
 
-    for recording in _recordings(config):
+    for recording in recordings(config):
         if recording.split in ("train", "test"):
             yield (recording.id, recording.split, *read_audio(recording.audio))

@@ -11,7 +11,11 @@ import torch
 
 from musicbench.errors import UserError
 from musicbench.evaluation.references.sets import fma_pop
+from musicbench.named_code import TARGET
 from musicbench.runs.compose import compose, instantiated
+from musicbench.runs.options import options
+
+BUNDLED_TEXT = ("clap_mini", "minilm")
 
 Check = Callable[[], str]
 """Says in a line what works; raises where it does not."""
@@ -23,7 +27,7 @@ def checks_of(config: Any) -> dict[str, dict[str, Check]]:
     Args:
         config: configuration of ``musicbench doctor``.
     """
-    bundled = compose("doctor", ["judges=bundled", "codec=mini", "text=minilm"])
+    bundled = compose("doctor", ["judges=bundled", "text=minilm"])
 
     def loaded(group: str, part: Any) -> Check:
         def check() -> str:
@@ -44,17 +48,43 @@ def checks_of(config: Any) -> dict[str, dict[str, Check]]:
     return {
         "judges": judges,
         "references of FAD": {"FMA-Pop (evaluation.reference=fma_pop)": _fma_pop(config)},
-        "codecs": {
-            "mini (bundled)": loaded("codec", bundled.codec),
-            str(config.codec.get("name_or_folder", last(config.codec))): loaded("codec", config.codec),
-        },
-        "text encoders": {
-            "minilm (bundled)": loaded("text", bundled.text),
-            str(config.text.get("source", last(config.text))): loaded("text", config.text),
-        },
+        "codecs": _codecs(config),
+        "text encoders": _encoders(config, loaded),
         "devices": {"CPU": _cpu, "GPU": _gpu},
         "launchers": {"torchrun": _torchrun, "wandb": _wandb, "Slurm": _slurm},
     }
+
+
+def _encoders(config: Any, loaded: Callable[[str, Any], Check]) -> dict[str, Check]:
+    """Check every option of ``conf/text`` that reads text, and the configured encoder where it is none of them."""
+    parts = {name: compose("doctor", [f"text={name}"]).text for name in options("text") if name != "none"}
+    found = {f"{name}{' (bundled)' * (name in BUNDLED_TEXT)}": loaded("text", part) for name, part in parts.items()}
+    if config.text not in parts.values():
+        found[f"as given ({config.text.get('source') or config.text['_target_']})"] = loaded("text", config.text)
+    return found
+
+
+def _codecs(config: Any) -> dict[str, Check]:
+    """Check every option of ``conf/codec``, and the configured codec if it is none of them."""
+
+    def check_of(part: Any) -> Check:
+        def check() -> str:
+            codec = instantiated("codec", part)
+            sizes = f"{codec.levels} levels of {codec.codebook_size} codes, {codec.frame_rate:.4g} frames a second"
+            sound = f"{codec.sample_rate:g} Hz {'stereo' if codec.channels == 2 else 'mono'}"
+            return f"{codec.id} (sha256 {codec.sha256[:12]}): {sizes}, {sound}"
+
+        return check
+
+    parts = {option: compose("doctor", [f"codec={option}"]).codec for option in options("codec")}
+    checks = {
+        f"{option} (bundled)" if part.get("name_or_folder") == "mini" else f"codec={option}": check_of(part)
+        for option, part in parts.items()
+    }
+    if config.codec not in parts.values():
+        name = str(config.codec.get("name_or_folder", str(config.codec[TARGET]).rpartition(".")[2]))
+        checks[name] = check_of(config.codec)
+    return checks
 
 
 def _fma_pop(config: Any) -> Check:

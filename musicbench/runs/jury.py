@@ -9,6 +9,7 @@ from torch import Tensor
 
 from musicbench.conditions.caption_table import caption_table
 from musicbench.conditions.text import OneByOne, TextEncoder, TransformersEncoder
+from musicbench.conditions.text_facts import clap_mini_folder
 from musicbench.errors import UserError
 from musicbench.evaluation.clap_mini.judge import ClapMini
 from musicbench.evaluation.judge_set import JudgeSet
@@ -17,7 +18,7 @@ from musicbench.evaluation.judges.base import Judge
 from musicbench.evaluation.judges.codec_latents import CodecLatents
 from musicbench.runs.compose import instantiated
 from musicbench.runs.compose import plain as plain_config
-from musicbench.runs.contents import Contents, clap_mini_folder, judges_by_role
+from musicbench.runs.contents import Contents, judges_by_role
 from musicbench.runs.device import device
 from musicbench.runs.originals import Originals
 from musicbench.runs.parts import Parts

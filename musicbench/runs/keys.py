@@ -69,6 +69,11 @@ def _option(*among: str) -> Key:
     return Key("weights", example=among[-1], among=among, optional=True)
 
 
+def _share(example: float) -> Key:
+    """Return the row of a probability of training that is null as shipped."""
+    return Key("weights", low=0, high=1, example=example, optional=True)
+
+
 _OWN = {"decode": Key("decoding"), "evaluation": Key("evaluation")}
 _RUN_FOLDER = "runs/delay-1a2b3c4d"
 _FADTK = "fadtk-1.1.0-py3-none-any.whl"
@@ -78,6 +83,7 @@ _SAMPLING = {
     "cfg": Key("decoding"),
     "top_k": Key("decoding"),
     "temperature": Key("decoding"),
+    "cfg_inner": Key("decoding", example=3.0),
 }
 _MASKED_SAMPLING = {
     **_SAMPLING,
@@ -108,6 +114,7 @@ _TRAIN = {
     "training.save_every": Key("nothing", low=1),
     "training.ema_decay": Key("weights", low=0, high=1),
     "training.ema_every": Key("weights", low=1, example=10),
+    "training.melody_dropout": Key("weights", low=0, high=1, example=0.5),
     "training.max_nonfinite": Key("nothing", low=1),
     "optimiser.lr": Key("weights", above_zero=True),
     "optimiser.final_lr": Key("weights", low=0),
@@ -154,8 +161,15 @@ _TRAIN = {
     "logger": Key("nothing", optional=True, free=True),
     "data.store": Key("nothing"),
     "data.seconds": Key("everything", above_zero=True),
+    "data.melody": Key("everything", example="chroma", among=("chroma",), optional=True),
     "data.validation_per_piece": Key("everything", low=1),
     "data.workers": Key("nothing", low=0),
+    "data.tag_merging": _share(0.25),
+    "data.description_dropout": _share(0.5),
+    "data.tag_dropout": _share(0.5),
+    "data.word_dropout": _share(0.3),
+    "data.tags": Key("weights", example=["key", "bpm"], optional=True),
+    "data.caption_states": _option("batch"),
     "trainer.accelerator": Key("nothing"),
     "trainer.devices": Key("nothing"),
     "trainer.num_nodes": Key("nothing"),
@@ -170,6 +184,7 @@ _TRAIN = {
     "evaluation.split": Key("evaluation"),
     "evaluation.seconds": Key("evaluation", above_zero=True),
     "evaluation.per_piece": Key("evaluation", low=1),
+    "evaluation.melody": Key("evaluation", example="withheld", among=("compared", "withheld"), optional=True),
     "evaluation.batch_size": Key("evaluation", low=1),
     "evaluation.speed_batches": Key("evaluation", low=1),
     "evaluation.speed_repeats": Key("evaluation", low=1),
@@ -193,14 +208,20 @@ _PREPARE = {
     "store": Key("nothing"),
     "codec_output": Key("nothing"),
     "clap_output": Key("nothing"),
+    "melody_from": Key("nothing", among=("recordings", "codes")),
     "codec_training": Key("nothing"),  # CodecTrainingConfig checks the bounds
     "clap_training": Key("nothing"),  # ClapConfig checks the bounds
+    "hear.every_seconds": Key("nothing", above_zero=True),
+    "hear.quantisers": Key("nothing", low=1),
+    "hear.codes": Key("nothing", low=1),
     "corpus.folder": Key("nothing"),
     "corpus.packages": Key("nothing"),
     "corpus.soundfont": Key("nothing"),
     "corpus.hours": Key("nothing", above_zero=True),
     "corpus.workers": Key("nothing", low=1),
     "corpus.seed": Key("nothing", low=0),
+    "corpus.channels": Key("nothing", low=1, high=2),
+    "corpus.clips": Key("nothing", low=1, example=200),
 }
 _BENCH_AND_DOCTOR = {
     "clips": Key("nothing", low=1),

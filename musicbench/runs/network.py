@@ -1,12 +1,15 @@
 """The generator network that a configuration describes."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 from torch import Tensor
 
-from musicbench import named_code
+from musicbench import named_code, plans
 from musicbench.errors import UserError
+from musicbench.models.prefix import Prefix
 from musicbench.runs import compose, settings
 from musicbench.runs.compose_errors import one_line
 from musicbench.runs.identity import has_pattern
@@ -20,17 +23,42 @@ class Sizes(NamedTuple):
         codebook_size: V, values per code.
         text_dim: E, width of the caption states.
         frame_rate: frames per second.
+        prefixes: the conditions beside the text, by name.
     """
 
     levels: int
     codebook_size: int
     text_dim: int
     frame_rate: float
+    prefixes: Mapping[str, Prefix] = MappingProxyType({})
 
 
 def family(config: DictConfig) -> Any:
     """Return the LightningModule class of the configured generator family."""
     return named_code.load("family", config.family._target_)
+
+
+def beginnings(config: DictConfig, levels: int, frames: int, sampling: Any) -> Sequence[int]:
+    """Return the numbers of first frames, ascending, from which the configured family can draw the rest of a clip.
+
+    Args:
+        levels: K, codes per frame.
+        frames: clip length T.
+        sampling: settings of ``generate``.
+
+    Raises:
+        UserError: the configured pattern has no plan of this length.
+    """
+    plain = compose.plain(config)
+
+    def plan(frames: int) -> plans.Plan:
+        return plans.build(frames=frames, levels=levels, **settings.pattern_options(plain))
+
+    try:
+        found: Sequence[int] = family(config).beginnings(frames, sampling, plan)
+    except (ValueError, TypeError, ImportError) as error:
+        raise UserError(str(error)) from error
+    return found
 
 
 def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None = None) -> Any:
@@ -54,7 +82,11 @@ def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None =
     from lightning.pytorch import seed_everything  # Lightning takes seconds, and judging needs no network of ours
 
     seed_everything(config.seed, verbose=False)
-    of_data = {"levels": sizes.levels, "codebook_size": sizes.codebook_size, "text_dim": sizes.text_dim}
+    of_data: dict[str, Any] = {"levels": sizes.levels, "codebook_size": sizes.codebook_size, "text_dim": sizes.text_dim}
+    if sizes.prefixes:  # Only then, so that checkpoints of other models need not name them.
+        of_data["prefixes"] = {name: prefix._asdict() for name, prefix in sizes.prefixes.items()}
+        share = plain["training"]["melody_dropout"]
+        options["dropout_apart"] = {name: 0.5 if share is None else share for name in sizes.prefixes}
     try:
         module = family(config)(
             model={**of_data, **shape},

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from musicbench.content_cache import ContentCache
-from musicbench.data.audio import read_audio
+from musicbench.data.audio import read_channels
 from musicbench.data.audio_clips import read_clips
 from musicbench.data.crops import Crop
 from musicbench.evaluation.judge_facts import judge_key
@@ -95,24 +95,24 @@ class Originals:
         return {"mean": moments.mean_D, "cov": moments.covariance, "frames": np.array(moments.count)}
 
     def _audio(self, clip: str) -> tuple[Tensor, int]:
-        return read_audio(self.files.path(clip))
+        return read_channels(self.files.path(clip), 1)
 
     def _folder_reference(self, judge: Judge) -> ReferenceSet:
         folder = Path(self.settings.reference).resolve()
         # A copy for each pass, because several judges may hear the folder.
         report = deepcopy(self.files.listing.report)
         clips = read_clips(self.files.listing.items, report, seconds=None, shortest=judge.window_seconds)
-        heard = ((audio_N, rate) for _, audio_N, rate in clips)
+        heard = ((audio_N[None], rate) for _, audio_N, rate in clips)
         found = _reference_set(folder.name, self.files.reference_sha256(judge), judge, heard, self.cache)
         for line in report.lines():
             print(f"reference {folder.name}: {line}", file=sys.stderr)
         return found
 
 
-def cut(audio_N: Tensor, rate: int, crop: Crop, frame_rate: float) -> tuple[Tensor, int]:
-    """Cut the crop out of its clip's audio."""
+def cut(audio_CN: Tensor, rate: int, crop: Crop, frame_rate: float) -> tuple[Tensor, int]:
+    """Cut the crop out of its clip's audio [C, N]."""
     start, stop = (round(f / frame_rate * rate) for f in (crop.start_frame, crop.start_frame + crop.frames))
-    return audio_N[start:stop], rate
+    return audio_CN[:, start:stop], rate
 
 
 def _reference_set(

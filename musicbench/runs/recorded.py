@@ -9,7 +9,7 @@ from musicbench import named_code
 from musicbench.errors import UserError, did_you_mean
 from musicbench.named_code import TARGET
 from musicbench.runs.compose import checked, shipped
-from musicbench.runs.identity import unrecorded
+from musicbench.runs.identity import USUAL_PARTS, unrecorded
 from musicbench.runs.options import options, options_of
 
 _NEEDED = ("family", "decode", "model", "codec", "text", "data", "evaluation", "training", "optimiser")
@@ -47,10 +47,12 @@ def configuration_of(recorded: Mapping[str, Any], source: str) -> DictConfig:
             raise UserError(f"{source}: its {group} is code of its own ({part['code']}), which a record does not hold")
     sampling = named_code.load("family", config["family"][TARGET]).sampling  # a record names no class of sampling
     decode = options_of("decode", f"{sampling.__module__}.{sampling.__qualname__}")[0]
-    config = shipped("train", f"family={family}", f"decode={decode}", *_pattern_option(recorded, needed))
+    parts = _named_parts(recorded, source)
+    config = shipped("train", f"family={family}", f"decode={decode}", *parts, *_pattern_option(recorded, needed))
     unset = {option: None for option in config["pattern"]} if "pattern" in needed else {}
     made = _merged({**config, "pattern": {**config["pattern"], **unset}}, recorded)
-    del made["family"]["name"]
+    for group in ("family", *USUAL_PARTS):
+        made[group].pop("name", None)
     return checked(made, source)
 
 
@@ -59,6 +61,15 @@ def _part(recorded: Mapping[str, Any], group: str, source: str) -> Mapping[str, 
     if not isinstance(part, Mapping):
         raise UserError(f"{source}: its configuration has no {group}; evaluate the run again with this musicbench")
     return part
+
+
+def _named_parts(recorded: Mapping[str, Any], source: str) -> list[str]:
+    """The options of codec and text encoder, where the record names them."""
+    named = {group: recorded[group]["name"] for group in USUAL_PARTS if "name" in recorded[group]}
+    for group, name in named.items():
+        if name not in options(group):
+            raise UserError(f"{source}: its {group} is {name!r}, which no file of conf/{group} makes")
+    return [f"{group}={name}" for group, name in named.items()]
 
 
 def _pattern_option(recorded: Mapping[str, Any], needed: tuple[str, ...]) -> list[str]:

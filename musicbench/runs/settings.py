@@ -53,6 +53,12 @@ def store_folder(name: str) -> Path:
     return ASSETS / "tokens" if name == "embedded" else Path(name)
 
 
+def text_part(config: DictConfig) -> dict[str, Any]:
+    """Return the configuration of the text encoder; one that reads a token store gets the folder of the run's own."""
+    part: dict[str, Any] = compose.plain(config.text)
+    return {**part, "store": str(store_folder(config.data.store))} if part.get("store", "") is None else part
+
+
 def frames(config: DictConfig, frame_rate: float) -> int:
     """Return the clip length T in training.
 

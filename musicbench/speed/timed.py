@@ -1,6 +1,6 @@
 """One round of a system at work, with the seconds of each part.
 
-Shape suffixes: B batch, K levels, T frames, N samples.
+Shape suffixes: B batch, C channels, K levels, T frames, N samples.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ class Decoder(Protocol):
     frame_rate: float
 
     def decode(self, codes_BKT: Tensor) -> Tensor:
-        """Codes -> audio [B, N]."""
+        """Codes -> audio [B, C, N]."""
         ...
 
 
@@ -31,8 +31,8 @@ class Timed:
     Attributes:
         system, codec: captions to tokens, tokens to sound.
         encode_text: captions to states, computed anew at each call; None for a system that has no text encoder.
-        stream: captions, frames and seeds to sound [B, n] in pieces, each as soon as it can no longer change; None for
-            a system whose sound is certain only at the end.
+        stream: captions, frames and seeds to sound [B, C, n] in pieces, each as soon as it can no longer change; None
+            for a system whose sound is certain only at the end.
     """
 
     system: Generator
@@ -77,11 +77,11 @@ def time_round(timed: Timed, captions: list[str], frames: int, seeds: list[int],
         codes_BKT = timed.system.generate(captions, frames, seeds)
     marks.append(clock.mark())
     with _part("codec decoding"):
-        audio_BN = first_Bn = timed.codec.decode(codes_BKT)
+        audio_BCN = first_BCn = timed.codec.decode(codes_BKT)
     marks.append(clock.mark())
     if timed.stream is not None:
         with _part("streaming"):
-            first_Bn = next(timed.stream(captions, frames, seeds))
+            first_BCn = next(timed.stream(captions, frames, seeds))
     marks.append(clock.mark())
     with _part("work on the device"):
         text, generate, codec, first = clock.seconds(marks)
@@ -92,4 +92,4 @@ def time_round(timed: Timed, captions: list[str], frames: int, seeds: list[int],
     }
     if timed.encode_text is not None:
         seconds["text_seconds"] = text
-    return Round(seconds, first_Bn.shape[1] / audio_BN.shape[1])
+    return Round(seconds, first_BCn.shape[2] / audio_BCN.shape[2])

@@ -77,10 +77,11 @@ class Training(TypedDict):
 
 
 class Codec(TypedDict):
-    """The codec by content."""
+    """The codec by content; ``channels`` is absent where it is 1, and more are averaged before a judge hears them."""
 
     id: str
     sha256: str
+    channels: NotRequired[int]
 
 
 class Judge(TypedDict):

@@ -28,10 +28,11 @@ def caption(table: Table) -> str:
     # With documents of times the machines of evaluations change no number that a reader compares.
     phrases = {machine_phrase(document["machine"]) for document in table.documents}
     machines = "; ".join(sorted(phrases or {machine_name(record) for record in records}))
+    channels = "" if codec is None or "channels" not in codec else ", whose channels judges hear averaged"
     return (
         f"{protocol['clips']} clips of {of} from {protocol['pieces']} {protocol['split']} pieces; "
         f"{_judges(protocol)}; FAD against {_reference(protocol['reference'])}; "
-        + ("" if codec is None else f"codec {codec['id']} ({codec['sha256'][:8]}); ")
+        + ("" if codec is None else f"codec {codec['id']} ({codec['sha256'][:8]}){channels}; ")
         + f"{machines}. Values depend on these judges, codec and corpus and do not compare with published ones."
     )
 

@@ -3,12 +3,12 @@
 A time does not depend on weights: the number of calls, of positions and of drawn tokens follows from the configuration.
 So a table can be timed on a machine that has its records and no run folder.
 
-Shape suffixes: B batch, E width of caption states, L tokens of a caption.
 """
 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -19,6 +19,7 @@ from musicbench.bench.decode_floors import DecodeFloors
 from musicbench.conditions.caption_table import caption_table
 from musicbench.data.crops import evaluation_crops
 from musicbench.errors import UserError
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Shape
 from musicbench.models.token_lm import TokenLM
 from musicbench.runs.compose import checked, plain
@@ -130,8 +131,12 @@ class Subjects:
         settings = run.config.evaluation
         crops = evaluation_crops(parts.store, settings.split, settings.seconds, settings.per_piece)
         captions = [crop.caption for crop in crops[: self.most]]
-        states = caption_table(captions, parts.encoder, parts.cache / "text").batch
-        system = CaptionedModel(run.model(), states, sampling(run))
+        table = caption_table(captions, parts.encoder, parts.cache / "text")
+
+        def told(captions: Sequence[str], melodies: Any = None) -> Conditions:
+            return Conditions.of_text(*table.batch(list(captions)))
+
+        system = CaptionedModel(run.model(), told, sampling(run))
         frames = crops[0].frames
 
         def floor(batch: int) -> float | None:
@@ -140,7 +145,7 @@ class Subjects:
             floors = self._floors.setdefault(
                 system.module.lm.shape, DecodeFloors(system.module.lm.shape, torch.float32, device())
             )
-            tokens = states([captions[n % len(captions)] for n in range(batch)])[0].shape[1]
+            tokens = told([captions[n % len(captions)] for n in range(batch)]).text.mask_BL.shape[1]
             return floors.of_module(system.module, system.sampling, frames, batch, tokens)
 
         return Subject(

@@ -28,7 +28,7 @@ class Curve(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, CaptionedLM)
-        (clips, _, frames), text_tokens = batch.codes_BKT.shape, batch.states_BLE.shape[1]
+        (clips, _, frames), text_tokens = batch.codes_BKT.shape, batch.conditions.text.mask_BL.shape[1]
         work = training_flops(pl_module.lm.shape, pl_module.passes(frames), text_tokens)
         self.flops += clips * trainer.world_size * work
 

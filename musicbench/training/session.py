@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from musicbench.assessment.adapters import require_rescorer, sampling
 from musicbench.assessment.clips import require_ready
-from musicbench.assessment.trained import assess_run
+from musicbench.assessment.trained import assess_run, warn_of_long_clips
 from musicbench.data.module import TokenDataModule
 from musicbench.errors import UserError
 from musicbench.files import atomic_path
@@ -42,9 +42,11 @@ def train(config: DictConfig) -> None:
         return
     # A mistake in the evaluation's settings must not wait until training is over.
     sampling(run)
+    _ = run.parts.caption_changes
     require_rescorer(run)
     require_ready(run.jury)
     if is_first_process():
+        warn_of_long_clips(run)
         print(f"run folder: {folder}")
     with _first_holds(held(run_lock(folder), f"{folder} is being trained")):
         try:
@@ -67,17 +69,19 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
     """Train a run's network on its token store until the configured step; see ``fit``."""
     config, parts = run.config, run.parts
     # Loaded before the seed is set, because an encoder may draw random numbers while it loads.
-    captions = parts.captions
+    parts.load_conditions()
 
     def data(crops: int) -> TokenDataModule:
         return TokenDataModule(
             parts.store,
-            captions.batch,
+            parts.of_crops,
             Batch,
             settings.training_stages(config, parts.store.frame_rate, crops, config.training.accumulate),
             validation_per_piece=config.data.validation_per_piece,
             seed=config.seed,
             workers=config.data.workers,
+            changes=parts.caption_changes,
+            training_conditions=parts.of_training_crops,
         )
 
     trainer_settings = TrainerSettings(run.plain, settings.precision(config), run.training_id)

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from musicbench.generators.batch import Batch
+from musicbench.models.conditions import Conditions
 from musicbench.runs.network import Sizes
 from musicbench.speed.clocks import Clock, clock_for
 from musicbench.speed.memory import memory_of
@@ -83,8 +84,10 @@ class RandomBatches(IterableDataset[Batch]):
         while True:
             yield Batch(
                 torch.randint(sizes.codebook_size, (clips, sizes.levels, self.frames), generator=random),
-                torch.randn(clips, self.tokens, sizes.text_dim, generator=random),
-                torch.ones(clips, self.tokens, dtype=torch.bool),
+                Conditions.of_text(
+                    torch.randn(clips, self.tokens, sizes.text_dim, generator=random),
+                    torch.ones(clips, self.tokens, dtype=torch.bool),
+                ),
                 torch.arange(number, number + clips),
             )
             number += clips

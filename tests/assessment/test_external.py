@@ -64,7 +64,7 @@ def test_the_codec_system_from_files_scores_as_from_codes(overrides, tmp_path):
     held = held_out(run.jury)
     (tmp_path / "files").mkdir()
     for crop, codes_KT in zip(held.crops, held.codes_NKT, strict=True):
-        audio_N = run.parts.codec.decode(codes_KT[None])[0].numpy()
+        audio_N = run.parts.codec.decode(codes_KT[None])[0, 0].numpy()
         soundfile.write(tmp_path / "files" / f"{sample_name(crop.id)}.wav", audio_N, RATE, subtype="FLOAT")
     evaluate.main([*overrides, f"audio={tmp_path / 'files'}", "row=files"])
     evaluate.main([*overrides, "system=codec"])

@@ -35,7 +35,7 @@ def test_a_speed_that_cannot_be_measured_is_told_in_the_record(trained_run, stub
     def fail(*_):
         raise RuntimeError("no memory left\nlong explanations")
 
-    monkeypatch.setattr(type(stub_codec), "decode_span", fail)
+    monkeypatch.setattr(type(stub_codec), "decoding", fail)
     assert evaluate.main([f"run={trained_run}"]) == 0
     record = read_record(trained_run / "record.json")
     assert record["speed"] == {}

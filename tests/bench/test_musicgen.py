@@ -27,7 +27,7 @@ def test_both_call_their_network_alike(batch, frames):
     rows = []
     ours.transformer.register_forward_pre_hook(lambda module, given: rows.append(len(given[0])))
     with kernels.using("plain"):
-        sample(ours, build("delay", frames), *captions(batch, CPU), list(range(batch)), Sampling())
+        sample(ours, build("delay", frames), captions(batch, CPU), list(range(batch)), Sampling())
     assert peer.calls == rows == [2 * batch] * (frames + 3)
 
 
@@ -82,5 +82,5 @@ def test_the_settings_of_sampling_are_those_of_conf():
 
 
 def test_a_clip_has_the_same_caption_in_any_batch():
-    one, many = captions(1, CPU)[0], captions(3, CPU)[0]
+    one, many = captions(1, CPU).text.states_BLE, captions(3, CPU).text.states_BLE
     assert torch.equal(one[0], many[0]) and not torch.equal(many[0], many[1])

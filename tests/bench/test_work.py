@@ -15,6 +15,7 @@ from musicbench.bench.work import (
     steps,
     training_bytes,
 )
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import Pass, Shape, caption_flops, pass_flops, training_flops
 from musicbench.models.masked.decode import decode_masked
 from musicbench.models.masked.lm import MaskedLM
@@ -104,7 +105,8 @@ def test_iterations_draw_as_many_frames_as_decoding_asks_for(monkeypatch, spans,
     )
     prompt = torch.full((1, 4, 11), -1)
     prompt[:, :, :given] = 0
-    decode_masked(model, torch.zeros(1, 2, 6), torch.ones(1, 2, dtype=torch.bool), 11, [0], sampling, prompt)
+    caption = Conditions.of_text(torch.zeros(1, 2, 6), torch.ones(1, 2, dtype=torch.bool))
+    decode_masked(model, caption, 11, [0], sampling, prompt)
     passes = masked_passes(model, 11, sampling, given)
     assert [one.predictions for one in passes] == drawn
     near = sum(1 for q in range(11) for k in range(11) if abs(q - k) <= 2)

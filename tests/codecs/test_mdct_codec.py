@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from musicbench.codec_identity import MINI_FOLDER
 from musicbench.codecs import MdctCodec, chunked, load_codec
-from musicbench.codecs.load import MINI_FOLDER
 from musicbench.codecs.mdct import inverse_mdct, mdct
 from musicbench.codecs.mdct_codec import MdctNetwork
 from musicbench.codecs.mdct_network import MdctShape, start_from_audio
@@ -64,11 +64,11 @@ def mini() -> MdctCodec:
 
 @pytest.mark.parametrize(("samples", "batch"), [(1, 1), (64, 2), (65, 1), (1000, 3)])
 def test_every_started_hop_is_a_frame(codec: MdctCodec, samples: int, batch: int) -> None:
-    codes_BKT = codec.encode(audio(batch, samples))
+    codes_BKT = codec.encode(audio(batch, 1, samples))
     frames = -(-samples // 64)
     assert codes_BKT.shape == (batch, 3, frames) and codes_BKT.dtype == torch.int64
     for levels in (1, 2, 3):
-        assert codec.decode(codes_BKT[:, :levels]).shape == (batch, frames * 64)
+        assert codec.decode(codes_BKT[:, :levels]).shape == (batch, 1, frames * 64)
 
 
 def test_the_untrained_codec_is_the_linear_one() -> None:
@@ -105,29 +105,29 @@ def test_frames_lie_where_their_sound_is() -> None:
 
 
 def test_chunks_give_what_the_whole_clip_gives(codec: MdctCodec, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound_1N = audio(1, 64 * 103 + 7)
-    whole_1KT = codec.encode(sound_1N)
-    whole_1N = codec.decode(whole_1KT)
+    sound_1CN = audio(1, 1, 64 * 103 + 7)
+    whole_1KT = codec.encode(sound_1CN)
+    whole_1CN = codec.decode(whole_1KT)
     monkeypatch.setattr(chunked, "CHUNK_FRAMES", 25)
     # equal latents up to rounding; a tie between two codes may fall either way
-    assert float((codec.encode(sound_1N) != whole_1KT).float().mean()) < 0.01
-    torch.testing.assert_close(codec.decode(whole_1KT), whole_1N, atol=1e-5, rtol=1e-4)
+    assert float((codec.encode(sound_1CN) != whole_1KT).float().mean()) < 0.01
+    torch.testing.assert_close(codec.decode(whole_1KT), whole_1CN, atol=1e-5, rtol=1e-4)
 
 
 def test_a_clip_does_not_depend_on_its_neighbours(codec: MdctCodec, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound_BN = audio(5, 64 * 40)
-    codes_BKT = codec.encode(sound_BN)
-    assert torch.equal(codes_BKT, torch.cat([codec.encode(row[None]) for row in sound_BN]))
-    decoded_BN = codec.decode(codes_BKT)
+    sound_BCN = audio(5, 1, 64 * 40)
+    codes_BKT = codec.encode(sound_BCN)
+    assert torch.equal(codes_BKT, torch.cat([codec.encode(row[None]) for row in sound_BCN]))
+    decoded_BCN = codec.decode(codes_BKT)
     for number, codes_KT in enumerate(codes_BKT):
-        assert torch.equal(codec.decode(codes_KT[None])[0], decoded_BN[number])
-    assert torch.equal(codec.decode(codes_BKT.flip(0)).flip(0), decoded_BN)
+        assert torch.equal(codec.decode(codes_KT[None])[0], decoded_BCN[number])
+    assert torch.equal(codec.decode(codes_BKT.flip(0)).flip(0), decoded_BCN)
     # Several rows at once have the same bits on some machines; one at a time has them on all.
     rows: list[int] = []
-    for name in ("_encode_rows", "_decode_rows"):
+    for name in ("_encode_row", "_decode_row"):
         compute = getattr(codec, name)
-        monkeypatch.setattr(codec, name, lambda x, y, compute=compute: (rows.append(len(x)), compute(x, y))[1])
-    codec.decode(codec.encode(sound_BN))
+        monkeypatch.setattr(codec, name, lambda x, compute=compute: (rows.append(len(x)), compute(x))[1])
+    codec.decode(codec.encode(sound_BCN))
     assert rows == [1] * 10
 
 
@@ -204,7 +204,7 @@ def test_mini_keeps_a_melody(mini: MdctCodec) -> None:
     notes = torch.tensor([262.0, 330.0, 392.0, 523.0])[seconds.long()]
     phase = 2 * torch.pi * torch.cumsum(notes, 0) / 32000
     audio_1N = sum(0.15 / h * torch.sin(h * phase) for h in range(1, 6))[None]
-    decoded_1N = mini.decode(mini.encode(audio_1N))
+    decoded_1N = mini.decode(mini.encode(audio_1N[None]))[0]
     assert decoded_1N.abs().max() < 1.2
     correlation = torch.nn.functional.cosine_similarity(audio_1N, decoded_1N)
     assert float(correlation) > 0.5
@@ -213,8 +213,8 @@ def test_mini_keeps_a_melody(mini: MdctCodec) -> None:
 def test_mini_encodes_windows_alike_away_from_their_edges(mini: MdctCodec) -> None:
     # no recurrence: what lies half a second away does not matter
     generator = torch.Generator().manual_seed(0)
-    audio_1N = torch.randn(1, 640 * 150, generator=generator).cumsum(-1) * 0.002
-    whole_1KT = mini.encode(audio_1N)
-    part_1KT = mini.encode(audio_1N[:, 640 * 50 : 640 * 120])
+    audio_1CN = torch.randn(1, 1, 640 * 150, generator=generator).cumsum(-1) * 0.002
+    whole_1KT = mini.encode(audio_1CN)
+    part_1KT = mini.encode(audio_1CN[..., 640 * 50 : 640 * 120])
     agreement = (whole_1KT[..., 75:95] == part_1KT[..., 25:45]).float().mean()
     assert float(agreement) > 0.97

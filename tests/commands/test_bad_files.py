@@ -205,7 +205,7 @@ def test_no_token_store_at_all(refused, overrides, tmp_path, store):
     ],
 )
 def test_a_damaged_codec_folder(refused, tiny_overrides, tmp_path, name, content, message):
-    from musicbench.codecs.load import MINI_FOLDER
+    from musicbench.codec_identity import MINI_FOLDER
 
     folder = shutil.copytree(MINI_FOLDER, tmp_path / "codec")
     (folder / name).unlink() if content is None else (folder / name).write_bytes(content)

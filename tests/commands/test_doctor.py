@@ -8,6 +8,8 @@ from musicbench import cli
 from musicbench.commands import doctor
 from musicbench.errors import UserError
 from musicbench.runs import checks
+from musicbench.runs.options import options
+from tests.helpers.small_codecs import small_dac
 
 
 @pytest.fixture
@@ -33,15 +35,35 @@ def test_says_what_works_and_how_to_get_the_rest(report):
     assert "mini" in lines["works  mini (bundled)"]
     assert "download https://" in lines["no     VGGish (fad)"]
     assert any(name.endswith("GPU") for name in lines) and any(name.endswith("Slurm") for name in lines)
-    assert len(lines) == 14
+    texts = ("clap_mini (bundled)", "minilm (bundled)", "clap", "flan_t5", "laion_clap", "t5")
+    works = {name: [line for line in lines if line.endswith(f" {name}")] for name in texts}
+    assert {name: [line[:5] for line in found] for name, found in works.items()} == {
+        name: ["works" if "bundled" in name else "no   "] for name in texts
+    }
+    assert "4 levels of 1024 codes, 50 frames a second, 32000 Hz mono" in lines["works  mini (bundled)"]
+    for option in options("codec"):
+        if option != "mini":
+            line = lines[f"no     codec={option}"]
+            assert "https://huggingface.co/" in line or "download https://dl.fbaipublicfiles.com/encodec/" in line
+            assert "codec.name_or_folder=F" in line
+    assert len(lines) == 16 + len(options("codec"))
+
+
+def test_an_own_codec(report, tmp_path):
+    small_dac().save_pretrained(tmp_path / "own")
+    lines = report(f"codec.name_or_folder={tmp_path / 'own'}", "codec.levels=2")
+    line = lines[f"works  {tmp_path / 'own'}"]
+    assert line.startswith("own (2 levels) (sha256 ") and "2 levels of 64 codes, 50 frames a second" in line
 
 
 def test_other_weights_and_judges(report, tmp_path):
     (tmp_path / "vggish.pth").write_text("nothing")
     lines = report(f"judges.fad.weights={tmp_path / 'vggish.pth'}")
     assert "holds no weights for it" in lines["no     VGGish (fad)"]
+    lines = report("text.source=models/mine")
+    assert "cannot be loaded" in lines["no     as given (models/mine)"]
     lines = report("judges=bundled", "codec=mini", "text=minilm")
-    assert "works  MusiCNN (fad)" in lines and not any("clap" in name for name in lines)
+    assert "works  MusiCNN (fad)" in lines and not any("(clap)" in name for name in lines)
 
 
 def test_whatever_goes_wrong_is_one_line():

@@ -78,21 +78,20 @@ class Dice(CaptionedLM):
         self.lm, self.sides = TokenLM(**model), sides
         self.validation_bits = MeanMetric()
 
-    def logits(self, states_BLE, mask_BL, dropped_B):
-        text_BLD, _ = self.lm.conditioner(states_BLE, mask_BL, dropped_B)
+    def logits(self, conditions):
+        text_BLD, _ = self.lm.conditioner.text(conditions.text)
         return torch.einsum("bd,kvd->bkv", text_BLD[:, 0], self.lm.heads_KVD)
 
-    def nats(self, codes_BKT, states_BLE, mask_BL, dropped_B):
-        logits_BKV = self.logits(states_BLE, mask_BL, dropped_B)
+    def nats(self, codes_BKT, conditions):
+        logits_BKV = self.logits(conditions)
         logits_BVKT = logits_BKV.transpose(1, 2)[..., None].expand(-1, -1, -1, codes_BKT.shape[2])
         return F.cross_entropy(logits_BVKT, codes_BKT, reduction="none")
 
     def loss(self, batch):
-        return self.nats(batch.codes_BKT, batch.states_BLE, batch.mask_BL, self.dropped(batch.index_B)).mean()
+        return self.nats(batch.codes_BKT, self.told(batch).conditions).mean()
 
     def validation_step(self, batch, batch_idx):
-        nobody_B = torch.zeros(len(batch.codes_BKT), dtype=torch.bool, device=self.device)
-        self.validation_bits.update(self.nats(batch.codes_BKT, batch.states_BLE, batch.mask_BL, nobody_B))
+        self.validation_bits.update(self.nats(batch.codes_BKT, batch.conditions))
         self.log(self.monitor, self.validation_bits)
 
     def passes(self, frames):
@@ -108,14 +107,12 @@ class Dice(CaptionedLM):
         sizes = {"frames": frames, "levels": self.lm.levels, "steps": 1, "positions": 1, "peak_cache": 0}
         return {"pattern": "dice", "schedule": None, **sizes}
 
-    def log_prob(self, codes_BKT, states_BLE, mask_BL):
-        nobody_B = torch.zeros(len(codes_BKT), dtype=torch.bool)
-        return -self.nats(codes_BKT, states_BLE, mask_BL, nobody_B).double().sum(2).detach()
+    def log_prob(self, codes_BKT, conditions):
+        return -self.nats(codes_BKT, conditions).double().sum(2).detach()
 
     @torch.inference_mode()
-    def generate(self, states_BLE, mask_BL, frames, seeds, sampling, prompt_BKT=None):
-        nobody_B = torch.zeros(len(seeds), dtype=torch.bool)
-        logits_BKV = self.logits(states_BLE, mask_BL, nobody_B)
+    def generate(self, conditions, frames, seeds, sampling, prompt_BKT=None):
+        logits_BKV = self.logits(conditions)
         uniform_BKT = uniforms(seeds, frames, self.lm.levels).transpose(1, 2)
         return torch.stack([draw(logits_BKV, uniform_BK, sampling) for uniform_BK in uniform_BKT.unbind(2)], dim=2)
 '''

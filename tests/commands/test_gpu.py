@@ -71,11 +71,12 @@ def test_greedy_codes_are_those_of_the_cpu(make_run, tmp_path, family):
     fit(run, tmp_path / "run")
     module = load_trained(run, tmp_path / "run").eval()
     captions = [clip.captions[0] for clip in run.parts.store.clips]
-    states_BLE, mask_BL = run.parts.captions.batch(captions)
+    conditions = run.parts.known(captions)
     found = []
     for device in ("cpu", "cuda"):
         module.to(device)
-        codes_BKT = module.generate(states_BLE.to(device), mask_BL.to(device), 20, [0] * len(captions), sampling(run))
+        told = conditions.each(lambda part, device=device: part.to(device))
+        codes_BKT = module.generate(told, 20, [0] * len(captions), sampling(run))
         found.append(codes_BKT.cpu())
     assert (found[0] == found[1]).float().mean() > 0.9
     if family == "autoregressive":

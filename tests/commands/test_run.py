@@ -93,7 +93,7 @@ def test_bits_in_the_record_are_those_of_the_best_checkpoint(overrides, tmp_path
             nats_K.index_add_(0, torch.as_tensor(step.level_n), -logs_Bn[0])
             return true_Bn
 
-        decode(module.lm, module.tables.plan(40), *run.parts.captions.batch([crop.caption]), choose)
+        decode(module.lm, module.tables.plan(40), run.parts.known([crop.caption]), choose)
         expected_K = (nats_K / math.log(2) / 40).tolist()
         assert bits == pytest.approx((sum(expected_K), *expected_K), rel=1e-4)
     parameters = sum(p.numel() for p in module.parameters())

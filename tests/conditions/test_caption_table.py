@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from musicbench.conditions.caption_table import CaptionTable, caption_table, pad_states
+from musicbench.conditions.caption_table import CaptionTable, caption_table, empty_table, pad_states
 from tests.damage import flip
 
 CAPTIONS = ["a slow waltz", "fast fiddle tune on flute, 120 bpm", "drums", "Größe: 3/4 – “largo”, ünïcödé"]
@@ -103,9 +103,38 @@ def test_a_flipped_bit_changes_no_state(encoder, tmp_path, data):
     assert_holds(caption_table(CAPTIONS, encoder, tmp_path), encoder, CAPTIONS)
 
 
-def test_unknown_captions_are_an_error(encoder, tmp_path):
-    with pytest.raises(KeyError):
-        caption_table(CAPTIONS, encoder, tmp_path).batch(["never heard"])
+def test_new_captions_are_encoded_when_they_come(encoder, tmp_path):
+    table = caption_table(CAPTIONS, encoder, tmp_path)
+    mixed = ["never heard", CAPTIONS[0], "new", "never heard"]
+    assert_holds(table, encoder, mixed)
+    assert encoder.calls == 2, "the new ones of a batch are encoded together"
+    assert_holds(table, encoder, mixed)
+    assert encoder.calls == 3, "and not kept: a batch is told what follows from its captions alone"
+    assert_holds(empty_table(CAPTIONS, encoder), encoder, CAPTIONS)
+
+
+def test_what_a_batch_is_told_does_not_depend_on_earlier_batches(tmp_path):
+    class Padded(CountingEncoder):
+        """Last digits follow from the neighbours, as those of a network do."""
+
+        def encode(self, captions):
+            return [states + 1e-2 * len(captions) for states in super().encode(captions)]
+
+    table = caption_table(CAPTIONS, Padded(), tmp_path)
+    first = table.batch(["x", "y y", CAPTIONS[1]])
+    table.batch(["x", "z"])
+    for one, other in zip(first, table.batch(["x", "y y", CAPTIONS[1]]), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_empty_captions_have_no_states(encoder, tmp_path):
+    for table in (caption_table(["", " ", *CAPTIONS], encoder, tmp_path), empty_table([], encoder)):
+        states_BLE, mask_BL = table.batch(["", CAPTIONS[0], " "])
+        assert mask_BL.any(1).tolist() == [False, True, False]
+        assert states_BLE[0].abs().sum() == 0 == states_BLE[2].abs().sum()
+        states_BLE, mask_BL = table.batch(["", ""])
+        assert states_BLE.shape == (2, 1, 3) and not mask_BL.any()
+    assert caption_table([""], encoder, tmp_path).batch([""])[0].shape == (1, 1, 3)
 
 
 def test_pad_states():

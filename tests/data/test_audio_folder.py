@@ -149,6 +149,8 @@ def test_csv_lines_are_counted_as_an_editor_does(write, tmp_path):
         ("c.jsonl", b'{"text": "x"}', 'line 1 has no "audio"'),
         ("c.jsonl", b'{"audio": "a.wav", "text": ["x"]}', 'line 1 has no "text"'),
         ("c.jsonl", b'{"audio": "a.wav", "text": " "}', 'line 1 has no "text"'),
+        ("c.jsonl", b'{"audio": "a.wav", "text": "x\\u001b[1m"}', r"line 1 has the control character .x1b in its cap"),
+        ("c.csv", b"audio,text\na.wav,\x07ring", r"line 2 has the control character .x07 in its caption"),
         ("c.jsonl", b'{"audio": "a\\u0000.wav", "text": "x"}', "line 1 is not valid JSON .the text"),
         ("c.jsonl", b'{"audio": "a.wav", "text": "x", "piece": []}', 'line 1: "piece" must be a name'),
         ("c.jsonl", b'{"audio": "a.wav", "text": "\xff"}', "line 1 is not valid JSON"),

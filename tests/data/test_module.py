@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from musicbench.data.caption_changes import CaptionChanges
 from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import TrainingCrops, evaluation_crops
 from musicbench.data.module import TokenDataModule
@@ -22,9 +23,9 @@ class Place:
         self.global_step, self.accumulate_grad_batches = step, accumulate
 
 
-def caption_states(captions):
-    """One state per caption, its length: enough to see which captions came."""
-    return torch.tensor([[[float(len(c))]] for c in captions]), torch.ones(len(captions), 1, dtype=torch.bool)
+def lengths(crops):
+    """The length of each crop's caption: enough to see which captions came."""
+    return torch.tensor([len(crop.caption) for crop in crops])
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def store(make_token_store) -> TokenStore:
 def make_data(store):
     def make(place: Place | None = None, **options) -> TokenDataModule:
         arguments = {"stages": [Stage(None, 20, 4)], "seed": 7, **options}
-        data = TokenDataModule(store, caption_states, lambda *parts: parts, **arguments)
+        data = TokenDataModule(store, lengths, lambda *parts: parts, **arguments)
         data.trainer = place
         return data
 
@@ -54,14 +55,13 @@ def assert_same(one, other):
 
 def test_batch_is_made_of_the_numbered_crops(store, make_data):
     crops = TrainingCrops(store, 20, seed=7)
-    for step, (codes_BKT, states_BLE, mask_BL, index_B) in enumerate(batches(make_data(), 3)):
+    for step, (codes_BKT, length_B, index_B) in enumerate(batches(make_data(), 3)):
         assert index_B.tolist() == list(range(4 * step, 4 * step + 4))
         assert codes_BKT.dtype == torch.int64
         for row, number in enumerate(index_B.tolist()):
             crop = crops[number]
             np.testing.assert_array_equal(codes_BKT[row], store.codes(crop.source, crop.start_frame, 20))
-            assert states_BLE[row].item() == len(crop.caption)
-        assert mask_BL.all()
+            assert length_B[row].item() == len(crop.caption)
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -97,7 +97,7 @@ def test_shorter_crops_come_first_and_validation_stays_long(store, make_data):
     assert [len(codes_BKT) for codes_BKT, *_ in data.val_dataloader()] == [2, 2, 1]
     short, long = TrainingCrops(store, 5, seed=7), TrainingCrops(store, 20, seed=7)
     _, second, third, _ = batches(data, 4)
-    for crops, (codes_BKT, _, _, index_B) in ((short, second), (long, third)):
+    for crops, (codes_BKT, _, index_B) in ((short, second), (long, third)):
         for row, number in enumerate(index_B.tolist()):
             crop = crops[number]
             np.testing.assert_array_equal(codes_BKT[row], store.codes(crop.source, crop.start_frame, crop.frames))
@@ -107,7 +107,7 @@ def test_shorter_crops_come_first_and_validation_stays_long(store, make_data):
 def test_validation_counts_every_clip_once(store, make_data, world):
     numbers = []
     for rank in range(world):
-        for codes_BKT, _, _, index_B in make_data(Place(rank, world), stages=[Stage(None, 20, 2)]).val_dataloader():
+        for codes_BKT, _, index_B in make_data(Place(rank, world), stages=[Stage(None, 20, 2)]).val_dataloader():
             numbers += index_B.tolist()
             assert len(codes_BKT) <= 2
     assert sorted(numbers) == list(range(len(evaluation_crops(store, "validation", 2.0, 1))))
@@ -124,3 +124,32 @@ def test_crop_codes(store):
     assert codes_BKT.shape == (len(crops), 2, 30)
     for crop, codes_KT in zip(crops, codes_BKT, strict=True):
         np.testing.assert_array_equal(codes_KT, store.codes(crop.source)[:, crop.start_frame : crop.start_frame + 30])
+
+
+class TestOfWhatCropsAreTold:
+    def heard(self, crops):
+        """The frame at which each crop begins, and no caption."""
+        return torch.tensor([crop.start_frame for crop in crops])
+
+    def test_training_is_told_of_its_crops_and_validation_of_captions(self, store, make_data):
+        data, crops = make_data(training_conditions=self.heard), TrainingCrops(store, 20, seed=7)
+        for _, start_B, index_B in batches(data, 3):
+            assert start_B.tolist() == [crops[i].start_frame for i in index_B.tolist()]
+        lengths = [len(crop.caption) for crop in data.validation]
+        told = torch.cat([length_B for _, length_B, _ in data.val_dataloader()])
+        assert told.tolist() == lengths
+
+    def test_changed_captions_are_those_of_training_alone(self, make_data):
+        changes = CaptionChanges(word_dropout=0.5)
+        data = make_data(changes=changes)
+        assert any(not torch.equal(a[1], b[1]) for a, b in zip(batches(data, 5), batches(make_data(), 5), strict=True))
+        for one, other in zip(data.val_dataloader(), make_data().val_dataloader(), strict=True):
+            assert_same(one, other)
+
+    def test_a_training_that_goes_on_is_told_what_it_would_have_been_told(self, make_data):
+        changes = CaptionChanges(word_dropout=0.5)
+        whole = batches(make_data(Place(), changes=changes), 6)
+        for one, other in zip(whole[4:], batches(make_data(Place(step=4), changes=changes), 2), strict=True):
+            assert_same(one, other)
+        for one, other in zip(whole[:3], batches(make_data(changes=changes, workers=2), 3), strict=True):
+            assert_same(one, other)

@@ -26,6 +26,7 @@ class MeanCodec:
     id = "mean"
     sha256 = "1" * 64
     sample_rate = RATE
+    channels = segment_frames = 1
     frame_rate = 100.0
     levels = 2
     codebook_size = 100
@@ -34,11 +35,11 @@ class MeanCodec:
         self.calls = 0
         self.fail_after = fail_after
 
-    def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
+    def encode(self, audio_BCN: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         if self.calls > self.fail_after:
             raise KeyboardInterrupt
-        padded = torch.nn.functional.pad(audio_BN, (0, -audio_BN.shape[1] % 80))
+        padded = torch.nn.functional.pad(audio_BCN.mean(1), (0, -audio_BCN.shape[2] % 80))
         level_BT = (padded.unflatten(1, (-1, 80)).mean(-1) * 100).round().long().clamp(0, 99)
         return torch.stack((level_BT, torch.full_like(level_BT, 7)), dim=1)
 
@@ -128,6 +129,24 @@ def test_own_music_stereo_and_resampled(tmp_path: Path) -> None:
     np.testing.assert_array_equal(codes_KT[0, 2:-2], 30)
 
 
+def test_captions_of_any_language_and_none_reach_the_store_as_they_are(tmp_path: Path) -> None:
+    texts = [
+        "Gro\u0308ße Fuge",
+        "größe Fuge",
+        "موسيقى هادئة \u200f120 bpm",
+        "👩🏽\u200d🎤🎵",
+        "two\nlines\u2028three",
+        "",
+    ]
+    write(tmp_path / "a.wav", 0.1)
+    write(tmp_path / "b.wav", 0.1)
+    lines = [{"audio": "a.wav", "text": texts}, {"audio": "b.wav", "text": ""}]
+    tokenise_recordings(read_user_manifest(manifest(tmp_path, *lines)), MeanCodec(), tmp_path / "store", {})
+    store = TokenStore.open(tmp_path / "store")
+    assert [clip.captions for clip in store.clips] == [tuple(texts), ("",)]
+    assert store.card["examples"]["a.wav"] == texts
+
+
 def test_splits_are_given_or_hashed_by_piece(tmp_path: Path) -> None:
     lines = []
     for i in range(40):
@@ -152,6 +171,10 @@ def test_splits_are_given_or_hashed_by_piece(tmp_path: Path) -> None:
         ({"audio": "a.wav"}, 'no "text"'),
         ({"audio": "a.wav", "text": ["x", 3]}, 'no "text"'),
         ({"audio": "a.wav", "text": "  "}, 'no "text"'),
+        ({"audio": "a.wav", "text": []}, 'no "text"'),
+        ({"audio": "a.wav", "text": ["x", "a\x1b[31m"]}, r"has the control character .x1b in its caption; take it out"),
+        ({"audio": "a.wav", "text": "a\0b"}, "holds characters that cannot be written"),
+        ({"audio": "a.wav", "text": "\ud83c"}, "holds characters that cannot be written"),
         ({"audio": "b.wav", "text": "x"}, "b.wav, which is not there"),
         ({"audio": "a.wav", "text": "x", "split": "dev"}, "split 'dev'"),
         ({"audio": "a.wav", "text": "x", "source": "me"}, "must be objects"),
@@ -227,3 +250,27 @@ def test_manifests_that_no_store_can_hold(tmp_path: Path, audio: str) -> None:
     (tmp_path / "manifest.jsonl").write_text(f'{{"text": "x", "audio": {audio}}}')
     with pytest.raises(UserError, match="line 1 is not valid JSON"):
         read_user_manifest(tmp_path / "manifest.jsonl")
+
+
+class StereoCodec(MeanCodec):
+    """The level of each channel in a level of its own."""
+
+    channels = 2
+
+    def encode(self, audio_BCN: torch.Tensor) -> torch.Tensor:
+        assert audio_BCN.shape[1] == 2
+        return torch.cat([super(StereoCodec, self).encode(audio_BCN[:, c : c + 1])[:, :1] for c in (0, 1)], 1)
+
+
+def test_a_store_of_a_stereo_codec_says_so(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "both.wav", np.full((4000, 2), (0.1, 0.3)), RATE, subtype="PCM_16")
+    write(tmp_path / "one.wav", 0.2)
+    lines = [{"audio": f"{name}.wav", "text": name} for name in ("both", "one")]
+    recordings = read_user_manifest(manifest(tmp_path, *lines))
+    for name, codec in (("mono", MeanCodec()), ("stereo", StereoCodec())):
+        tokenise_recordings(recordings, codec, tmp_path / name, {})
+    mono, stereo = (TokenStore.open(tmp_path / name) for name in ("mono", "stereo"))
+    assert "channels" not in mono.card["codec"] and mono.channels == 1
+    assert stereo.card["codec"]["channels"] == stereo.channels == 2
+    assert [int(stereo.codes(clip)[level, 5]) for clip in stereo.clips for level in (0, 1)] == [10, 30, 20, 20]
+    assert [int(mono.codes(clip)[0, 5]) for clip in mono.clips] == [20, 20]

@@ -23,21 +23,23 @@ SOUND_N[:6] = (1, -1, 0, 0.5 / 32767, -1e-12, 1e-12)
 TAGS = audio_tags("Walzer für 琴", {"run": "delay-1a2b3c4d"})
 
 
-def test_the_samples_are_libsndfiles(tmp_path):
-    with WavStream(tmp_path / "a.wav", RATE, TAGS, replace=False) as file:
-        for piece_N in np.split(SOUND_N, [1, 1000, 2001]):
-            file.write(piece_N)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_samples_are_libsndfiles(tmp_path, channels):
+    sound_CN = np.stack([SOUND_N, -SOUND_N[::-1]])[:channels]
+    with WavStream(tmp_path / "a.wav", RATE, channels, TAGS, replace=False) as file:
+        for piece_CN in np.split(sound_CN, [1, 1000, 2001], axis=1):
+            file.write(piece_CN)
         assert file.seconds == 3001 / RATE
-    soundfile.write(tmp_path / "b.wav", SOUND_N, RATE, "PCM_16")
+    soundfile.write(tmp_path / "b.wav", sound_CN.T, RATE, "PCM_16")
     ours, theirs = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("a.wav", "b.wav"))
     np.testing.assert_array_equal(ours, theirs)
 
 
 def test_every_reader_finds_it_whole_after_every_piece(tmp_path):
     path = tmp_path / "a.wav"
-    with WavStream(path, RATE, TAGS, replace=False) as file:
+    with WavStream(path, RATE, 1, TAGS, replace=False) as file:
         for count in (1000, 2000, 2001):
-            file.write(SOUND_N[: count - file.samples])
+            file.write(SOUND_N[None, : count - file.samples])
             assert len(read_samples(path).audio_NC) == count  # refuses sizes that are not those of the file
             with wave.open(str(path)) as other:
                 assert (other.getnframes(), other.getframerate(), other.getsampwidth()) == (count, RATE, 2)
@@ -48,8 +50,8 @@ def test_every_reader_finds_it_whole_after_every_piece(tmp_path):
 def test_a_killed_process_leaves_what_it_wrote(tmp_path):
     script = (
         "import os, sys, numpy as np; from pathlib import Path; from musicbench.data.wav_stream import WavStream\n"
-        "file = WavStream(Path(sys.argv[1]), 8000, {}, False)\n"
-        "file.write(np.ones(500, np.float32)); os.kill(os.getpid(), 9)"
+        "file = WavStream(Path(sys.argv[1]), 8000, 1, {}, False)\n"
+        "file.write(np.ones((1, 500), np.float32)); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.wav")])
     assert done.returncode == -signal.SIGKILL
@@ -61,12 +63,12 @@ def test_a_killed_process_leaves_what_it_wrote(tmp_path):
 def test_a_full_disk_keeps_what_fits(tmp_path, size):
     path = tmp_path / "a.wav"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with WavStream(path, RATE, TAGS, replace=False) as file:
-        file.write(SOUND_N[:100])
+    with WavStream(path, RATE, 1, TAGS, replace=False) as file:
+        file.write(SOUND_N[None, :100])
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
         try:
             with pytest.raises(OSError, match="File too large"):
-                file.write(SOUND_N[100:])
+                file.write(SOUND_N[None, 100:])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         kept = file.samples
@@ -78,13 +80,13 @@ def test_a_full_disk_keeps_what_fits(tmp_path, size):
 
 
 def test_no_file_without_sound(tmp_path):
-    with WavStream(tmp_path / "a.wav", RATE, TAGS, replace=False):
+    with WavStream(tmp_path / "a.wav", RATE, 1, TAGS, replace=False):
         assert (tmp_path / "a.wav").exists()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            WavStream(tmp_path / "a.wav", RATE, TAGS, replace=False)
+            WavStream(tmp_path / "a.wav", RATE, 1, TAGS, replace=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not os.listdir(tmp_path)
@@ -94,10 +96,10 @@ def test_a_file_is_replaced_only_where_that_is_asked_for(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(b"there before")
     with pytest.raises(FileExistsError):
-        WavStream(path, RATE, {}, replace=False)
+        WavStream(path, RATE, 1, {}, replace=False)
     assert path.read_bytes() == b"there before"
-    with WavStream(path, RATE, {}, replace=True) as file:
-        file.write(SOUND_N)
+    with WavStream(path, RATE, 1, {}, replace=True) as file:
+        file.write(SOUND_N[None])
     assert len(read_samples(path).audio_NC) == 3001
 
 
@@ -108,13 +110,13 @@ def test_tags_of_any_caption_are_read_back(tmp_path, caption, container):
     path = tmp_path / f"a.{container.lower()}"
     if container == "WAV":
         tags = audio_tags(caption, facts, WAV_BYTES)
-        with WavStream(path, RATE, tags, replace=False) as file:
-            file.write(SOUND_N)
+        with WavStream(path, RATE, 1, tags, replace=False) as file:
+            file.write(SOUND_N[None])
     else:
         from musicbench.data.audio import write_flac
 
         tags = audio_tags(caption, facts)
-        write_flac(path, SOUND_N, RATE, tags)
+        write_flac(path, SOUND_N[None], RATE, tags)
     with soundfile.SoundFile(path) as sound:
         found = sound.copy_metadata()
     assert found == tags
@@ -129,13 +131,13 @@ def test_tags_of_any_caption_are_read_back(tmp_path, caption, container):
 def test_tags_leave_the_sound_of_a_flac_as_it_is(tmp_path):
     from musicbench.data.audio import write_flac
 
-    write_flac(tmp_path / "a.flac", SOUND_N, RATE)
-    write_flac(tmp_path / "b.flac", SOUND_N, RATE, TAGS)
+    write_flac(tmp_path / "a.flac", SOUND_N[None], RATE)
+    write_flac(tmp_path / "b.flac", SOUND_N[None], RATE, TAGS)
     plain, tagged = ((tmp_path / name).read_bytes() for name in ("a.flac", "b.flac"))
     assert plain != tagged and plain[-3000:] == tagged[-3000:]
 
 
 def test_paths_are_of_any_kind(tmp_path):
-    with WavStream(Path(os.fsdecode(bytes(tmp_path) + b"/\xff.wav")), RATE, {}, replace=False) as file:
-        file.write(SOUND_N)
+    with WavStream(Path(os.fsdecode(bytes(tmp_path) + b"/\xff.wav")), RATE, 1, {}, replace=False) as file:
+        file.write(SOUND_N[None])
     assert os.listdir(tmp_path) == ["\udcff.wav"]

@@ -1,6 +1,7 @@
 """From what judges heard to the metrics of a run record."""
 
 import json
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ def training(stored) -> ReferenceSet:
 
 @pytest.fixture
 def generated(stub_judge):
-    clips = [(clip(50 + number, 5), RATE) for number in range(len(CROPS))]
+    clips = [(clip(50 + number, 5)[None], RATE) for number in range(len(CROPS))]
     return hear([stub_judge], clips)[judge_key(stub_judge)]
 
 
@@ -166,10 +167,23 @@ def test_a_crop_off_the_second_has_no_stored_original(stored):
         original_judgements(stored, [StubCrop("piece0", "clip0", 10, 250)], FRAME_RATE)
 
 
+def test_a_crop_starts_on_the_frame_nearest_to_its_second(stored):
+    rate = 44100 / 512
+    for second in (0, 1):
+        start, frames = round(second * rate), math.ceil(5 * rate)
+        assert abs(start / rate - second) > 1e-6 or second == 0
+        (found,) = original_judgements(stored, [StubCrop("piece0", "clip0", start, frames)], rate)
+        (expected,) = original_judgements(stored, [StubCrop("piece0", "clip0", second * 50, 250)], 50.0)
+        np.testing.assert_array_equal(found.embeddings_WD, expected.embeddings_WD)
+    for off in (-1, 1):
+        with pytest.raises(UserError, match="whole second"):
+            original_judgements(stored, [StubCrop("piece0", "clip0", round(rate) + off, frames)], rate)
+
+
 def test_metrics_come_in_the_order_of_what_they_need():
     assert [metric.name for metric in all_metrics()] == [
         "fad", "fad_infinity", "codec_distance", "kad", "kld", "kld_reverse",
-        "clap", "clap_shuffled", "clap_mini", "clap_mini_shuffled",
+        "clap", "clap_shuffled", "clap_mini", "clap_mini_shuffled", "melody_similarity",
     ]  # fmt: skip
 
 
@@ -180,3 +194,20 @@ def test_clips_without_anything_have_no_metric(generated, clips_of):
 def test_a_need_that_no_clips_have_is_refused():
     with pytest.raises(ValueError, match=f"'any' needs 'orignals'; clips may have {', '.join(NEEDS)}"):
         Metric("any", ("reference", "orignals"), dict)
+
+
+def test_clips_without_captions_are_not_compared_with_them(generated, clips_of):
+    """An empty caption would be read as a text like any other, or have no direction at all."""
+    asked: list[list[str]] = []
+
+    def clap_mini(captions):
+        asked.append(list(captions))
+        return np.zeros(len(captions))
+
+    captions = [f"tune {number}" for number in range(len(CROPS))]
+    full = measured(clips_of(generated, captions=captions, clap_mini=clap_mini))
+    assert {"clap_mini", "clap_mini_shuffled"} <= set(full.values) and not full.failures
+    asked.clear()
+    bare = measured(clips_of(generated, captions=[*captions[:-2], "", " "], clap_mini=clap_mini))
+    assert bare.values["clap_mini"] == bare.values["clap_mini_shuffled"] == {"value": None}
+    assert f"clap_mini: 2 of {len(CROPS)} clips have no caption to be compared with" in bare.failures and not asked

@@ -40,7 +40,7 @@ def clips():
 def scored(stub_judge, clips, captions, pieces) -> Metrics:
     """The metrics of clips that a text-audio judge has heard; they have no reference, codes or originals."""
     judges = JudgeSet(stub_judge, stub_judge, StubClap())
-    heard = judges.by_role(hear(judges.roles.values(), [(clip, RATE) for clip in clips]))
+    heard = judges.by_role(hear(judges.roles.values(), [(clip[None], RATE) for clip in clips]))
     return measured(Clips(judges, heard, pieces, 2, captions=captions, clap=judges.clap))
 
 
@@ -60,7 +60,7 @@ def test_scores_are_cosines_of_averaged_windows(stub_judge, clips):
 
 def test_every_judge_hears_every_clip_once_at_its_rate(stub_judge):
     rates = [RATE] * 5 + [2 * RATE, RATE]
-    clips = [(torch.full((5 * rate,), 0.01 * n), rate) for n, rate in enumerate(rates)]
+    clips = [(torch.full((1, 5 * rate), 0.01 * n), rate) for n, rate in enumerate(rates)]
     other = StubClap()
     heard = hear([stub_judge, other, stub_judge], iter(clips))
     assert list(heard) == [judge_key(stub_judge), judge_key(other)]
@@ -77,7 +77,7 @@ def test_judges_of_the_same_weights_with_other_windows_are_two(stub_judge):
             output = super().__call__(audio_BN, sample_rate)
             return JudgeOutput(output.embeddings_BWD + 1, output.logits_BWC)
 
-    heard = hear([stub_judge, EveryHalf()], [(torch.zeros(5 * RATE), RATE)])
+    heard = hear([stub_judge, EveryHalf()], [(torch.zeros(1, 5 * RATE), RATE)])
     assert len(heard) == 2 and heard[judge_key(EveryHalf())][0].embeddings_WD.min() == 1
 
 
@@ -98,7 +98,7 @@ def test_a_clip_is_judged_before_the_next_is_read(stub_judge):
     def clips():
         for _ in range(4):
             made.append(1)
-            yield torch.zeros(5 * RATE), RATE
+            yield torch.zeros(1, 5 * RATE), RATE
 
     hear([Watched()], clips())
     assert heard_at == [1, 2, 3, 4]

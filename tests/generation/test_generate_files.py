@@ -18,8 +18,10 @@ import soundfile
 from musicbench import cli
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
-from musicbench.generation.clip_files import clip_files, require_new
+from musicbench.generation.clip_files import Clip, clip_files, require_new
+from musicbench.generation.windows import Windows
 from musicbench.runs.folder import read_training_id
+from musicbench.seals import content_sha256
 from musicbench.study.records import read_record
 from musicbench.temporaries import unhidden
 
@@ -68,6 +70,9 @@ def test_whatever_changes_the_sound_changes_the_name(trained_run, output, prompt
         (trained_run, ("tune", "--prompt", other)),
         (trained_run, ("tune", "--prompt", one, "--redraw", "0.5-1.3")),
         (trained_run, ("tune", "--prompt", one, "--redraw", "0.9-1.3")),
+        (trained_run, ("tune", "--window", "3")),
+        (trained_run, ("tune", "--window", "2.5")),
+        (trained_run, ("tune", "--overlap", "0.5")),
     ]
     names = [make(output, run, *arguments) for run, arguments in calls]
     assert all(len(added) == 2 for added in names)
@@ -86,8 +91,22 @@ def test_other_weights_have_another_name(make_run, stub_codec, output, tmp_path)
     for weights in (b"some", b"others"):
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "best.ckpt").write_bytes(weights)
-        names |= {clip.stem.name for clip in clip_files(run, tmp_path / "run", ["tune"], 0, 30, None, output)}
+        names |= {clip.stem.name for clip in clip_files(run, tmp_path / "run", [Clip("tune", 0, 30)], output)}
     assert len(names) == 2
+
+
+def test_ids_of_clips_that_are_drawn_at_once_stay(make_run, stub_codec, output, tmp_path):
+    run = make_run()
+    run.contents.__dict__.update(codec=stub_codec, encoder="5" * 64)
+    clips = [Clip("tune", 3, 20), Clip("tune", 3, 50, None, Windows(20, 13)), Clip("tune", 3, 50, None, Windows(20, 9))]
+    files = clip_files(run, tmp_path, clips, output)
+    hashed = [[run.generation_id(tmp_path), "tune", 3, *rest] for rest in ([20, None], [50, None, 20, 13])]
+    assert [file.facts["id"] for file in files[:2]] == [content_sha256(content)[:8] for content in hashed]
+    assert [file.facts.get("windows") for file in files] == [
+        None,
+        {"window": 2.0, "overlap": 1.3},
+        {"window": 2.0, "overlap": 0.9},
+    ]
 
 
 def test_what_changes_no_sound_changes_no_name(refused, trained_run, output):
@@ -95,6 +114,12 @@ def test_what_changes_no_sound_changes_no_name(refused, trained_run, output):
     line = refused("generate", "tune", "--run", trained_run, "--output", output, "--seconds", "3", "--",
                    "trainer.threads=1")  # fmt: skip
     assert "exists already" in line
+    asked = ("generate", "tune", "--run", trained_run, "--output", output, "--seconds")
+    for same in (("--window", "2"), ("--overlap", "1.3"), ("--", "evaluation.batch_size=1")):
+        assert "exists already" in refused(*asked, "3", *same)
+    make(output, trained_run, "tune", "--seconds", "2")
+    for same in (("--window", "2.5"), ("--overlap", "1")):
+        assert "exists already" in refused(*asked, "2", *same), "one window is one, however long it may be"
 
 
 @pytest.mark.parametrize("stream", [(), ("--stream",)])
@@ -184,6 +209,15 @@ def test_files_say_what_they_are(trained_run, output, prompts, stream):
     )
 
 
+@pytest.mark.parametrize("stream", [(), ("--stream",)])
+def test_files_say_in_which_windows_they_were_drawn(trained_run, output, stream):
+    make(output, trained_run, "tune", "--seconds", "5", "--overlap", "0.5", *stream)
+    make(output, trained_run, "tune", "--seconds", "2", *stream)
+    facts = [comment(path)[1] for path in output.glob("*.wav" if stream else "*.flac")]
+    windows = {found["seconds"]: found.get("windows") for found in facts}
+    assert windows == {5.0: {"window": 2.0, "overlap": 0.5}, 2.0: None}
+
+
 def test_a_clip_without_a_caption_has_no_title(trained_run, output):
     arguments = ["--run", str(trained_run), "--output", str(output), "--seconds", "3"]
     assert cli.main(["generate", *arguments]) == 0
@@ -224,9 +258,9 @@ def test_an_interrupted_stream_keeps_its_beginning(tmp_path):
         "from musicbench.generation.clip_files import ClipFile\n"
         "from musicbench.generation.growing import write_stream\n"
         "def pieces():\n"
-        "    yield torch.full((1, 1500), 0.5)\n"
+        "    yield torch.full((1, 1, 1500), 0.5)\n"
         "    raise KeyboardInterrupt\n"
-        "try: write_stream([ClipFile('tune', 0, Path(sys.argv[1]) / 'tune', {'seed': 0})], pieces(), 1000, False)\n"
+        "try: write_stream([ClipFile('tune', Path(sys.argv[1]) / 'tune', {'seed': 0})], pieces(), 1000, False)\n"
         "except KeyboardInterrupt: os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)

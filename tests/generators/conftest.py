@@ -9,6 +9,7 @@ from musicbench.generators.autoregressive import AutoregressiveLM
 from musicbench.generators.batch import Batch
 from musicbench.generators.hybrid import HybridModel
 from musicbench.generators.masked import MagnetLM
+from musicbench.models.conditions import Conditions
 
 LEVELS, FRAMES, SIZE, TEXT_DIM = 3, 8, 7, 5
 
@@ -61,8 +62,10 @@ def make_batch() -> Callable[..., Batch]:
         count = len(lengths)
         return Batch(
             torch.randint(0, SIZE, (count, LEVELS, frames), generator=random),
-            torch.randn(count, max(lengths), TEXT_DIM, generator=random),
-            torch.arange(max(lengths)) < torch.tensor(lengths)[:, None],
+            Conditions.of_text(
+                torch.randn(count, max(lengths), TEXT_DIM, generator=random),
+                torch.arange(max(lengths)) < torch.tensor(lengths)[:, None],
+            ),
             torch.arange(first, first + count),
         )
 

@@ -28,7 +28,7 @@ def chain_rule(module, batch) -> torch.Tensor:
         return true_Bn
 
     plan = module.tables.plan(batch.codes_BKT.shape[2])
-    decode(module.lm, plan, batch.states_BLE, batch.mask_BL, choose)
+    decode(module.lm, plan, batch.conditions, choose)
     return total_BK
 
 
@@ -47,7 +47,7 @@ def collect_logs(module) -> dict[str, float]:
 @pytest.mark.parametrize("frames", [8, 13])
 def test_log_prob_is_the_chain_rule_of_decoding(pattern, frames, make_module, make_batch):
     module, batch = make_module(pattern).eval(), make_batch([4, 1, 2], frames=frames)
-    log_prob_BK = module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL)
+    log_prob_BK = module.log_prob(batch.codes_BKT, batch.conditions)
     assert log_prob_BK.dtype == torch.float64
     torch.testing.assert_close(log_prob_BK, chain_rule(module, batch), atol=1e-3, rtol=1e-5)
 
@@ -59,7 +59,7 @@ def test_loss_and_log_prob_mean_the_same_bits_per_frame(pattern, make_module, ma
     loss = float(module.training_step(batch, 0))
     module.validation_step(batch, 0)
     module.eval()
-    log_prob_B = module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL).sum(1)
+    log_prob_B = module.log_prob(batch.codes_BKT, batch.conditions).sum(1)
     _, levels, frames = batch.codes_BKT.shape
     bits = float(-log_prob_B.mean()) / (frames * math.log(2))
     assert loss == pytest.approx(bits * math.log(2) / levels, rel=1e-5)
@@ -70,8 +70,7 @@ def test_loss_and_log_prob_mean_the_same_bits_per_frame(pattern, make_module, ma
 def test_every_token_is_in_the_loss(make_module, make_batch):
     """Also those of a pattern's tail, which MusicGen's own training leaves out."""
     module, batch = make_module("delay", condition_dropout=0.0), make_batch([2])
-    states = (batch.states_BLE, batch.mask_BL, torch.tensor([False]))
-    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), *states)
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), batch.conditions)
     total = sum(
         -F.log_softmax(logits_BKTV[0, k, t], -1)[batch.codes_BKT[0, k, t]]
         for k in range(logits_BKTV.shape[1])
@@ -86,8 +85,7 @@ def test_an_untrained_tail_is_left_out_of_the_loss_and_of_nothing_else(pattern, 
     plan = {"schedule": "sequential"}
     module = make_module(pattern, {**plan, "tail": "untrained"}, condition_dropout=0.0)
     usual, batch = make_module(pattern, plan, condition_dropout=0.0), make_batch([2, 3])
-    states = (batch.states_BLE, batch.mask_BL, torch.tensor([False, False]))
-    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), *states)
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(FRAMES), batch.conditions)
     ends = [FRAMES - (k if pattern == "delay" else lost if k else 0) for k in range(3)]
     levels = [
         F.cross_entropy(logits_BKTV[:, k, :end].flatten(0, 1), batch.codes_BKT[:, k, :end].flatten())
@@ -100,7 +98,7 @@ def test_an_untrained_tail_is_left_out_of_the_loss_and_of_nothing_else(pattern, 
     assert (float(loss) == pytest.approx(float(usual.training_step(batch, 0)), abs=1e-6)) == (lost == 0)
     module.validation_step(batch, 0)
     assert logged["validation/bits_per_frame"] == pytest.approx(
-        float(-usual.eval().log_prob(*batch[:3]).sum()) / (2 * FRAMES * math.log(2)), rel=1e-5
+        float(-usual.eval().log_prob(batch.codes_BKT, batch.conditions).sum()) / (2 * FRAMES * math.log(2)), rel=1e-5
     ), "all tokens are counted in validation"
 
 
@@ -120,7 +118,7 @@ def _without_mode(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def test_a_clip_shorter_than_the_delay_trains_the_levels_that_are_left(make_module, make_batch):
     module, batch = make_module(plan={"tail": "untrained"}, condition_dropout=0.0), make_batch([2], frames=1)
-    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(1), *batch[1:3], torch.tensor([False]))
+    logits_BKTV = module.lm(batch.codes_BKT, module.tables.tensors(1), batch.conditions)
     first = F.cross_entropy(logits_BKTV[0, 0], batch.codes_BKT[0, 0])
     assert float(module.training_step(batch, 0)) == pytest.approx(float(first) / 3, rel=1e-5)
 
@@ -132,7 +130,7 @@ def test_validation_always_sees_the_captions(make_module, make_batch):
     module.training_step(batch, 0)
     assert logged["validation/bits_per_frame"] != pytest.approx(logged["train/bits_per_frame"], abs=1e-3)
     module.eval()
-    told = -module.log_prob(batch.codes_BKT, batch.states_BLE, batch.mask_BL).sum(1).mean() / (8 * math.log(2))
+    told = -module.log_prob(batch.codes_BKT, batch.conditions).sum(1).mean() / (8 * math.log(2))
     assert logged["validation/bits_per_frame"] == pytest.approx(float(told), rel=1e-5)
 
 
@@ -173,7 +171,7 @@ class TestConditionDropout:
     def test_does_not_follow_the_phrasing(self, make_module, seed):
         """The data draws from (seed, running number) too; with the same stream, one phrasing would be lost."""
         clip = Clip("clip", "piece", "train", 0, 50, ("one", "two", "three", "four"), {}, {})
-        crops = TrainingCrops(SimpleNamespace(split=lambda name: (clip,)), frames=FRAMES, seed=seed)
+        crops = TrainingCrops(SimpleNamespace(split=lambda name: (clip,), segment_frames=1), frames=FRAMES, seed=seed)
         dropped = make_module(seed=seed).dropped(torch.arange(4000)).tolist()
         by_phrasing = {caption: [] for caption in clip.captions}
         for number, lost in enumerate(dropped):
@@ -186,9 +184,9 @@ class TestConditionDropout:
         module, batch = make_module(condition_dropout=0.5), make_batch([4] * 12)
         dropped_B = module.dropped(batch.index_B)
         assert 0 < dropped_B.sum() < 12
-        nats = pattern_nats(module.lm, module.tables, batch, dropped_B).sum((1, 2))
-        elsewhere = batch._replace(states_BLE=batch.states_BLE.roll(1, 0))
-        change = (pattern_nats(module.lm, module.tables, elsewhere, dropped_B).sum((1, 2)) - nats).abs()
+        nats = pattern_nats(module.lm, module.tables, module.told(batch)).sum((1, 2))
+        elsewhere = batch._replace(conditions=batch.conditions.each(lambda tensor: tensor.roll(1, 0)))
+        change = (pattern_nats(module.lm, module.tables, module.told(elsewhere)).sum((1, 2)) - nats).abs()
         assert change[dropped_B].max() < 1e-4
         assert change[~dropped_B].min() > 1e-3
 
@@ -202,9 +200,7 @@ class TestLevelDropout:
         codes_BKT = batch.codes_BKT.where(known_BK[:, :, None], (batch.codes_BKT + 1) % 7)
         assert float(module.training_step(batch._replace(codes_BKT=codes_BKT), 0)) == loss
         absent_BKT = batch.codes_BKT.where(known_BK[:, :, None], 7)
-        logits_BKTV = module.lm(
-            absent_BKT, module.tables.tensors(FRAMES), batch.states_BLE, batch.mask_BL, torch.zeros(6).bool()
-        )
+        logits_BKTV = module.lm(absent_BKT, module.tables.tensors(FRAMES), batch.conditions)
         nats = [
             F.cross_entropy(logits_BKTV[b, k], batch.codes_BKT[b, k])
             for b in range(6)
@@ -239,7 +235,7 @@ def test_training_lowers_the_loss_of_what_it_sees(make_module, make_batch):
 
 def test_a_stream_and_a_prompt_give_what_is_generated(make_module, make_batch):
     module, batch = make_module("stack_delay").eval(), make_batch([3, 5])
-    arguments = (batch.states_BLE, batch.mask_BL, 9, [1, 2], Sampling(cfg=2.0, top_k=3))
+    arguments = (batch.conditions, 9, [1, 2], Sampling(cfg=2.0, top_k=3))
     whole_BKT = module.generate(*arguments)
     assert torch.equal(torch.cat(list(module.stream(*arguments, every=2)), 2), whole_BKT)
     prompt_BKT = torch.cat([whole_BKT[:, :, :4], torch.full_like(whole_BKT[:, :, 4:], -1)], 2)
@@ -249,10 +245,10 @@ def test_a_stream_and_a_prompt_give_what_is_generated(make_module, make_batch):
 
 def test_generate_at_another_length(make_module, make_batch):
     module, batch = make_module("stack").eval(), make_batch([3, 2])
-    codes = module.generate(batch.states_BLE, batch.mask_BL, 5, [1, 2], Sampling(cfg=2.0, top_k=3))
+    codes = module.generate(batch.conditions, 5, [1, 2], Sampling(cfg=2.0, top_k=3))
     assert codes.shape == (2, 3, 5)
     greedy = Sampling(cfg=1.0, temperature=0.0)
-    one, other = (module.generate(batch.states_BLE, batch.mask_BL, 5, s, greedy) for s in ([1, 2], [3, 4]))
+    one, other = (module.generate(batch.conditions, 5, s, greedy) for s in ([1, 2], [3, 4]))
     assert torch.equal(one, other)
 
 

@@ -14,6 +14,7 @@ from musicbench.generators.hybrid import HybridModel
 from musicbench.generators.masked import MagnetLM
 from musicbench.generators.objectives import masked_nats, pattern_nats
 from musicbench.models import kernels
+from musicbench.models.conditions import Conditions
 from musicbench.models.cost import training_flops
 from musicbench.models.footprint import FULL, activation_bytes
 
@@ -35,15 +36,15 @@ def nats(module: AutoregressiveLM | MagnetLM, case: str, frames: int) -> torch.T
     random = torch.Generator().manual_seed(0)
     batch = Batch(
         torch.randint(SIZE, (CLIPS, LEVELS, frames), generator=random),
-        torch.randn(CLIPS, TOKENS, TEXT_DIM, generator=random),
-        torch.ones(CLIPS, TOKENS, dtype=torch.bool),
+        Conditions.of_text(
+            torch.randn(CLIPS, TOKENS, TEXT_DIM, generator=random), torch.ones(CLIPS, TOKENS, dtype=torch.bool)
+        ),
         torch.arange(CLIPS),
     )
-    nobody_B = torch.zeros(CLIPS, dtype=torch.bool)
     if isinstance(module, AutoregressiveLM):
-        return pattern_nats(module.lm, module.tables, batch, nobody_B).mean()
+        return pattern_nats(module.lm, module.tables, batch).mean()
     masked_BT = torch.ones(CLIPS, frames, dtype=torch.bool)
-    return masked_nats(module.lm, batch, int(case.split()[1]), masked_BT, nobody_B).mean()
+    return masked_nats(module.lm, batch, int(case.split()[1]), masked_BT).mean()
 
 
 def computed_pairs(module: AutoregressiveLM | MagnetLM, case: str, frames: int) -> int:

@@ -15,6 +15,7 @@ from musicbench.generators.captioned import CaptionedLM
 from musicbench.generators.hybrid import HybridModel
 from musicbench.generators.masked import MagnetLM
 from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.conditions import Conditions
 from musicbench.models.masked.lm import MaskedLM
 
 FILE = Path(__file__).with_name("golden_logits.npz")
@@ -40,17 +41,17 @@ def logits(module: CaptionedLM) -> dict[str, np.ndarray]:
     lm = module.lm
     codes_BKT = (torch.arange(2 * LEVELS * FRAMES).view(2, LEVELS, FRAMES) * 5) % SIZE
     states_BLE = torch.linspace(-1, 1, 2 * 4 * TEXT_DIM).view(2, 4, TEXT_DIM)
-    text = states_BLE, torch.tensor([[True, True, True, False], [True, True, True, True]]), torch.tensor([False, True])
+    mask_BL = torch.tensor([[True, True, True, False], [True, True, True, True]])
+    conditions = Conditions.of_text(states_BLE, mask_BL).without(torch.tensor([False, True]))
     found = {}
     if isinstance(lm, PatternLM):
-        found["plan"] = lm(codes_BKT, module.tables.tensors(FRAMES), *text).numpy()
+        found["plan"] = lm(codes_BKT, module.tables.tensors(FRAMES), conditions).numpy()
     if isinstance(lm, MaskedLM):
-        text_BLD, text_mask = lm.conditioner(*text)
-        keys_values = lm.transformer.text_keys_values(text_BLD)
+        context = lm.frame_context(conditions, FRAMES)
         for level in range(LEVELS):
             ids_BKT = codes_BKT.clone()
             ids_BKT[:, level, ::2] = SIZE
-            hidden_BTD = lm.frame_hidden(ids_BKT, level, keys_values, text_mask)
+            hidden_BTD = lm.frame_hidden(ids_BKT, level, context)
             found[f"level_{level}"] = (hidden_BTD @ lm.heads_KVD[level].T).numpy()
     return found
 

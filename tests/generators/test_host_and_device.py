@@ -30,7 +30,8 @@ def test_a_step_reads_nothing_from_the_device(module, make_batch):
     """Forwards and backwards; a batch's numbers, from which its random choices follow, stay on the host."""
     batch = module.transfer_batch_to_device(make_batch([4, 2, 3]), META, 0)
     assert isinstance(batch, Batch)
-    assert [part.device.type for part in batch] == ["meta", "meta", "meta", "cpu"]
+    parts = (batch.codes_BKT, *batch.conditions.text, batch.index_B)
+    assert [part.device.type for part in parts] == ["meta", "meta", "meta", "cpu"]
     with kernels.using("plain"):
         module.training_step(batch, 0).backward()
     assert all(weight.grad.device == META for weight in module.parameters() if weight.grad is not None)
@@ -41,4 +42,5 @@ def test_control_reading_is_noticed(make_module, make_batch):
     module = make_module().to(META)
     batch = make_batch([4, 2])
     with pytest.raises(RuntimeError, match="meta"):
-        module.training_step(Batch(*(part.to(META) for part in batch)), 0)
+        told = batch.conditions.each(lambda part: part.to(META))
+        module.training_step(Batch(batch.codes_BKT.to(META), told, batch.index_B.to(META)), 0)

@@ -11,6 +11,7 @@ from musicbench.generators.captioned import CaptionedLM
 from musicbench.generators.hybrid import HybridModel
 from musicbench.generators.masked import MagnetLM
 from musicbench.models import kernels, products
+from musicbench.models.conditions import Conditions
 from musicbench.models.masked.decode import decode_masked
 from musicbench.models.masked.sampling import MaskedSampling
 
@@ -36,8 +37,9 @@ def batch(number: int) -> Batch:
     random = torch.Generator().manual_seed(number)
     return Batch(
         torch.randint(SIZE, (4, LEVELS, FRAMES), generator=random),
-        torch.randn(4, 20, TEXT_DIM, generator=random),
-        torch.arange(20) < torch.tensor([20, 3, 7, 12])[:, None],
+        Conditions.of_text(
+            torch.randn(4, 20, TEXT_DIM, generator=random), torch.arange(20) < torch.tensor([20, 3, 7, 12])[:, None]
+        ),
         torch.arange(4 * number, 4 * number + 4),
     )
 
@@ -103,10 +105,10 @@ def test_a_short_training_stays_close(case):
 def test_masked_tokens_are_the_same(position):
     torch.manual_seed(4)
     lm = MagnetLM(model={**MODEL, "position": position}, optimiser=OPTIMISER).lm.eval()
-    states_BLE, mask_BL = batch(1).states_BLE, batch(1).mask_BL
+    conditions = batch(1).conditions
     drawn = []
     for kind in ("auto", "plain"):
         with kernels.using(kind):
-            drawn.append(decode_masked(lm, states_BLE, mask_BL, 50, [1, 2, 3, 4], MaskedSampling((6, 3, 3))))
+            drawn.append(decode_masked(lm, conditions, 50, [1, 2, 3, 4], MaskedSampling((6, 3, 3))))
     assert torch.equal(*drawn)
     assert len(drawn[0].unique()) > SIZE // 2

@@ -58,16 +58,15 @@ def quiet():
 def masked_logits(module, codes_BKT, level, batch):
     """Logits of one level of grids whose masks are set already."""
     lm = module.lm
-    nobody = torch.zeros(len(codes_BKT), dtype=torch.bool)
-    text, mask = lm.conditioner(batch.states_BLE, batch.mask_BL, nobody)
-    return lm.frame_hidden(codes_BKT, level, lm.transformer.text_keys_values(text), mask) @ lm.heads_KVD[level].T
+    context = lm.frame_context(batch.conditions, codes_BKT.shape[2])
+    return lm.frame_hidden(codes_BKT, level, context) @ lm.heads_KVD[level].T
 
 
 @pytest.mark.parametrize("level", range(LEVELS))
 def test_nats_are_those_of_masked_tokens_given_lower_levels(make_masked, make_batch, level):
     module, batch = make_masked(), make_batch([4, 1, 2])
     masked_BT = torch.rand(3, FRAMES) < 0.5
-    nats_BT = masked_nats(module.lm, batch, level, masked_BT, torch.zeros(3, dtype=torch.bool))
+    nats_BT = masked_nats(module.lm, batch, level, masked_BT)
     ids_BKT = batch.codes_BKT.clone()
     ids_BKT[:, level][masked_BT] = SIZE
     ids_BKT[:, level + 1 :] = SIZE
@@ -80,7 +79,7 @@ def test_nats_are_those_of_masked_tokens_given_lower_levels(make_masked, make_ba
     # What is not to be known changes nothing: masked tokens and all higher levels, but for the targets.
     hidden = batch.codes_BKT.clone()
     hidden[:, level + 1 :] = (hidden[:, level + 1 :] + 1) % SIZE
-    again = masked_nats(module.lm, batch._replace(codes_BKT=hidden), level, masked_BT, torch.zeros(3).bool())
+    again = masked_nats(module.lm, batch._replace(codes_BKT=hidden), level, masked_BT)
     assert torch.equal(again, nats_BT)
 
 
@@ -90,7 +89,7 @@ def test_loss_counts_each_masked_token_alike(make_masked, make_batch, quiet):
     loss = float(module.training_step(batch, 0))
     masked_BT = training_masks(module.streams(batch.index_B, MASK_STREAM), FRAMES, 3)
     level = drawn_level(0, 0, LEVELS)
-    nats_BT = masked_nats(module.lm, batch, level, masked_BT, torch.zeros(3, dtype=torch.bool))
+    nats_BT = masked_nats(module.lm, batch, level, masked_BT)
     assert loss == pytest.approx(float(nats_BT.sum()) / (3 * FRAMES * MEAN_RATE), rel=1e-5)
     bits = np.mean([float(n.sum() / m.sum()) for n, m in zip(nats_BT, masked_BT, strict=True)]) / math.log(2)
     assert logged["train/masked_bits"] == pytest.approx(bits, rel=1e-5)
@@ -160,14 +159,14 @@ class TestHybrid:
         for b, start in enumerate(first):
             assert not masked_BT[b, :start].any()
             assert masked_BT[b, start:].any()
-        nats_BT = masked_nats(module.lm, batch, drawn_level(0, 0, LEVELS), masked_BT, torch.zeros(200).bool())
+        nats_BT = masked_nats(module.lm, batch, drawn_level(0, 0, LEVELS), masked_BT)
         wanted = float(nats_BT.sum()) / (200 * (FRAMES + 1) / 2 * MEAN_RATE)
         assert float(module.training_step(batch, 0)) == pytest.approx(wanted, rel=1e-5)
 
     def test_autoregressive_step_is_that_of_the_family(self, make_masked, make_batch, quiet):
         module, _ = quiet(make_masked(True, autoregressive_share=1.0))
         batch = make_batch([2, 3])
-        nats = pattern_nats(module.lm, module.tables, batch, module.dropped(batch.index_B))
+        nats = pattern_nats(module.lm, module.tables, module.told(batch))
         assert float(module.training_step(batch, 0)) == pytest.approx(float(nats.mean()), rel=1e-6)
 
     def test_best_checkpoint_is_chosen_on_both(self, make_masked, make_batch, quiet):
@@ -182,7 +181,7 @@ def test_generation_and_its_cost(make_masked, make_batch, hybrid):
     module, batch = make_masked(hybrid).eval(), make_batch([3, 5])
     masked = MaskedSampling(iterations=(3, 2, 1))
     sampling = HybridSampling(0.5, Sampling(2.0, 3), masked) if hybrid else masked
-    codes = module.generate(batch.states_BLE, batch.mask_BL, 10, [1, 2], sampling)
+    codes = module.generate(batch.conditions, 10, [1, 2], sampling)
     assert codes.shape == (2, LEVELS, 10)
     assert codes.min() >= 0
     assert codes.max() < SIZE
@@ -199,13 +198,13 @@ def test_a_rescorers_calls_cost_too(make_masked, make_module, make_batch, hybrid
     module, rater, batch = make_masked(hybrid).eval(), make_module("flat").eval(), make_batch([3, 5])
     masked = MaskedSampling(iterations=(3, 1, 2), rescore=0.5)
     sampling = HybridSampling(0.5, Sampling(2.0, 3), masked) if hybrid else masked
-    own, calls = rater.rescorer(batch.states_BLE, batch.mask_BL, 10), []
+    own, calls = rater.rescorer(batch.conditions, 10), []
 
     def rescore(*asked):
         calls.append(own.plan.reads_PK.shape[0])
         return own(*asked)
 
-    module.generate(batch.states_BLE, batch.mask_BL, 10, [1, 2], sampling, rescore=rescore)
+    module.generate(batch.conditions, 10, [1, 2], sampling, rescore=rescore)
     unrated = HybridSampling(0.5, Sampling(2.0, 3), MaskedSampling((3, 1, 2))) if hybrid else MaskedSampling((3, 1, 2))
     alone, both = module.cost(10, unrated), module.cost(10, sampling, rescorer=rater)
     assert calls == [30] * 3

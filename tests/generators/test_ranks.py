@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from musicbench.data.caption_changes import UNCHANGED
 from musicbench.data.module import DrawnCrops
 from musicbench.data.stages import Stage
 from musicbench.data.step_batches import StepBatches
@@ -74,7 +75,7 @@ def test_the_kinds_of_choices_are_apart(module):
 
 def test_crops_of_ranks_differ_and_are_those_of_one_process(make_token_store):
     store = TokenStore.open(make_token_store())
-    crops = DrawnCrops(store, [Stage(None, FRAMES, CLIPS)], seed=3)
+    crops = DrawnCrops(store, [Stage(None, FRAMES, CLIPS)], 3, UNCHANGED)
 
     def of(rank: int, world: int, batches: int) -> list[list[tuple[str, str]]]:
         found = StepBatches(0, [Stage(None, FRAMES, CLIPS)], rank, world)

@@ -51,7 +51,7 @@ def make_store(folder: Path) -> list[str]:
     card = {"codec": {name: getattr(codec, name) for name in names}, "licences": [], "sources": []}
     write_store(folder / "tokens", iter(clips), card)
     originals = [
-        (clip.id, clip.split, codec.decode(torch.from_numpy(codes_KT)[None])[0], codec.sample_rate)
+        (clip.id, clip.split, codec.decode(torch.from_numpy(codes_KT)[None])[0, 0], codec.sample_rate)
         for clip, codes_KT in clips
     ]
     build_reference(MusiCNN(), originals, folder / "tokens" / REFERENCE_FILE)

@@ -1,7 +1,9 @@
 """Which rooms each room may import from."""
 
 COMMON = (
+    "musicbench.channels",
     "musicbench.choices",
+    "musicbench.codec_identity",
     "musicbench.content_cache",
     "musicbench.errors",
     "musicbench.escapes",
@@ -25,7 +27,8 @@ MAY_IMPORT = {
     "models": ("musicbench.models", "musicbench.plans"),
     "generators": ("musicbench.generators", "musicbench.models", "musicbench.plans"),
     "codecs": ("musicbench.codecs",),
-    "conditions": ("musicbench.conditions",),
+    # Text-audio models condition on captions as they judge them.
+    "conditions": ("musicbench.conditions", "musicbench.evaluation"),
     # The store is made from a codec that is given; its protocol is all that data knows of it.
     "data": ("musicbench.data", "musicbench.codecs.base"),
     "evaluation": ("musicbench.evaluation",),
@@ -80,6 +83,7 @@ MAY_IMPORT = {
         "musicbench.generation",
         "musicbench.assessment",
         "musicbench.codecs",
+        "musicbench.conditions",
         "musicbench.data",
         "musicbench.models",
         "musicbench.runs",
@@ -140,7 +144,9 @@ MAY_IMPORT = {
         "musicbench.tracking",
         "musicbench.training",
     ),
+    "channels": (),
     "choices": (),
+    "codec_identity": ("musicbench.errors", "musicbench.files", "musicbench.plain_files"),
     "cli": ("musicbench.commands", "musicbench.launch.launcher"),
     "content_cache": ("musicbench.seals", "musicbench.temporaries"),
     "errors": (),

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from musicbench import cli
-from musicbench.codecs.load import MINI_FOLDER
+from musicbench.codec_identity import MINI_FOLDER
 from musicbench.data.audio import write_flac
 from musicbench.errors import UserError
 from musicbench.files import sha256_file
@@ -153,7 +153,7 @@ def _make_recordings(folder: Path) -> None:
             name = f"{split}-{number}"
             pitch_N = np.repeat(random.uniform(100, 2000, 16), 8000)
             sound_N = 0.3 * np.sin(2 * np.pi * pitch_N.cumsum() / 32000) + 0.01 * random.normal(size=len(pitch_N))
-            write_flac(folder / "corpus" / "audio" / f"{name}.flac", sound_N, 32000)
+            write_flac(folder / "corpus" / "audio" / f"{name}.flac", sound_N[None], 32000)
             clip = {"id": name, "piece": name, "split": split, "captions": [f"song {name}"], "attributes": {}}
             corpus.append({**clip, "source": {"title": name}})
             if number < 2:

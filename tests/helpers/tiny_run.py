@@ -58,25 +58,43 @@ EVALUATION = (
 class StubCodec:
     """Every frame is 100 samples whose loudness follows the codes."""
 
-    id, sha256, sample_rate, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 10.0, 2, 12
+    id, sha256, sample_rate, channels, frame_rate, levels, codebook_size = "stub", "0" * 64, RATE, 1, 10.0, 2, 12
+    segment_frames = 1
 
-    lookahead = 2
     codebooks_KVC = torch.linspace(-1, 1, 2 * 12 * 3).view(2, 12, 3)
 
-    def decode_span(self, codes_BKT: torch.Tensor, first: int, end: int) -> torch.Tensor:
-        return self.decode(codes_BKT)[:, first * HOP : end * HOP]
+    def decoding(self, clips: int) -> "StubDecoding":
+        return StubDecoding(self)
 
     def to(self, device: torch.device | str) -> "StubCodec":
         return self
 
-    def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
-        frames = -(-audio_BN.shape[1] // HOP)
-        return torch.zeros(len(audio_BN), 2, frames, dtype=torch.long)
+    def encode(self, audio_BCN: torch.Tensor) -> torch.Tensor:
+        frames = -(-audio_BCN.shape[2] // HOP)
+        return torch.zeros(len(audio_BCN), 2, frames, dtype=torch.long)
 
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
         loudness_BT = codes_BKT.float().mean(1) / 12
         tone = torch.sin(torch.arange(HOP) * 0.3)
-        return (loudness_BT[..., None] * tone).flatten(1)
+        return (loudness_BT[..., None] * tone).flatten(1)[:, None]
+
+
+class StubDecoding:
+    """Sound of the stub's frames, two frames late."""
+
+    def __init__(self, codec: StubCodec) -> None:
+        self.codec, self.codes, self.done = codec, [], 0
+
+    def add(self, codes_BKn: torch.Tensor) -> torch.Tensor:
+        self.codes.append(codes_BKn)
+        return self.up_to(sum(piece.shape[2] for piece in self.codes) - 2)
+
+    def end(self) -> torch.Tensor:
+        return self.up_to(sum(piece.shape[2] for piece in self.codes))
+
+    def up_to(self, frames: int) -> torch.Tensor:
+        first, self.done = self.done, max(self.done, frames)
+        return self.codec.decode(torch.cat(self.codes, 2))[..., first * HOP : self.done * HOP]
 
 
 class StubJudge:
@@ -162,7 +180,7 @@ def overrides(tiny_overrides: list[str], make_clap: Callable[..., Path], monkeyp
     folder = Path(tiny_overrides[0].partition("=")[2])
     store = TokenStore.open(folder)
     originals = [
-        (clip.id, clip.split, codec.decode(torch.from_numpy(store.codes(clip).astype("int64"))[None])[0], RATE)
+        (clip.id, clip.split, codec.decode(torch.from_numpy(store.codes(clip).astype("int64"))[None])[0, 0], RATE)
         for clip in store.clips
     ]
     build_reference(judge, originals, folder / REFERENCE_FILE)

@@ -9,6 +9,8 @@ from torch import Tensor
 from musicbench.models.autoregressive.decode import decode
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.step_tables import DecodeStep
+from musicbench.models.conditions import Conditions
+from musicbench.models.guidance import Scales
 from musicbench.models.hybrid_lm import HybridLM
 from musicbench.models.token_lm import TokenLM
 from musicbench.plans import Plan
@@ -60,14 +62,14 @@ def _lively(lm: TokenLM) -> TokenLM:
 
 
 @pytest.fixture
-def make_captions() -> Callable[..., tuple[Tensor, Tensor]]:
-    """``make_captions([5, 2])`` -> padded states and mask; the padding holds rubbish."""
+def make_captions() -> Callable[..., Conditions]:
+    """``make_captions([5, 2])`` -> conditions of captions of these lengths; the padding holds rubbish."""
 
-    def make(lengths: list[int], seed: int = 0) -> tuple[Tensor, Tensor]:
+    def make(lengths: list[int], seed: int = 0) -> Conditions:
         random = torch.Generator().manual_seed(seed)
         states_BLE = torch.randn(len(lengths), max(lengths), TEXT_DIM, generator=random)
         mask_BL = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-        return states_BLE.masked_fill(~mask_BL[..., None], 50.0), mask_BL
+        return Conditions.of_text(states_BLE.masked_fill(~mask_BL[..., None], 50.0), mask_BL)
 
     return make
 
@@ -77,7 +79,12 @@ def decode_logits() -> Callable[..., Tensor]:
     """Logits [B, K, T, V] seen by cached decoding while the true codes are drawn at every step."""
 
     def run(
-        lm: PatternLM, plan: Plan, codes_BKT: Tensor, states_BLE: Tensor, mask_BL: Tensor, cfg: float = 1.0
+        lm: PatternLM,
+        plan: Plan,
+        codes_BKT: Tensor,
+        conditions: Conditions,
+        cfg: float = 1.0,
+        inner: float | None = None,
     ) -> Tensor:
         logits_BKTV = torch.full((*codes_BKT.shape, lm.codebook_size), torch.nan)
 
@@ -85,7 +92,7 @@ def decode_logits() -> Callable[..., Tensor]:
             logits_BKTV[:, step.level_n, step.frame_n] = logits_BnV.float()
             return codes_BKT[:, step.level_n, step.frame_n]
 
-        drawn_BKT = decode(lm, plan, states_BLE, mask_BL, choose, cfg=cfg)
+        drawn_BKT = decode(lm, plan, conditions, choose, Scales(cfg, inner))
         assert torch.equal(drawn_BKT, codes_BKT)
         return logits_BKTV
 
@@ -100,13 +107,13 @@ def full_logits() -> Callable[..., Tensor]:
         lm: PatternLM,
         plan: Plan,
         codes_BKT: Tensor,
-        states_BLE: Tensor,
-        mask_BL: Tensor,
+        conditions: Conditions,
         dropped: bool = False,
     ) -> Tensor:
-        dropped_B = torch.full((len(codes_BKT),), dropped)
+        if dropped:
+            conditions = conditions.without(torch.ones(len(conditions), dtype=torch.bool))
         with torch.inference_mode():
-            return lm(codes_BKT, lm.tensors(plan), states_BLE, mask_BL, dropped_B)
+            return lm(codes_BKT, lm.tensors(plan), conditions)
 
     return run
 

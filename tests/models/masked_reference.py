@@ -74,7 +74,7 @@ def cut(probabilities: list[float], top_k: int, top_p: float) -> list[tuple[int,
     return sorted(kept)
 
 
-def slow(lm, states_1LE, mask_1L, frames, seed, sampling, prompt_KT=None, second=None) -> torch.Tensor:
+def slow(lm, conditions, frames, seed, sampling, prompt_KT=None, second=None) -> torch.Tensor:
     """One clip, token by token.
 
     Args:
@@ -84,10 +84,8 @@ def slow(lm, states_1LE, mask_1L, frames, seed, sampling, prompt_KT=None, second
     if prompt_KT is not None:
         codes_1KT[0] = torch.where(prompt_KT >= 0, prompt_KT, lm.codebook_size)
     uniforms_IT = uniforms([seed], sum(sampling.iterations), frames, MASKED_USE)[0]
-    text = {
-        dropped: (lm.transformer.text_keys_values(projected), mask)
-        for dropped in (False, True)
-        for projected, mask in [lm.conditioner(states_1LE, mask_1L, torch.tensor([dropped]))]
+    contexts = {
+        dropped: lm.frame_context(conditions.without(torch.tensor([dropped])), frames) for dropped in (False, True)
     }
     shown = sampling.prompt_upper_levels == "shown"
     call, given_1KT = 0, codes_1KT.clone()
@@ -107,7 +105,7 @@ def slow(lm, states_1LE, mask_1L, frames, seed, sampling, prompt_KT=None, second
                 if masked_T[t]:
                     codes_1KT[0, level, t] = lm.codebook_size
             logits = {
-                dropped: (lm.frame_hidden(codes_1KT, level, *text[dropped], shown) @ lm.heads_KVD[level].T)[0]
+                dropped: (lm.frame_hidden(codes_1KT, level, contexts[dropped], shown) @ lm.heads_KVD[level].T)[0]
                 for dropped in (False, True)
             }
             cfg = gamma * sampling.cfg + (1 - gamma) * sampling.cfg_final

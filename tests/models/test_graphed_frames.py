@@ -47,7 +47,7 @@ def test_same_codes_of_two_batches_one_after_the_other(
 
     def batch(number: int) -> torch.Tensor:
         captions = make_captions([4 + number, 2], seed=number)
-        return decode_masked(lm, *captions, frames, [number, 7], sampling)
+        return decode_masked(lm, captions, frames, [number, 7], sampling)
 
     found = [batch(0), batch(1)]
     (recorder,) = recorded
@@ -60,7 +60,7 @@ def test_same_codes_of_two_batches_one_after_the_other(
 def test_recordings_find_only_memory_that_lasts_as_long_as_they_do(make_hybrid, make_captions, recorded):
     """Also after the model has forgotten its tables for this length."""
     lm = make_hybrid(3)
-    decode_masked(lm, *make_captions([4, 2]), 40, [0, 1], SAMPLING)
+    decode_masked(lm, make_captions([4, 2]), 40, [0, 1], SAMPLING)
     masked_lm._tables.cache_clear()
     gc.collect()
     (space,) = lending._idle[lm].values()
@@ -75,7 +75,7 @@ def test_what_makes_recordings_useless_makes_new_ones(make_hybrid, make_captions
     lm = make_hybrid(3)
 
     def run(frames=9, lengths=(4, 2), sampling=SAMPLING):
-        decode_masked(lm, *make_captions(list(lengths)), frames, list(range(len(lengths))), sampling)
+        decode_masked(lm, make_captions(list(lengths)), frames, list(range(len(lengths))), sampling)
         return len(recorded)
 
     assert run() == run() == run(lengths=(1, 16)) == run(sampling=MaskedSampling(iterations=(2, 2, 2), cfg=4.0)) == 1
@@ -93,9 +93,9 @@ def test_a_prompts_upper_levels(upper, make_hybrid, make_captions, recorded, mon
     sampling = MaskedSampling(iterations=(5, 1, 3), prompt_upper_levels=upper)
     prompt = torch.randint(0, 11, (2, 3, 12), generator=torch.Generator().manual_seed(3))
     prompt[:, :, 5:] = -1
-    found = decode_masked(lm, *captions, 12, [1, 2], sampling, prompt)
+    found = decode_masked(lm, captions, 12, [1, 2], sampling, prompt)
     monkeypatch.setattr(masked_decode, "_network", lambda device: FramesNetwork)
-    assert torch.equal(found, decode_masked(lm, *captions, 12, [1, 2], sampling, prompt))
+    assert torch.equal(found, decode_masked(lm, captions, 12, [1, 2], sampling, prompt))
 
 
 def test_a_hybrid_keeps_the_recordings_of_both_its_parts(make_hybrid, make_captions, recorded, monkeypatch):
@@ -107,7 +107,7 @@ def test_a_hybrid_keeps_the_recordings_of_both_its_parts(make_hybrid, make_capti
     monkeypatch.setattr(decoding, "_network", lambda model, device: GraphedSteps)
     lm, plan, sampling = make_hybrid(3), plans.build("delay", 20, 3), HybridSampling(0.5, masked=SAMPLING)
     for _ in range(2):
-        decode_hybrid(lm, plan, *make_captions([4, 2]), 40, [0, 1], sampling)
+        decode_hybrid(lm, plan, make_captions([4, 2]), 40, [0, 1], sampling)
     assert len(recorded) == 2 == len(lending._idle[lm])
 
 

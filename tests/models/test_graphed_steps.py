@@ -84,7 +84,7 @@ def test_same_logits(
 ):
     lm, plan = make_lm(levels, position=position), build(name, levels, schedule, same_step)
     codes_BKT = torch.randint(0, 11, (3, levels, plan.frames), generator=torch.Generator().manual_seed(1))
-    arguments = (lm, plan, codes_BKT, *make_captions([5, 1, 3]), cfg)
+    arguments = (lm, plan, codes_BKT, make_captions([5, 1, 3]), cfg)
     found = decode_logits(*arguments)
     wanted = with_network(monkeypatch, StepNetwork, lambda: decode_logits(*arguments))
     assert wanted.std() > 0.1
@@ -108,7 +108,7 @@ def test_same_codes_of_two_batches_one_after_the_other(
         prompt_BKT = torch.randint(0, 11, (2, 4, plan.frames), generator=random)
         prompt_BKT[:, :, prompted:] = -1
         captions = make_captions([4 + number, 2], seed=number)
-        return sample(lm, plan, *captions, [number, 7], sampling, prompt_BKT if prompted else None)
+        return sample(lm, plan, captions, [number, 7], sampling, prompt_BKT if prompted else None)
 
     first, second = batch(0), batch(1)
     (recorder,) = recorded
@@ -121,7 +121,7 @@ def test_same_codes_of_two_batches_one_after_the_other(
 
 def test_recordings_find_only_memory_that_lasts_as_long_as_they_do(make_lm, make_captions, recorded):
     lm, plan = make_lm(4), build("stack_delay", 4, "block_4", False)
-    sample(lm, plan, *make_captions([4, 2]), [0, 1], SAMPLING)
+    sample(lm, plan, make_captions([4, 2]), [0, 1], SAMPLING)
     gc.collect()
     (space,) = lending._idle[lm].values()
     kept = [lm.state_dict(keep_vars=True), dict(lm.named_buffers()), vars(space), vars(space.rows), vars(space.cache)]
@@ -140,7 +140,7 @@ def test_the_host_waits_for_no_step(make_lm, make_captions, recorded):
             patch.setattr(decoding, "_network", lambda model, device, network=network: network)
             choose = by_seeds([0, 1], plan, SAMPLING, torch.device("cpu"))
             for chosen in (choose, lambda logits_BnV, step, choose=choose: choose(logits_BnV, step)):
-                running = Decoding(lm, plan, *make_captions([4, 2]), SAMPLING.cfg)
+                running = Decoding(lm, plan, make_captions([4, 2]), SAMPLING.scales)
                 with torch.inference_mode():
                     steps = running.run(chosen)
                     next(steps)  # the plan's tables are made
@@ -155,7 +155,7 @@ def test_control_poison_reaches_the_logits_if_the_mask_is_dropped(
     """Also that behind the last slot in use, for which a plan by itself needs no mask."""
     lm, plan = make_lm(4), build(name, 4, "sequential", False)
     codes_BKT = torch.randint(0, 11, (2, 4, plan.frames))
-    arguments = (lm, plan, codes_BKT, *make_captions([4, 2]))
+    arguments = (lm, plan, codes_BKT, make_captions([4, 2]))
     wanted = with_network(monkeypatch, StepNetwork, lambda: decode_logits(*arguments))
     monkeypatch.setattr(Recorded, "_seen", lambda self, step_1, slot_Q, live: torch.ones(1, live) > 0)
     assert (decode_logits(*arguments) - wanted).abs().max() > 0.01
@@ -222,14 +222,14 @@ def test_a_workspace_is_lent_to_one_at_a_time(make_lm, make_captions, recorded, 
     lm, plan = make_lm(4), build("delay", 4, "sequential", True)
     choose = by_seeds([3, 4], plan, SAMPLING, torch.device("cpu"))
     captions = [make_captions([4, 2], seed=seed) for seed in range(2)]
-    both = [Decoding(lm, plan, *one, SAMPLING.cfg) for one in captions]
+    both = [Decoding(lm, plan, one, SAMPLING.scales) for one in captions]
     with torch.inference_mode():
         for _ in itertools.zip_longest(*(one.run(choose) for one in both)):
             pass
     found = [one.grid_BKT.clone() for one in both]
     assert len(recorded) == 2
     wanted = with_network(
-        monkeypatch, StepNetwork, lambda: [decode(lm, plan, *one, choose, SAMPLING.cfg) for one in captions]
+        monkeypatch, StepNetwork, lambda: [decode(lm, plan, one, choose, SAMPLING.scales) for one in captions]
     )
     assert all(map(torch.equal, found, wanted))
 
@@ -238,7 +238,7 @@ def test_what_makes_recordings_useless_makes_new_ones(make_lm, make_captions, re
     lm, plan = make_lm(2), build("delay", 2, "sequential", True)
 
     def run(lm=lm, plan=plan, lengths=(4, 2), sampling=SAMPLING):
-        sample(lm, plan, *make_captions(list(lengths)), list(range(len(lengths))), sampling)
+        sample(lm, plan, make_captions(list(lengths)), list(range(len(lengths))), sampling)
         return len(recorded)
 
     assert run() == run() == run(lengths=(1, 16)) == 1
@@ -254,20 +254,20 @@ def test_changed_weights_and_sampling_are_used(make_lm, make_captions, recorded,
     """Weights that training changes where they lie, as an optimiser does, need no new recording."""
     lm, plan = make_lm(2), build("delay", 2, "sequential", True)
     captions = make_captions([4, 2])
-    sample(lm, plan, *captions, [0, 1], SAMPLING)
+    sample(lm, plan, captions, [0, 1], SAMPLING)
     with torch.no_grad():
         lm.heads_KVD.mul_(-1)
     greedy = Sampling(cfg=3.0, temperature=0)
     for sampling in (SAMPLING, greedy):
-        found = sample(lm, plan, *captions, [0, 1], sampling)
-        wanted = with_network(monkeypatch, StepNetwork, lambda s=sampling: sample(lm, plan, *captions, [0, 1], s))
+        found = sample(lm, plan, captions, [0, 1], sampling)
+        wanted = with_network(monkeypatch, StepNetwork, lambda s=sampling: sample(lm, plan, captions, [0, 1], s))
         assert torch.equal(found, wanted)
     assert len(recorded) == 1
 
 
 def test_memory_goes_with_the_model(make_lm, make_captions, recorded):
     lm = make_lm(2)
-    sample(lm, build("delay", 2, "sequential", True), *make_captions([4, 2]), [0, 1], SAMPLING)
+    sample(lm, build("delay", 2, "sequential", True), make_captions([4, 2]), [0, 1], SAMPLING)
     count = len(lending._idle)
     recorded.clear()
     del lm

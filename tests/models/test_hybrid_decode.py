@@ -30,13 +30,13 @@ def hybrid(lm, captions, handover, pattern="delay", prompt=None):
     sampling = HybridSampling(handover, **PARTS)
     own = sampling.frames(FRAMES)
     plan = plans.build(pattern, own, LEVELS) if own else None
-    return decode_hybrid(lm, plan, *captions, FRAMES, SEEDS, sampling, prompt)
+    return decode_hybrid(lm, plan, captions, FRAMES, SEEDS, sampling, prompt)
 
 
 def test_ends_are_the_pure_families(lm, captions):
-    masked = decode_masked(lm, *captions, FRAMES, SEEDS, PARTS["masked"])
+    masked = decode_masked(lm, captions, FRAMES, SEEDS, PARTS["masked"])
     assert torch.equal(hybrid(lm, captions, 0.0), masked)
-    drawn = sample(lm, plans.build("delay", FRAMES, LEVELS), *captions, SEEDS, PARTS["autoregressive"])
+    drawn = sample(lm, plans.build("delay", FRAMES, LEVELS), captions, SEEDS, PARTS["autoregressive"])
     assert torch.equal(hybrid(lm, captions, 1.0), drawn)
 
 
@@ -44,9 +44,9 @@ def test_ends_are_the_pure_families(lm, captions):
 @pytest.mark.parametrize("handover", [0.1, 0.5, 0.9])
 def test_first_part_is_drawn_by_the_plan_and_kept(lm, captions, pattern, handover):
     own = round(handover * FRAMES)
-    begun = sample(lm, plans.build(pattern, own, LEVELS), *captions, SEEDS, PARTS["autoregressive"])
+    begun = sample(lm, plans.build(pattern, own, LEVELS), captions, SEEDS, PARTS["autoregressive"])
     prompt = torch.cat([begun, torch.full((2, LEVELS, FRAMES - own), -1)], 2)
-    whole = decode_masked(lm, *captions, FRAMES, SEEDS, PARTS["masked"], prompt)
+    whole = decode_masked(lm, captions, FRAMES, SEEDS, PARTS["masked"], prompt)
     assert torch.equal(hybrid(lm, captions, handover, pattern), whole)
     assert torch.equal(whole[:, :, :own], begun)
 

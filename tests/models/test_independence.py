@@ -24,8 +24,7 @@ def captions(make_captions):
 
 def alone(captions, i):
     """Caption i by itself, without the padding that its neighbours brought."""
-    states_BLE, mask_BL = captions
-    return states_BLE[i : i + 1, : LENGTHS[i]], mask_BL[i : i + 1, : LENGTHS[i]]
+    return captions.each(lambda tensor: tensor[i : i + 1, : LENGTHS[i]])
 
 
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
@@ -33,9 +32,9 @@ def alone(captions, i):
 def test_logits_alone_and_in_a_batch(lm, captions, pattern, cfg, decode_logits):
     plan = plans.build(pattern, FRAMES, LEVELS, "block_4")
     codes_BKT = torch.randint(0, SIZE, (3, LEVELS, FRAMES), generator=torch.Generator().manual_seed(2))
-    together = decode_logits(lm, plan, codes_BKT, *captions, cfg=cfg)
+    together = decode_logits(lm, plan, codes_BKT, captions, cfg=cfg)
     for i in range(3):
-        single = decode_logits(lm, plan, codes_BKT[i : i + 1], *alone(captions, i), cfg=cfg)
+        single = decode_logits(lm, plan, codes_BKT[i : i + 1], alone(captions, i), cfg=cfg)
         torch.testing.assert_close(single[0], together[i], atol=2e-5, rtol=0)
 
 
@@ -44,22 +43,21 @@ def test_a_drawn_clip_follows_its_seed_alone(lm, captions, pattern):
     plan = plans.build(pattern, FRAMES, LEVELS, "block_2")
     sampling = Sampling(cfg=3.0, top_k=6, temperature=1.0)
     seeds = [11, 22, 33]
-    together = sample(lm, plan, *captions, seeds, sampling)
+    together = sample(lm, plan, captions, seeds, sampling)
     assert together.shape == (3, LEVELS, FRAMES)
     assert together.min() >= 0
     assert together.max() < SIZE
     for i in range(3):
-        assert torch.equal(sample(lm, plan, *alone(captions, i), [seeds[i]], sampling)[0], together[i])
+        assert torch.equal(sample(lm, plan, alone(captions, i), [seeds[i]], sampling)[0], together[i])
     order = [2, 0, 1]
-    states_BLE, mask_BL = captions
-    turned = sample(lm, plan, states_BLE[order], mask_BL[order], [seeds[i] for i in order], sampling)
+    turned = sample(lm, plan, captions[order], [seeds[i] for i in order], sampling)
     assert torch.equal(turned, together[order])
 
 
 def test_seed_and_caption_both_matter(lm, captions):
     plan = plans.build("delay", FRAMES, LEVELS)
     sampling = Sampling(cfg=3.0, top_k=0)
-    one, other = (sample(lm, plan, *captions, seeds, sampling) for seeds in ([5, 5, 5], [6, 6, 6]))
+    one, other = (sample(lm, plan, captions, seeds, sampling) for seeds in ([5, 5, 5], [6, 6, 6]))
     assert not torch.equal(one, other)
     assert not torch.equal(one[0], one[1]), "same seed, another caption"
 
@@ -67,5 +65,5 @@ def test_seed_and_caption_both_matter(lm, captions):
 def test_drawing_does_not_touch_the_global_random_stream(lm, captions):
     plan = plans.build("delay", FRAMES, LEVELS)
     before = torch.get_rng_state()
-    sample(lm, plan, *captions, [1, 2, 3], Sampling())
+    sample(lm, plan, captions, [1, 2, 3], Sampling())
     assert torch.equal(before, torch.get_rng_state())

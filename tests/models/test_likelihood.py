@@ -27,10 +27,8 @@ def test_a_token_changes_only_what_is_drawn_after_it(pattern, schedule, same_ste
     codes_BKT = base_KT.repeat(1 + len(tokens), 1, 1)
     for row, (k, t) in enumerate(tokens, start=1):
         codes_BKT[row, k, t] = (codes_BKT[row, k, t] + 1 + row % (size - 1)) % size
-    states_BLE, mask_BL = make_captions([3])
-    logits_BKTV = full_logits(
-        lm, plan, codes_BKT, states_BLE.expand(len(codes_BKT), -1, -1), mask_BL.expand(len(codes_BKT), -1)
-    )
+    conditions = make_captions([3])[[0] * len(codes_BKT)]
+    logits_BKTV = full_logits(lm, plan, codes_BKT, conditions)
     change_BKT = (logits_BKTV[1:] - logits_BKTV[:1]).abs().amax(-1)
     step_KT = torch.from_numpy(plan.step[plan.source])
     last_step = int(step_KT.max())
@@ -68,8 +66,7 @@ def _sum_over_all_grids(lm, plan, make_captions, full_logits):
     cells = plan.levels * plan.frames
     grids = list(itertools.product(range(lm.codebook_size), repeat=cells))
     codes_BKT = torch.tensor(grids).view(-1, plan.levels, plan.frames)
-    states_BLE, mask_BL = make_captions([2])
-    logits = full_logits(lm, plan, codes_BKT, states_BLE.expand(len(grids), -1, -1), mask_BL.expand(len(grids), -1))
+    logits = full_logits(lm, plan, codes_BKT, make_captions([2])[[0] * len(grids)])
     chosen_BKT = logits.double().log_softmax(-1).gather(-1, codes_BKT[..., None]).squeeze(-1)
     probabilities_B = chosen_BKT.sum((1, 2)).exp()
     return float(probabilities_B.sum()), probabilities_B

@@ -7,6 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from musicbench.models import kernels
+from musicbench.models.conditions import Conditions
 from musicbench.models.masked import decode as masked_decode
 from musicbench.models.masked.decode import _draw_level, decode_masked
 from musicbench.models.masked.sampling import MaskedSampling
@@ -29,8 +30,7 @@ def captions(make_captions):
 
 
 def alone(captions, i):
-    states_BLE, mask_BL = captions
-    return states_BLE[i : i + 1, : LENGTHS[i]], mask_BL[i : i + 1, : LENGTHS[i]]
+    return captions.each(lambda tensor: tensor[i : i + 1, : LENGTHS[i]])
 
 
 SETTINGS = [
@@ -60,10 +60,10 @@ def test_equals_the_slow_loop(lm, captions, settings, frames, prompted):
     """Also with T no multiple of the span, a single iteration, and captions of unequal length in one batch."""
     sampling = MaskedSampling(iterations=ITERATIONS, **settings)
     prompt = any_tokens(frames) if prompted else None
-    drawn = decode_masked(lm, *captions, frames, [11, 22, 33], sampling, prompt)
+    drawn = decode_masked(lm, captions, frames, [11, 22, 33], sampling, prompt)
     with torch.inference_mode():
         for i, seed in enumerate([11, 22, 33]):
-            wanted = slow(lm, *alone(captions, i), frames, seed, sampling, None if prompt is None else prompt[i])
+            wanted = slow(lm, alone(captions, i), frames, seed, sampling, None if prompt is None else prompt[i])
             assert torch.equal(drawn[i], wanted)
 
 
@@ -71,7 +71,7 @@ def test_equals_the_slow_loop(lm, captions, settings, frames, prompted):
 def test_every_token_is_drawn_and_given_ones_are_kept(lm, captions, settings):
     prompt = any_tokens(13)
     prompt[0] = prompt[0].clamp_min(0)  # a clip with nothing to draw
-    drawn = decode_masked(lm, *captions, 13, [1, 2, 3], MaskedSampling(iterations=ITERATIONS, **settings), prompt)
+    drawn = decode_masked(lm, captions, 13, [1, 2, 3], MaskedSampling(iterations=ITERATIONS, **settings), prompt)
     assert drawn.min() >= 0
     assert drawn.max() < SIZE, "no mask is left"
     assert torch.equal(drawn[prompt >= 0], prompt[prompt >= 0])
@@ -89,7 +89,7 @@ def test_what_is_fixed_is_never_masked_again(lm, captions, spans, score, monkeyp
 
     monkeypatch.setattr(masked_decode.FramesNetwork, "logits", spy)
     sampling = MaskedSampling(iterations=(8, 4, 2), spans=spans, span_score=score)
-    decode_masked(lm, *captions, 14, [1, 2, 3], sampling)
+    decode_masked(lm, captions, 14, [1, 2, 3], sampling)
     assert [level for level, _ in seen] == 3 * ([0] * 8 + [1] * 4 + [2] * 2), "clip by clip"
     for (level, before), (later, after) in itertools.pairwise(seen):
         if level == later:
@@ -104,11 +104,11 @@ def test_a_clip_follows_its_seed_alone(make_hybrid, captions, position):
     """Rotary positions make all frames alike as long as all are masked: units tie."""
     lm = make_hybrid(LEVELS, SIZE, position=position)
     sampling = MaskedSampling(iterations=ITERATIONS)
-    together = decode_masked(lm, *captions, 12, [11, 22, 33], sampling)
+    together = decode_masked(lm, captions, 12, [11, 22, 33], sampling)
     for i, seed in enumerate([11, 22, 33]):
-        assert torch.equal(decode_masked(lm, *alone(captions, i), 12, [seed], sampling)[0], together[i])
+        assert torch.equal(decode_masked(lm, alone(captions, i), 12, [seed], sampling)[0], together[i])
     assert together.max() < SIZE
-    assert not torch.equal(decode_masked(lm, *captions, 12, [12, 22, 33], sampling)[0], together[0])
+    assert not torch.equal(decode_masked(lm, captions, 12, [12, 22, 33], sampling)[0], together[0])
 
 
 @pytest.mark.parametrize("settings", [{}, {"cfg": 1.0, "cfg_final": 1.0}], ids=["guided", "unguided"])
@@ -123,11 +123,10 @@ def test_a_clips_numbers_are_the_same_in_any_batch(lm, captions, settings, monke
 
     monkeypatch.setattr(masked_decode.FramesNetwork, "logits", spy)
     sampling = MaskedSampling(iterations=ITERATIONS, **settings)
-    states_BLE, mask_BL = captions
-    decode_masked(lm, states_BLE, mask_BL, 70, [11, 22, 33], sampling)
+    decode_masked(lm, captions, 70, [11, 22, 33], sampling)
     together, seen = seen, []
     for i, seed in enumerate([11, 22, 33]):
-        decode_masked(lm, *alone(captions, i), 70, [seed], sampling)
+        decode_masked(lm, alone(captions, i), 70, [seed], sampling)
     assert len(seen) == len(together)
     assert all(torch.equal(one, other) for one, other in zip(seen, together, strict=True))
 
@@ -140,7 +139,7 @@ def test_upper_levels_of_a_prompt(lm, captions, upper):
     prompt[:, :, ::2] = 4
     changed = prompt.clone()
     changed[:, 2, ::2] = torch.tensor([5, 0, 8, 2, 9, 1])
-    drawn = [decode_masked(lm, *captions, 12, [1, 2, 3], sampling, p) for p in (prompt, changed)]
+    drawn = [decode_masked(lm, captions, 12, [1, 2, 3], sampling, p) for p in (prompt, changed)]
     for level in range(2):
         assert torch.equal(drawn[0][:, level], drawn[1][:, level]) == (upper == "hidden")
     assert not torch.equal(drawn[0][:, 2, 1::2], drawn[1][:, 2, 1::2])
@@ -148,7 +147,7 @@ def test_upper_levels_of_a_prompt(lm, captions, upper):
 
 def test_without_a_prompt_there_is_nothing_to_show(lm, captions):
     drawn = [
-        decode_masked(lm, *captions, 12, [1, 2, 3], MaskedSampling(iterations=ITERATIONS, prompt_upper_levels=upper))
+        decode_masked(lm, captions, 12, [1, 2, 3], MaskedSampling(iterations=ITERATIONS, prompt_upper_levels=upper))
         for upper in ("hidden", "shown")
     ]
     assert torch.equal(*drawn)
@@ -156,13 +155,13 @@ def test_without_a_prompt_there_is_nothing_to_show(lm, captions):
 
 def test_without_a_caption(lm, captions):
     """A caption without tokens is the null condition, whatever its padding holds."""
-    states_BLE, mask_BL = captions
     sampling = MaskedSampling(iterations=ITERATIONS, cfg=1.0, cfg_final=1.0)
-    nothing_BL = mask_BL & torch.tensor([[True], [False], [True]])
-    drawn = decode_masked(lm, states_BLE, nothing_BL, 9, [1, 2, 3], sampling)
-    other = decode_masked(lm, states_BLE.roll(1, 0), nothing_BL, 9, [1, 2, 3], sampling)
+    without = captions.without(torch.tensor([False, True, False]))
+    turned = Conditions.of_text(without.text.states_BLE.roll(1, 0), without.text.mask_BL)
+    drawn = decode_masked(lm, without, 9, [1, 2, 3], sampling)
+    other = decode_masked(lm, turned, 9, [1, 2, 3], sampling)
     assert torch.equal(drawn[1], other[1])
-    lone = decode_masked(lm, torch.zeros(1, 1, states_BLE.shape[2]), torch.zeros(1, 1).bool(), 9, [2], sampling)
+    lone = decode_masked(lm, captions[1:2].without(torch.tensor([True])), 9, [2], sampling)
     assert torch.equal(lone[0], drawn[1])
 
 
@@ -175,15 +174,15 @@ def test_without_a_caption(lm, captions):
 )
 def test_settings_that_do_not_fit_the_model(lm, captions, change, message):
     with pytest.raises(ValueError, match=message):
-        decode_masked(lm, *captions, 5, [1, 2, 3], MaskedSampling(**{"iterations": ITERATIONS, **change}))
+        decode_masked(lm, captions, 5, [1, 2, 3], MaskedSampling(**{"iterations": ITERATIONS, **change}))
 
 
 def test_prompts_that_do_not_fit(lm, captions):
     sampling = MaskedSampling(iterations=ITERATIONS)
     with pytest.raises(ValueError, match="a prompt must be"):
-        decode_masked(lm, *captions, 5, [1, 2, 3], sampling, torch.zeros(3, LEVELS, 4, dtype=torch.long))
+        decode_masked(lm, captions, 5, [1, 2, 3], sampling, torch.zeros(3, LEVELS, 4, dtype=torch.long))
     with pytest.raises(ValueError, match="codes must lie in"):
-        decode_masked(lm, *captions, 5, [1, 2, 3], sampling, torch.full((3, LEVELS, 5), SIZE))
+        decode_masked(lm, captions, 5, [1, 2, 3], sampling, torch.full((3, LEVELS, 5), SIZE))
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -192,8 +191,8 @@ def test_no_iteration_waits_for_the_device(lm, captions, settings):
     sampling = MaskedSampling(iterations=ITERATIONS, **settings)
     open_BT = torch.ones(3, 12, dtype=torch.bool)
     units = Units(open_BT, sampling)
-    network = masked_decode.FramesNetwork(lm, *captions, 12, sampling)
-    decode_masked(lm, *captions, 12, [1, 2, 3], sampling)  # position codes are kept, and must have values
+    network = masked_decode.FramesNetwork(lm, captions, 12, sampling)
+    decode_masked(lm, captions, 12, [1, 2, 3], sampling)  # position codes are kept, and must have values
     codes_BKT = torch.full((3, LEVELS, 12), SIZE)
     uniform_IBT = torch.rand(ITERATIONS[0], 3, 12)
     # Compiled draws are of the CPU only, where nothing is waited for.

@@ -12,10 +12,9 @@ def hidden(make_hybrid, make_captions):
 
     def run(codes_BKT, level, context=2, position="rotary"):
         lm = make_hybrid(LEVELS, SIZE, position=position, context=context)
-        states_BLE, mask_BL = make_captions([3] * len(codes_BKT))
-        text_BLD, text_mask = lm.conditioner(states_BLE, mask_BL, torch.zeros(len(codes_BKT), dtype=torch.bool))
+        conditions = make_captions([3] * len(codes_BKT))
         with torch.inference_mode():
-            return lm.frame_hidden(codes_BKT, level, lm.transformer.text_keys_values(text_BLD), text_mask)
+            return lm.frame_hidden(codes_BKT, level, lm.frame_context(conditions, FRAMES))
 
     return run
 
@@ -62,12 +61,12 @@ def test_frames_are_told_apart(hidden, codes):
 @pytest.mark.parametrize("position", ["sinusoidal", "rotary", "both"])
 def test_fully_masked_frames_need_codes_on_the_input(make_hybrid, make_captions, position, level):
     """Rotation turns queries and keys of equal content: all frames, which see each other, get one distribution."""
-    lm, (states_BLE, mask_BL) = make_hybrid(LEVELS, SIZE, position=position, context=None), make_captions([3])
-    text, text_mask = lm.guided_text(states_BLE, mask_BL, guided=False)
+    lm, (conditions) = make_hybrid(LEVELS, SIZE, position=position, context=None), make_captions([3])
+    context = lm.frame_context(conditions, FRAMES)
     masked_BKT = torch.full((1, LEVELS, FRAMES), SIZE)
     masked_BKT[:, :level] = 4
     with torch.inference_mode():
-        logits_TV = (lm.frame_hidden(masked_BKT, level, text, text_mask) @ lm.heads_KVD[level].T)[0]
+        logits_TV = (lm.frame_hidden(masked_BKT, level, context) @ lm.heads_KVD[level].T)[0]
     apart_TT = torch.cdist(logits_TV, logits_TV, p=torch.inf) + torch.eye(FRAMES)
     if position == "rotary":
         assert torch.cdist(logits_TV, logits_TV, p=torch.inf).max() < 1e-4
@@ -76,12 +75,12 @@ def test_fully_masked_frames_need_codes_on_the_input(make_hybrid, make_captions,
 
 
 def test_higher_levels_are_read_if_they_are_shown(make_hybrid, make_captions, codes):
-    lm, (states_BLE, mask_BL) = make_hybrid(LEVELS, SIZE), make_captions([3])
-    text, text_mask = lm.guided_text(states_BLE, mask_BL, guided=False)
+    lm, (conditions) = make_hybrid(LEVELS, SIZE), make_captions([3])
+    context = lm.frame_context(conditions, FRAMES)
 
     def run(codes_BKT, shows_upper):
         with torch.inference_mode():
-            return lm.frame_hidden(codes_BKT, 0, text, text_mask, shows_upper)
+            return lm.frame_hidden(codes_BKT, 0, context, shows_upper)
 
     masked = codes.clone()
     masked[:, 1:] = SIZE

@@ -12,7 +12,7 @@ from musicbench.models.masked.sampling import MaskedSampling
 def test_schedule_is_the_formula(count):
     schedule = MaskedSampling(iterations=(count,)).schedule(0)
     assert len(schedule) == count
-    for i, (gamma, cfg, temperature) in enumerate(schedule):
+    for i, (gamma, (cfg, _), temperature) in enumerate(schedule):
         share = math.cos(math.pi / 2 * i / (count - 1)) if count > 1 else 1.0
         assert gamma == pytest.approx(share, abs=1e-12)
         assert cfg == pytest.approx(10 * share + (1 - share))
@@ -32,9 +32,9 @@ def test_a_schedule_that_begins_at_the_starting_temperature(count):
 
 def test_without_annealing():
     schedule = MaskedSampling(iterations=(4,), anneal="constant", temperature=1.5, cfg=3.0, cfg_final=3.0).schedule(0)
-    assert all(cfg == pytest.approx(3.0) and temperature == 1.5 for _, cfg, temperature in schedule)
-    assert not MaskedSampling(cfg=1.0, cfg_final=1.0).guided
-    assert MaskedSampling(cfg=1.0, cfg_final=2.0).guided
+    assert all(cfg == pytest.approx(3.0) and temperature == 1.5 for _, (cfg, _), temperature in schedule)
+    assert not MaskedSampling(cfg=1.0, cfg_final=1.0).scales.guided
+    assert MaskedSampling(cfg=1.0, cfg_final=2.0).scales.guided
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from musicbench.models.autoregressive.choose import by_seeds
 from musicbench.models.autoregressive.decode import Decoding, decode, sample
 from musicbench.models.autoregressive.flex import FlexPlanAttention
 from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.conditions import Conditions
 from musicbench.models.fast import lending
+from musicbench.models.guidance import Scales
 from musicbench.models.masked import decode as masked
 from musicbench.models.masked.lm import MaskedLM
 from musicbench.models.masked.sampling import MaskedSampling
@@ -36,7 +38,8 @@ def lm():
 def captions(dtype=torch.float32, lengths=(5, 3), seed=0):
     random = torch.Generator().manual_seed(seed)
     states_BLE = torch.randn(len(lengths), max(lengths), 6, generator=random)
-    return states_BLE.to(GPU, dtype), (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(GPU)
+    mask_BL = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    return Conditions.of_text(states_BLE.to(GPU, dtype), mask_BL.to(GPU))
 
 
 @contextmanager
@@ -64,7 +67,7 @@ def test_logits_of_graphs_are_those_of_plain_steps(lm, name, same_step, dtype):
             found[:, step.level_n, step.frame_n] = logits_BnV.float()
             return codes_BKT[:, step.level_n, step.frame_n]
 
-        decode(lm, plan, *captions(dtype), choose, cfg=3.0)
+        decode(lm, plan, captions(dtype), choose, Scales(3.0))
         return found
 
     with kernels.using("plain"):
@@ -83,7 +86,7 @@ def test_codes_of_graphs_are_those_of_plain_steps(lm, name):
     found = []
     for choice in ("plain", "auto", "auto"):
         with kernels.using(choice):
-            found.append(sample(lm, plan, *captions(torch.float64), [1, 2], SAMPLING))
+            found.append(sample(lm, plan, captions(torch.float64), [1, 2], SAMPLING))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 
@@ -94,8 +97,8 @@ def test_the_host_waits_for_no_step(lm, name, choice):
     plan = plans.build(name, 60, 4)
     choose = by_seeds([0, 1], plan, SAMPLING, GPU)
     with kernels.using(choice):
-        decode(lm, plan, *captions(), choose, SAMPLING.cfg)  # tables are made, and graphs
-        running = Decoding(lm, plan, *captions(), SAMPLING.cfg)
+        decode(lm, plan, captions(), choose, SAMPLING.scales)  # tables are made, and graphs
+        running = Decoding(lm, plan, captions(), SAMPLING.scales)
         with torch.inference_mode(), no_waiting():
             assert len(list(running.run(choose))) > 50
 
@@ -109,7 +112,7 @@ def test_the_host_waits_for_no_iteration_of_masked_decoding(monkeypatch):
         with no_waiting():
             draw(*arguments)
 
-    arguments = lm, *captions(), 40, [0, 1], MaskedSampling(iterations=(4, 3, 3, 3))
+    arguments = lm, captions(), 40, [0, 1], MaskedSampling(iterations=(4, 3, 3, 3))
     masked.decode_masked(*arguments)
     monkeypatch.setattr(masked, "_draw_level", watched)
     masked.decode_masked(*arguments)

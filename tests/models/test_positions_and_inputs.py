@@ -8,6 +8,7 @@ from musicbench import plans
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.plan_tensors import reads_or_absent
 from musicbench.models.conditioning import TextConditioner
+from musicbench.models.conditions import States
 from musicbench.models.positions import position_tables, rotated, sinusoidal
 from musicbench.models.transformer import MaskedAttention, Transformer
 
@@ -110,7 +111,8 @@ class TestTextConditioner:
     def test_a_dropped_clip_does_not_depend_on_its_caption(self, conditioner):
         states_BLE = torch.randn(3, 6, 4)
         mask_BL = torch.tensor([[1] * 6, [1] * 2 + [0] * 4, [1] * 4 + [0] * 2], dtype=torch.bool)
-        text_BLD, mask_B11L = conditioner(states_BLE, mask_BL, torch.tensor([True, True, False]))
+        absent_BL = mask_BL & torch.tensor([False, False, True])[:, None]
+        text_BLD, mask_B11L = conditioner(States(states_BLE, absent_BL))
         assert torch.equal(text_BLD[0], text_BLD[1])
         assert torch.equal(text_BLD[0, 0], conditioner.null_D)
         assert mask_B11L.shape == (3, 1, 1, 6)
@@ -122,16 +124,17 @@ class TestTextConditioner:
         lm, plan = make_lm(2), plans.build("delay", 6, 2)
         codes_BKT = torch.randint(0, 11, (1, 2, 6))
         short, long = make_captions([1], seed=1), make_captions([7], seed=2)
-        null_1, null_7 = (full_logits(lm, plan, codes_BKT, *c, dropped=True) for c in (short, long))
+        null_1, null_7 = (full_logits(lm, plan, codes_BKT, c, dropped=True) for c in (short, long))
         torch.testing.assert_close(null_1, null_7, atol=1e-5, rtol=0)
-        told = full_logits(lm, plan, codes_BKT, *long)
+        told = full_logits(lm, plan, codes_BKT, long)
         assert (told - null_7).abs().max() > 0.02
 
     def test_only_dropped_clips_train_the_null_token(self, conditioner):
         states_BLE, mask_BL = torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)
-        conditioner(states_BLE, mask_BL, torch.tensor([False, False]))[0].sum().backward()
+        conditioner(States(states_BLE, mask_BL))[0].sum().backward()
         assert conditioner.null_D.grad.abs().max() == 0
-        conditioner(states_BLE, mask_BL, torch.tensor([True, False]))[0].sum().backward()
+        mask_BL[0] = False
+        conditioner(States(states_BLE, mask_BL))[0].sum().backward()
         assert conditioner.null_D.grad.abs().min() > 0
 
 
@@ -217,7 +220,7 @@ def test_every_parameter_gets_a_gradient_at_every_step(pattern, make_lm, make_ca
     codes_BKT = torch.randint(0, 11, (2, 3, 5))
     for dropped in (False, True):
         lm.zero_grad()
-        lm(codes_BKT, lm.tensors(plan), *make_captions([3, 2]), torch.tensor([dropped] * 2)).logsumexp(
+        lm(codes_BKT, lm.tensors(plan), make_captions([3, 2]).without(torch.tensor([dropped] * 2))).logsumexp(
             -1
         ).sum().backward()
         assert [name for name, p in lm.named_parameters() if p.grad is None] == []

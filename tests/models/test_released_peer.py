@@ -67,15 +67,15 @@ def test_delay_with_a_dropped_caption_and_captions_of_unequal_length(peer, make_
     assert missing.unexpected_keys == []
     assert [name for name in missing.missing_keys if "embed_positions" not in name] == []
     codes_BKT = torch.randint(SIZE, (3, LEVELS, FRAMES), generator=torch.Generator().manual_seed(2))
-    states_BLE, mask_BL = make_captions([3, 7, 0])  # the last one is the null caption
+    conditions = make_captions([3, 7, 0])  # the last one is the null caption
     ids_BKP = torch.full((3, LEVELS, FRAMES + LEVELS - 1), SIZE)
     for k in range(LEVELS):
         ids_BKP[:, k, k + 1 : k + 1 + FRAMES] = codes_BKT[:, k, : ids_BKP.shape[2] - k - 1]
     with torch.inference_mode():
-        states_BLD = lm.conditioner.project(states_BLE) * mask_BL[..., None]
+        states_BLD = lm.conditioner.text.project(conditions.text.states_BLE) * conditions.text.mask_BL[..., None]
         logits = peer(input_ids=ids_BKP.flatten(0, 1), encoder_hidden_states=states_BLD, use_cache=False).logits
     logits_BKPV = logits.view(3, LEVELS, -1, SIZE)
     wanted_BKTV = torch.stack([logits_BKPV[:, k, k : k + FRAMES] for k in range(LEVELS)], 1)
-    found_BKTV = full_logits(lm, plans.build("delay", FRAMES, LEVELS), codes_BKT, states_BLE, mask_BL)
+    found_BKTV = full_logits(lm, plans.build("delay", FRAMES, LEVELS), codes_BKT, conditions)
     assert wanted_BKTV.std() > 0.1
     torch.testing.assert_close(found_BKTV, wanted_BKTV, atol=2e-5, rtol=0)

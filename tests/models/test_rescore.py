@@ -7,6 +7,7 @@ import torch
 
 from musicbench import plans
 from musicbench.models.autoregressive.rescore import PatternRescorer
+from musicbench.models.guidance import Scales
 from musicbench.models.masked.decode import decode_masked
 from musicbench.models.masked.sampling import Iteration, MaskedSampling
 from musicbench.plans.build import PATTERNS
@@ -18,7 +19,7 @@ ITERATIONS = (5, 1, 3)
 
 
 def rescorer(lm, captions, pattern="delay"):
-    return PatternRescorer(lm, lm.tensors(plans.build(pattern, FRAMES, LEVELS)), *captions)
+    return PatternRescorer(lm, lm.tensors(plans.build(pattern, FRAMES, LEVELS)), captions)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -28,7 +29,7 @@ def test_probabilities_are_those_of_a_grid_with_absent_levels(make_lm, make_capt
     for level in range(LEVELS):
         known_BKT = codes_BKT.clone()
         known_BKT[:, level + 1 :] = SIZE
-        logits_BKTV = full_logits(lm, plans.build(pattern, FRAMES, LEVELS), known_BKT, *captions)
+        logits_BKTV = full_logits(lm, plans.build(pattern, FRAMES, LEVELS), known_BKT, captions)
         wanted = torch.softmax(logits_BKTV[:, level], -1).gather(-1, codes_BKT[:, level, :, None]).squeeze(-1)
         found = rescorer(lm, captions, pattern)(codes_BKT, level)
         torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
@@ -45,7 +46,7 @@ def test_probabilities_under_guidance_and_temperature(make_lm, make_captions, fu
     for level in range(LEVELS):
         second = second_opinion(lm, captions, full_logits, plan)
         wanted = second(codes_BKT, level, cfg, temperature)
-        found = rescorer(lm, captions)(codes_BKT, level, Iteration(0.5, cfg, temperature))
+        found = rescorer(lm, captions)(codes_BKT, level, Iteration(0.5, Scales(cfg), temperature))
         torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=1e-4)
 
 
@@ -56,7 +57,7 @@ def second_opinion(lm, captions, full_logits, plan):
         known_BKT = codes_BKT.clone()
         known_BKT[:, level + 1 :] = SIZE
         told, untold = (
-            full_logits(lm, plan, known_BKT, *captions, dropped=dropped)[:, level].double() for dropped in (False, True)
+            full_logits(lm, plan, known_BKT, captions, dropped=dropped)[:, level].double() for dropped in (False, True)
         )
         probability_BTV = torch.softmax((untold + cfg * (told - untold)) / temperature, -1)
         return probability_BTV.gather(-1, codes_BKT[:, level, :, None]).squeeze(-1)
@@ -74,15 +75,15 @@ def test_decoding_with_a_second_opinion_equals_the_slow_loop(
     sampling = MaskedSampling(
         iterations=ITERATIONS, rescore=weight, rescorer_probability=reading, cfg=3.0, temperature=2.0
     )
-    drawn = decode_masked(lm, *captions, FRAMES, [1, 2, 3], sampling, rescore=rescorer(rater, captions))
+    drawn = decode_masked(lm, captions, FRAMES, [1, 2, 3], sampling, rescore=rescorer(rater, captions))
     with torch.inference_mode():
         for i, seed in enumerate([1, 2, 3]):
-            mine = tuple(part[i : i + 1, : LENGTHS[i]] for part in captions)
+            mine = captions.each(lambda part, i=i: part[i : i + 1, : LENGTHS[i]])
             ask = second_opinion(rater, mine, full_logits, plan)
-            wanted = slow(lm, *mine, FRAMES, seed, sampling, second=lambda *asked, ask=ask: ask(*asked)[0].tolist())
+            wanted = slow(lm, mine, FRAMES, seed, sampling, second=lambda *asked, ask=ask: ask(*asked)[0].tolist())
             assert torch.equal(drawn[i], wanted)
     unrated = dataclasses.replace(sampling, rescore=1.0)
-    assert not torch.equal(decode_masked(lm, *captions, FRAMES, [1, 2, 3], unrated), drawn)
+    assert not torch.equal(decode_masked(lm, captions, FRAMES, [1, 2, 3], unrated), drawn)
 
 
 def test_the_two_readings_differ(make_hybrid, make_lm, make_captions):
@@ -90,7 +91,7 @@ def test_the_two_readings_differ(make_hybrid, make_lm, make_captions):
     drawn = [
         decode_masked(
             lm,
-            *captions,
+            captions,
             FRAMES,
             [1, 2, 3],
             MaskedSampling(iterations=ITERATIONS, rescore=0.0, rescorer_probability=reading),
@@ -110,6 +111,6 @@ def test_nobody_is_asked_after_the_last_iteration_of_a_level(make_hybrid, make_c
         return torch.rand(3, FRAMES)
 
     sampling = MaskedSampling(iterations=ITERATIONS, rescore=0.5)
-    decode_masked(lm, *captions, FRAMES, [1, 2, 3], sampling, rescore=rate)
+    decode_masked(lm, captions, FRAMES, [1, 2, 3], sampling, rescore=rate)
     assert asked == [0] * 4 + [2] * 2
     assert len(asked) == sampling.rescorings()

@@ -6,7 +6,8 @@ import torch
 from scipy import stats
 
 from musicbench.models import kernels
-from musicbench.models.sampling import Sampling, draw, guide, uniforms
+from musicbench.models.guidance import guide
+from musicbench.models.sampling import Sampling, draw, uniforms
 
 LAST_UNIFORM = float(np.nextafter(np.float32(1), np.float32(0)))
 """Largest number that a stream of fp32 uniforms can hold: 1 - 2^-24."""

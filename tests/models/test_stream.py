@@ -23,8 +23,8 @@ FRAMES, LEVELS, SIZE = 19, 3, 11
 def test_pieces_are_those_of_the_offline_result(make_lm, make_captions, pattern, schedule, every):
     lm, captions = make_lm(LEVELS, SIZE), make_captions([3, 5])
     plan, sampling = plans.build(pattern, FRAMES, LEVELS, schedule), Sampling(cfg=2.0, top_k=0)
-    offline_BKT = sample(lm, plan, *captions, [1, 2], sampling)
-    decoding = Decoding(lm, plan, *captions, sampling.cfg)
+    offline_BKT = sample(lm, plan, captions, [1, 2], sampling)
+    decoding = Decoding(lm, plan, captions, sampling.scales)
     pieces = list(stream(decoding, by_seeds([1, 2], plan, sampling, torch.device("cpu")), every))
     assert torch.equal(torch.cat(pieces, 2), offline_BKT)
     assert all(piece.shape[2] >= every for piece in pieces[:-1])
@@ -34,7 +34,7 @@ def test_a_prompt_of_everything_is_given_back(make_lm, make_captions):
     lm, captions = make_lm(LEVELS, SIZE), make_captions([3, 5])
     plan = plans.build("delay", FRAMES, LEVELS)
     codes_BKT = torch.randint(0, SIZE, (2, LEVELS, FRAMES))
-    decoding = Decoding(lm, plan, *captions, prompt_BKT=codes_BKT)
+    decoding = Decoding(lm, plan, captions, prompt_BKT=codes_BKT)
     pieces = list(stream(decoding, by_seeds([1, 2], plan, Sampling(), torch.device("cpu"))))
     assert torch.equal(torch.cat(pieces, 2), codes_BKT)
 
@@ -69,6 +69,6 @@ def test_frames_wait_no_longer_than_the_lookahead_of_the_schedule(size):
 
 def test_less_than_a_frame_at_a_time_is_refused(make_lm, make_captions):
     plan = plans.build("delay", 4, LEVELS)
-    decoding = Decoding(make_lm(LEVELS, SIZE), plan, *make_captions([2]))
+    decoding = Decoding(make_lm(LEVELS, SIZE), plan, make_captions([2]))
     with pytest.raises(ValueError, match="at least 1 frame"):
         next(stream(decoding, by_seeds([0], plan, Sampling(), torch.device("cpu")), 0))

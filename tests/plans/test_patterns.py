@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from musicbench import plans
 from musicbench.plans.build import PATTERNS as PATTERN_NAMES
+from musicbench.plans.context import context
 from tests.plans.definition import (
     PATTERNS,
     SCHEDULES,
@@ -44,6 +45,35 @@ def test_any_delay_vector_also_with_gaps(frames, delays, schedule):
     plan = plans.build("delay", frames, len(delays), schedule, delays=delays)
     assert rows_of(plan) == relabelled(delay_table(frames, len(delays), delays), order_of(schedule, frames))
     assert plan.steps == plan.positions == frames + max(delays)
+
+
+@given(frames=st.integers(1, 12), codebooks=st.integers(1, 4), schedule=st.sampled_from(SCHEDULES))
+@settings(max_examples=100, deadline=None)
+def test_each_channel_of_stereo_partial_delay_is_a_delay(frames, codebooks, schedule):
+    """Without the other channel's tokens, either channel is decoded as ``delay`` decodes a single one."""
+    rows = rows_of(plans.build("stereo_partial_delay", frames, 2 * codebooks, schedule))
+    wanted = rows_of(plans.build("delay", frames, codebooks, schedule))
+    for channel in (0, 1):
+
+        def of_channel(tokens: Tokens, channel: int = channel) -> Tokens:
+            return frozenset((t, k // 2) for t, k in tokens if k % 2 == channel)
+
+        assert [r._replace(reads=of_channel(r.reads), predicts=of_channel(r.predicts)) for r in rows] == wanted
+
+
+@pytest.mark.parametrize(
+    ("pattern", "delays", "right_knows_left"),
+    [("stereo_delay", [0, 1, 2, 3, 4, 5, 6, 7], True), ("stereo_partial_delay", [0, 0, 1, 1, 2, 2, 3, 3], False)],
+)
+def test_stereo_patterns_as_published(pattern, delays, right_knows_left):
+    plan = plans.build(pattern, 20, 8)
+    step_KT = plan.step[plan.source]
+    assert (step_KT - np.arange(20)).tolist() == [[d] * 20 for d in delays]
+    assert plan.steps == plan.positions == plan.peak_cache == 20 + delays[-1]
+    known = context(plan).known.reshape(8, 20, 8, 20)
+    for left in range(0, 8, 2):
+        assert known[left + 1, 5, left, 5] == right_knows_left
+        assert not known[left, 5, left + 1, 5] and known[left, 5, left + 1, 4] == (pattern != "stereo_delay")
 
 
 @given(frames=st.integers(1, 12), levels=st.integers(1, 8), data=st.data())
@@ -84,6 +114,8 @@ def test_counts_for_four_levels(frames):
         "stack": (4 * frames, 4 * frames, frames + 1),
         "stack_delay": (frames + 3, 4 * frames, frames + 3),
         "partial_delay": (frames + 1, frames + 1, frames + 1),
+        "stereo_delay": (frames + 3, frames + 3, frames + 3),
+        "stereo_partial_delay": (frames + 1, frames + 1, frames + 1),
         "partial_flat": (2 * frames, 2 * frames, 2 * frames),
         "coarse_first": (2 * frames, 2 * frames, 2 * frames),
         "stack_stride": (2 * frames + 2, 4 * frames, frames + 2),

@@ -78,7 +78,7 @@ def test_an_untrained_tail_is_what_the_released_layout_cuts_off(later, frames, s
     assert plans.build("delay", frames, len(delays), schedule, delays=delays).trained.all()
 
 
-@pytest.mark.parametrize("pattern", sorted(set(PATTERNS) - {"delay", "partial_delay"}))
+@pytest.mark.parametrize("pattern", [name for name in PATTERNS if not name.endswith("delay") or name == "stack_delay"])
 def test_other_patterns_train_every_token(pattern):
     assert plans.build(pattern, 9, 4, tail="untrained").trained.all()
 

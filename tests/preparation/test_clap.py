@@ -108,6 +108,14 @@ def test_a_full_disk_is_one_line_and_what_was_heard_is_kept(refused, manifest, t
     assert StubJudge.calls == sum(PIECES.values())
 
 
+def test_recordings_without_captions_are_refused(refused, manifest, tmp_path):
+    lines = manifest.read_text().splitlines()
+    lines[3] = json.dumps({**json.loads(lines[3]), "text": ["x", ""]})
+    manifest.write_text("\n".join(lines))
+    said = refused("prepare", "stages=[clap]", f"manifest={manifest}", f"clap_output={tmp_path / 'clap'}")
+    assert "clap_mini learns from captions, and a recording has none" in said and StubJudge.calls == 0
+
+
 class TestBundled:
     def test_learned_from_the_bundled_stores_training_captions_alone(self):
         card = json.loads((ASSETS / "clap_mini/card.json").read_text())

@@ -122,11 +122,11 @@ def test_a_missing_key_is_named(key):
             "train",
             "pattern=delai",
             "unknown pattern 'delai', choose one of coarse_first, delay, flat, parallel, partial_delay, "
-            "partial_flat, stack, stack_delay, stack_stride; did you mean delay?",
+            "partial_flat, stack, stack_delay, stack_stride, stereo_delay, stereo_partial_delay; did you mean delay?",
         ),
         ("train", "training.stpes=3", "unknown key training.stpes; did you mean training.steps?"),
         ("train", "pattern=stack_delay pattern.tail=untrained", "the chosen pattern has no option tail (pattern.tail); "
-         "choose pattern=delay or partial_delay"),
+         "choose pattern=delay or partial_delay or stereo_delay or stereo_partial_delay"),
         ("train", "pattern.stride=2", "the chosen pattern has no option stride (pattern.stride); choose pattern="),
         ("train", "pattern=stack_stride pattern.stide=2", "unknown key pattern.stide; did you mean pattern.stride?"),
         ("train", "family.span=2", "the chosen family has no option span (family.span); choose family="),

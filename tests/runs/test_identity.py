@@ -218,7 +218,7 @@ def test_recorded_configuration_names_no_place(config):
     }
     for group, keys in places.items():
         kept = {key: value for key, value in config[group].items() if key not in keys}
-        unset = {"ema_every"} if group == "training" else set()
+        unset = {key for key, value in kept.items() if value is None}
         assert recorded[group] == {key: value for key, value in kept.items() if key not in unset}
     assert recorded["model"] == {key: value for key, value in config["model"].items() if value is not None}
 

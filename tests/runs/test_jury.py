@@ -34,7 +34,7 @@ class StubJudge:
 
 
 class StubCodec:
-    id, sha256, sample_rate, frame_rate = "stub", "0" * 64, 100, 10.0
+    id, sha256, sample_rate, channels, frame_rate = "stub", "0" * 64, 100, 1, 10.0
     codebooks_KVC = torch.linspace(-1, 1, 2 * 12 * 3).view(2, 12, 3)
 
 
@@ -137,3 +137,9 @@ def test_another_conditioning_encoder_leaves_it_its_own(make_judged, make_clap, 
 def test_a_folder_without_one_is_a_users_mistake(make_judged):
     with pytest.raises(UserError, match="no clap_mini in nowhere"):
         _ = make_judged("evaluation.clap_mini=nowhere").id
+
+
+def test_clips_that_whole_frames_leave_too_short_are_refused_before_training(make_judged):
+    # 2.94 s are 29 frames, which last 2.9 s
+    with pytest.raises(UserError, match=r"seconds=2\.94 gives clips of 2\.9 s, shorter than a judge's window of 3 s"):
+        held_out(make_judged("evaluation.seconds=2.94").jury)

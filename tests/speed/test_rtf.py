@@ -53,13 +53,13 @@ class Work:
     def decode(self, codes_BKT):
         self.log.append(("decode", len(codes_BKT)))
         self.now += 0.5 * len(codes_BKT)
-        return torch.zeros(len(codes_BKT), codes_BKT.shape[2] * HOP)
+        return torch.zeros(len(codes_BKT), 1, codes_BKT.shape[2] * HOP)
 
     def stream(self, captions, frames, seeds):
         self.log.append(("stream", list(captions), frames, list(seeds)))
         for _ in range(4):
             self.now += 0.125
-            yield torch.zeros(len(captions), frames * HOP // 4)
+            yield torch.zeros(len(captions), 1, frames * HOP // 4)
 
 
 def measured(work, batch_sizes=(1,), repeats=4, streams=True, reads_text=True):
@@ -172,7 +172,7 @@ def test_a_real_system_takes_time():
         frame_rate = 50.0
 
         def decode(self, codes_BKT):
-            return codes_BKT.float().mean(1).repeat_interleave(HOP, dim=1)
+            return codes_BKT.float().mean(1, keepdim=True).repeat_interleave(HOP, dim=2)
 
     timed = Timed(UniformModel(4, 1024), Codec())
     speeds = measure_speed(timed, ["a", "b"], FRAMES, HostClock(), ResidentMemory(), (1, 3), repeats=3)

@@ -22,7 +22,7 @@ from musicbench.study.records import read_records, write_record
 from musicbench.study.samples import read_caption
 from tests.damage import flip
 
-POISON = "<script>window.poisoned = 1</script> & \"quotes\" 'single' größe 🎵 </section>"
+POISON = "<script>window.poisoned = 1</script> & \"quotes\" 'single' größe 🎵 موسيقى Gro\u0308ße </section>"
 WITH_AUDIO = ("codec", "flat", "delay", "parallel")
 
 
@@ -157,6 +157,7 @@ def test_captions_are_text_and_nothing_else(table: Path) -> None:
     headings = [text for _, text in page.all("h2")]
     sections = ["The table", "One column against another", "Compare blindly"]
     assert headings == [*sections, f"Prompt 1 {POISON}", "Prompt 2 two", "Prompt 3 three"]
+    assert [text for _, text in page.all("bdi")] == [POISON, "two", "three"], "captions turn no other text"
     assert len(page.all("script")) == 1 and "window.poisoned = 1</" not in page.source
     alternatives = [attributes["alt"] for attributes, _ in page.all("img")]
     assert f"Spectrogram: Delay, {POISON}" in alternatives
@@ -219,7 +220,7 @@ def test_damaged_audio_is_told(table: Path, capsys: Any) -> None:
 def test_a_damaged_caption_is_refused(tmp_path: Path, name: str) -> None:
     audio = tmp_path / "clip.flac"
     caption = "a slow   waltz in F"
-    write_flac(audio, np.zeros(800), 8000, audio_tags(caption, {}))
+    write_flac(audio, np.zeros((1, 800)), 8000, audio_tags(caption, {}))
     audio.with_suffix(".txt").write_text(f"{caption}\n")
     assert read_caption(audio, tmp_path) == "a slow waltz in F"
     damaged = tmp_path / name

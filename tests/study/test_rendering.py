@@ -56,6 +56,16 @@ def test_markdown_is_a_grid_with_a_caption_that_tells_the_protocol(spec: Any, re
     assert [text.strip() for text in published["Delay"]] == ["0.96", "0.52"]
     assert [text.strip() for text in published["Flattening"]] == ["0.86", "–"]
     assert "Each trained row is one training seed" in text
+    assert "channels" not in text
+
+
+def test_a_stereo_codec_says_how_judges_hear_it(spec: Any, records: list[RunRecord]) -> None:
+    for record in records:
+        codec = record["protocol"]["codec"]
+        assert codec is not None
+        codec["channels"] = 2
+    text = render_markdown(build_table(spec, records))
+    assert f"({codec['sha256'][:8]}), whose channels judges hear averaged; Test CPU" in text
 
 
 def test_a_table_with_clap_mini_says_what_it_is(spec: Any, records: list[RunRecord]) -> None:

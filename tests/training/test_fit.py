@@ -41,7 +41,7 @@ def test_best_checkpoint_has_the_lowest_validation_bits(make_run, tmp_path):
     from musicbench.evaluation.likelihood import bits_per_token
     from musicbench.runs.weights import load_trained
 
-    system = trained_system(run, load_trained(run, tmp_path / "run"), run.parts.captions.batch)
+    system = trained_system(run, load_trained(run, tmp_path / "run"), run.parts.known)
     crops = evaluation_crops(run.parts.store, "validation", 2.0, 1)
     bits_NK = bits_per_token(system, crop_codes(run.parts.store, crops), [crop.caption for crop in crops])
     assert bits_NK.sum(1).mean() == pytest.approx(min(curve.values()), rel=1e-5)

@@ -1,6 +1,6 @@
 """The card of a trained codec: what it learned from, and how it does on held-out music beside the floor.
 
-Shape suffixes: K levels, T frames, N samples.
+Shape suffixes: C channels (1), K levels, T frames, N samples.
 """
 
 import math
@@ -62,7 +62,7 @@ def complete_card(output: Path, corpus: Path, judge: dict[str, Any], divergence:
         "codec": reconstruction_figures(codec, test_clips, CLIP_SECONDS, divergence),
         "floor": {"what": FLOOR} | reconstruction_figures(floor, test_clips, CLIP_SECONDS, divergence),
     }
-    card["speed"] = _speed(codec, to_float(train_clips[0])[None])
+    card["speed"] = _speed(codec, to_float(train_clips[0])[None, None])
     card["training"]["data"]["licences"] = _licences(corpus)
     write_card(folder, card)
     draw_rate_distortion(card["test"], folder / "rate_distortion.png")
@@ -78,13 +78,13 @@ def _licences(corpus: Path) -> dict[str, int]:
     return dict(Counter(line.get("source", {}).get("licence", "unknown") for line in lines if line["split"] == "train"))
 
 
-def _speed(codec: ChunkedCodec, audio_1N: torch.Tensor, repeats: int = 3) -> dict[str, Any]:
+def _speed(codec: ChunkedCodec, audio_1CN: torch.Tensor, repeats: int = 3) -> dict[str, Any]:
     """Seconds of audio per second, best of a few."""
-    seconds = audio_1N.shape[-1] / codec.sample_rate
-    codes_1KT = codec.encode(audio_1N)
+    seconds = audio_1CN.shape[-1] / codec.sample_rate
+    codes_1KT = codec.encode(audio_1CN)
     times: dict[str, list[float]] = {"encode": [], "decode": []}
     for _ in range(repeats):
-        for name, call in (("encode", lambda: codec.encode(audio_1N)), ("decode", lambda: codec.decode(codes_1KT))):
+        for name, call in (("encode", lambda: codec.encode(audio_1CN)), ("decode", lambda: codec.decode(codes_1KT))):
             started = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - started)

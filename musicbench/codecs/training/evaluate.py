@@ -1,6 +1,6 @@
 """Reconstruction quality of a codec on clips: the same figures for every codec, neural or not.
 
-Shape suffixes: K levels, T frames, N samples.
+Shape suffixes: C channels (1), K levels, T frames, N samples.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,13 +42,13 @@ def reconstruction_figures(
     values: dict[str, list[list[float]]] = {name: [[] for _ in range(codec.levels)] for name in measures}
     all_codes = []
     for clip in clips:
-        audio_1N = to_float(middle(clip, samples))[None]
-        codes_1KT = codec.encode(audio_1N)
+        audio_CN = to_float(middle(clip, samples))[None]
+        codes_1KT = codec.encode(audio_CN[None])
         all_codes.append(codes_1KT[0])
         for k in range(codec.levels):
-            decoded_1N = codec.decode(codes_1KT[:, : k + 1])[:, : audio_1N.shape[-1]]
+            decoded_CN = codec.decode(codes_1KT[:, : k + 1])[0, :, : audio_CN.shape[-1]]
             for name, measure in measures.items():
-                values[name][k].append(measure(audio_1N, decoded_1N, codec.sample_rate))
+                values[name][k].append(measure(audio_CN, decoded_CN, codec.sample_rate))
     codes_KT = torch.cat(all_codes, -1)
     return {
         "clips": len(clips),

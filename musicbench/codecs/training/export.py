@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from musicbench.codecs.chunked import WEIGHTS
+from musicbench.codec_identity import WEIGHTS
 from musicbench.codecs.mdct_codec import CARD, MdctNetwork
 from musicbench.files import atomic_path, sha256_file
 from musicbench.seals import CARD_SEAL, sealed

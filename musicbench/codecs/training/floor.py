@@ -1,6 +1,7 @@
 """The floor a learned codec must beat: MDCT frames and a residual k-means quantiser of equal rate.
 
-Shape suffixes: B batch, K levels, T frames, N samples (in ``NF`` points), V codebook size, F coefficients of a frame.
+Shape suffixes: B batch, C channels (1), K levels, T frames, N samples (in ``NF`` points), V codebook
+size, F coefficients of a frame.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ class MdctFloor:
 
     id = "mdct-kmeans"
     sha256 = ""
+    channels = 1
+    segment_frames = 1
 
     def __init__(self, books_KVF: torch.Tensor, sample_rate: int, beam: int) -> None:
         """
@@ -60,13 +63,13 @@ class MdctFloor:
             residual_NF = residual_NF - books[-1][nearest(residual_NF, books[-1])]
         return cls(torch.stack(books), sample_rate, beam)
 
-    def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
-        """Audio [B, N] to codes [B, K, ceil(N / hop) + 1]."""
+    def encode(self, audio_BCN: torch.Tensor) -> torch.Tensor:
+        """Audio [B, 1, N] to codes [B, K, ceil(N / hop) + 1]."""
         # a hop of silence on both sides, so that every sample lies in two windows
-        padded_BN = torch.nn.functional.pad(audio_BN, (self.hop, -audio_BN.shape[-1] % self.hop + self.hop))
+        padded_BN = torch.nn.functional.pad(audio_BCN[:, 0], (self.hop, -audio_BCN.shape[-1] % self.hop + self.hop))
         return residual_encode(mdct(padded_BN, self.hop), self.books_KVF, self.beam)
 
     def decode(self, codes_BKT: torch.Tensor) -> torch.Tensor:
-        """Codes [B, k, T + 1] to audio [B, T * hop]."""
+        """Codes [B, k, T + 1] to audio [B, 1, T * hop]."""
         audio_BN = inverse_mdct(residual_decode(codes_BKT, self.books_KVF), self.hop)
-        return audio_BN[:, self.hop : -self.hop]
+        return audio_BN[:, None, self.hop : -self.hop]

@@ -71,7 +71,8 @@ def draw_spectrograms(clips: Sequence[np.ndarray], codecs: Mapping[str, Codec], 
     for line, clip in zip(figure.subplots(len(clips), 1 + len(codecs), squeeze=False), clips, strict=True):
         audio_1N = to_float(clip)[None]
         heard = {"original": audio_1N} | {
-            name: codec.decode(codec.encode(audio_1N))[:, : audio_1N.shape[-1]] for name, codec in codecs.items()
+            name: codec.decode(codec.encode(audio_1N[None]))[0, :, : audio_1N.shape[-1]]
+            for name, codec in codecs.items()
         }
         rate = next(iter(codecs.values())).sample_rate
         for panel, (name, sound_1N) in zip(line, heard.items(), strict=True):

@@ -1,4 +1,7 @@
-"""Build the audio corpus: parse, drop duplicates, split by piece, arrange, render and caption. Resumable."""
+"""Build the audio corpus: parse, drop duplicates, split by piece, arrange, render and caption. Resumable.
+
+Shape suffixes: C channels, N samples.
+"""
 
 import errno
 import json
@@ -34,15 +37,27 @@ RENDER_LIMIT_SECONDS = 90
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
-def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed: int) -> None:
+def build_corpus(
+    folder: Path,
+    soundfont: Path,
+    hours: float,
+    workers: int,
+    seed: int,
+    channels: int = 1,
+    clips: int | None = None,
+) -> None:
     """Fill ``folder`` with ``audio/<clip id>.flac``, ``clips.jsonl``, ``corpus.json`` and ``skipped.jsonl``.
 
     Finished clips are kept, so the call can be repeated after an interruption. The clips depend on ``seed``
-    and ``hours``, on the versions of music21 and FluidSynth, and on the soundfont; not on ``workers``.
+    and ``hours``, on ``channels``, on the versions of music21 and FluidSynth, and on the soundfont; not on ``workers``.
+
+    Args:
+        channels: of the audio, 1 or 2.
+        clips: make only the first so many clips; pieces are in the splits in which the whole corpus has them.
 
     Raises:
-        UserError: music21, its corpus, fluidsynth or the soundfont is missing, or the folder cannot be
-            written.
+        UserError: music21, its corpus, fluidsynth or the soundfont is missing, the folder cannot be written, or it
+            holds clips with another number of channels.
     """
     rendering.require_fluidsynth(soundfont)
     sources = corpus_folder()
@@ -51,25 +66,27 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
     works = find_works(sources)
     scores = _parse_all(folder, works, sources, workers)
     left_out = {work.id for work in works if doubtful(work)}
-    jobs = [job for job in plan_clips(scores, hours, seed) if job.score.id not in left_out]
+    jobs = [job for job in plan_clips(scores, hours, seed) if job.score.id not in left_out][:clips]
     table, done = folder / "clips.jsonl", set()
     if table.is_file():
         whole = _whole_lines(table)
+        if any(clip.get("channels", 1) != channels for clip in whole):
+            raise UserError(f"{folder} holds a corpus of other channels than {channels}; choose another corpus.folder")
         _write_text(table, sealed_lines(whole))
         done = {clip["id"] for clip in whole}
     todo = [job for job in jobs if job.id not in done]
     with (
         writing(table, folder),
-        table.open("a", encoding="utf-8") as clips,
+        table.open("a", encoding="utf-8") as lines,
         (folder / "skipped.jsonl").open("w") as skipped,
     ):
-        arguments = [(job, folder / "audio", soundfont, seed) for job in todo]
+        arguments = [(job, folder / "audio", soundfont, seed, channels) for job in todo]
         for job, outcome in _run(_make_clip, arguments, workers, "rendering"):
             if isinstance(outcome, str):
                 skipped.write(json.dumps({"id": job[0].id, "reason": outcome}) + "\n")
             else:
-                clips.write(sealed_lines([outcome]))
-                clips.flush()
+                lines.write(sealed_lines([outcome]))
+                lines.flush()
     kept = sorted(_whole_lines(table), key=lambda clip: clip["id"])
     _write_text(table, sealed_lines(kept))
     card = {
@@ -79,6 +96,7 @@ def build_corpus(folder: Path, soundfont: Path, hours: float, workers: int, seed
         "music21": version("music21"),
         "seed": seed,
         "hours": hours,
+        **({} if channels == 1 else {"channels": channels}),
         "clips_sha256": sha256_file(table),
     }
     _write_text(folder / "corpus.json", json.dumps(sealed(card, CARD_SEAL), indent=2) + "\n")
@@ -115,23 +133,25 @@ def _parse_one(work: Work, sources: Path) -> dict[str, Any] | str:
     return _guarded(PARSE_LIMIT_SECONDS, lambda: asdict(parse(work, sources)))
 
 
-def _make_clip(job: Job, audio_folder: Path, soundfont: Path, seed: int) -> dict[str, Any] | str:
+def _make_clip(job: Job, audio_folder: Path, soundfont: Path, seed: int, channels: int) -> dict[str, Any] | str:
     """Render one clip; its line for the clip table, or the reason why there is none."""
 
     def make() -> dict[str, Any]:
         rng = random.Random(stable_hash(seed, "clip", job.id))
         arrangement = arrange(job.score, rng, job.position)
-        audio = rendering.render(arrangement, soundfont, rng)
-        seconds = len(audio) / rendering.SAMPLE_RATE
+        audio_CN = rendering.render(arrangement, soundfont, rng, channels)
+        seconds = audio_CN.shape[1] / rendering.SAMPLE_RATE
         if seconds < MIN_SECONDS:
             raise ScoreError(f"only {seconds:.1f} s long")
-        write_flac(audio_folder / f"{job.id}.flac", audio, rendering.SAMPLE_RATE)
+        write_flac(audio_folder / f"{job.id}.flac", audio_CN, rendering.SAMPLE_RATE)
         score = job.score
         return {
             "id": job.id,
             "piece": score.id,
             "split": job.split,
             "seconds": seconds,
+            # A mono clip's line says nothing of channels, as it did before there were others.
+            **({} if channels == 1 else {"channels": channels}),
             "captions": captions(arrangement.attributes),
             "attributes": arrangement.attributes,
             "source": {

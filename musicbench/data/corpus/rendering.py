@@ -1,15 +1,19 @@
-"""An arrangement becomes a MIDI file and, through FluidSynth, a levelled mono FLAC."""
+"""An arrangement becomes a MIDI file and, through FluidSynth, levelled audio.
+
+Shape suffixes: C channels, N samples.
+"""
 
 import random
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from musicbench.data.corpus.arrange import Arrangement
+from musicbench.data.corpus.arrange import DRUM_CHANNEL, Arrangement, Track
 from musicbench.data.corpus.scores import ScoreError
 from musicbench.errors import UserError
 from musicbench.files import writing
@@ -19,6 +23,7 @@ TICKS = 480  # per quarter note
 TAIL_SECONDS = 1.0
 FADE_SECONDS = 0.6
 PEAK = 0.97
+CENTRE, WIDTH = 64, 63  # MIDI pan: the middle, and how far from it the outermost parts are
 
 
 def require_fluidsynth(soundfont: Path) -> None:
@@ -35,13 +40,19 @@ def fluidsynth_version() -> str:
     return text.split("version", 1)[-1].split()[0]
 
 
-def midi_bytes(arrangement: Arrangement, rng: random.Random) -> bytes:
-    """A standard MIDI file (one track). Velocities vary by a few steps and mark the quarter beats."""
+def midi_bytes(arrangement: Arrangement, rng: random.Random, channels: int = 1) -> bytes:
+    """A standard MIDI file (one track). Velocities vary by a few steps and mark the quarter beats.
+
+    For two channels the parts are spread from left to right; nothing else differs.
+    """
     events: list[tuple[int, int, bytes]] = []  # tick, rank (offs before ons), message
     tempo = round(60_000_000 / arrangement.quarters_per_minute)
     events.append((0, 0, b"\xff\x51\x03" + tempo.to_bytes(3, "big")))
+    pans = pan_positions(arrangement.tracks)
     for track in arrangement.tracks:
         events.append((0, 0, bytes((0xC0 | track.channel, track.program))))
+        if channels == 2:
+            events.append((0, 0, bytes((0xB0 | track.channel, 10, pans[track.channel]))))
         for onset, duration, pitch in track.notes:
             accent = 6 if abs(onset - round(onset)) < 1e-3 else 0
             loudness = round((arrangement.velocity + accent + rng.randint(-4, 4)) * track.gain)
@@ -59,6 +70,13 @@ def midi_bytes(arrangement: Arrangement, rng: random.Random) -> bytes:
     return header + b"MTrk" + len(body).to_bytes(4, "big") + bytes(body)
 
 
+def pan_positions(tracks: Sequence[Track]) -> dict[int, int]:
+    """MIDI pan of each MIDI channel: the parts in their order at equal distances, percussion in the middle."""
+    parts = [track.channel for track in tracks if track.channel != DRUM_CHANNEL]
+    places = [CENTRE] if len(parts) == 1 else np.linspace(CENTRE - WIDTH, CENTRE + WIDTH, len(parts))
+    return {DRUM_CHANNEL: CENTRE} | {channel: round(place) for channel, place in zip(parts, places, strict=True)}
+
+
 def _variable_length(value: int) -> bytes:
     groups = [value & 0x7F]
     while value := value >> 7:
@@ -66,8 +84,11 @@ def _variable_length(value: int) -> bytes:
     return bytes(reversed(groups))
 
 
-def render(arrangement: Arrangement, soundfont: Path, rng: random.Random) -> np.ndarray:
-    """Mono float32 samples [N] at 32 kHz, at the loudness of the drawn dynamics, with a short fade-out.
+def render(arrangement: Arrangement, soundfont: Path, rng: random.Random, channels: int = 1) -> np.ndarray:
+    """Float32 samples [C, N] at 32 kHz, at the loudness of the drawn dynamics, with a short fade-out.
+
+    Args:
+        channels: 1 or 2; what is drawn from ``rng`` does not depend on it.
 
     Raises:
         ScoreError: FluidSynth failed, or two seconds of the excerpt are silent.
@@ -77,7 +98,7 @@ def render(arrangement: Arrangement, soundfont: Path, rng: random.Random) -> np.
     size = round(seconds * SAMPLE_RATE)
     with tempfile.TemporaryDirectory() as folder, writing(Path(folder), Path(folder)):
         midi, wav = Path(folder, "in.mid"), Path(folder, "out.wav")
-        midi.write_bytes(midi_bytes(arrangement, rng))
+        midi.write_bytes(midi_bytes(arrangement, rng, channels))
         command = ["fluidsynth", "-n", "-i", "-q", "-r", str(SAMPLE_RATE), "-g", "0.4", "-C", "0"]
         command += ["-T", "wav", "-O", "float", "-F", str(wav), str(soundfont), str(midi)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -85,24 +106,26 @@ def render(arrangement: Arrangement, soundfont: Path, rng: random.Random) -> np.
         if done.returncode or not wav.is_file() or soundfile.info(wav).frames < size:
             Path(folder, "probe").write_bytes(bytes(8 * size))  # a full disk is no fault of the score
             raise ScoreError(f"fluidsynth failed: {done.stderr.strip()[-200:]}")
-        stereo, rate = soundfile.read(wav, dtype="float32", always_2d=True)
+        audio_NC, rate = soundfile.read(wav, dtype="float32", always_2d=True)
     assert rate == SAMPLE_RATE
-    audio = stereo.mean(axis=1)[:size]
-    return level(audio, arrangement.rms_db)
+    audio_CN = audio_NC.mean(axis=1)[None] if channels == 1 else audio_NC.T
+    return level(audio_CN[:, :size], arrangement.rms_db)
 
 
-def level(audio: np.ndarray, rms_db: float) -> np.ndarray:
-    """Scale samples [N] to an RMS level in dBFS (less where peaks would clip) and fade the end out.
+def level(audio_CN: np.ndarray, rms_db: float) -> np.ndarray:
+    """Scale samples [C, N] to an RMS level of all in dBFS (less where peaks would clip) and fade the end out.
 
     Raises:
         ScoreError: a window of two seconds before the fade is silent (below -60 dB of the whole).
     """
     window = 2 * SAMPLE_RATE
-    rms = float(np.sqrt(np.mean(audio**2)))
-    blocks = audio[: (len(audio) - SAMPLE_RATE) // window * window].reshape(-1, window)
-    if rms == 0 or len(blocks) == 0 or np.sqrt((blocks**2).mean(axis=1)).min() < rms * 1e-3:
+    audio_CN = np.ascontiguousarray(audio_CN)
+    channels, size = audio_CN.shape
+    rms = float(np.sqrt(np.mean(audio_CN**2)))
+    blocks = audio_CN[:, : (size - SAMPLE_RATE) // window * window].reshape(channels, -1, window)
+    if rms == 0 or blocks.size == 0 or np.sqrt((blocks**2).mean(axis=(0, 2))).min() < rms * 1e-3:
         raise ScoreError("silence in the excerpt")
-    audio = audio * min(10 ** (rms_db / 20) / rms, PEAK / float(np.abs(audio).max()))
+    audio_CN = audio_CN * min(10 ** (rms_db / 20) / rms, PEAK / float(np.abs(audio_CN).max()))
     fade = round(FADE_SECONDS * SAMPLE_RATE)
-    audio[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32) ** 2
-    return audio.astype(np.float32)
+    audio_CN[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32) ** 2
+    return audio_CN.astype(np.float32)

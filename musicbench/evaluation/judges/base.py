@@ -58,6 +58,10 @@ class TextAudioJudge(Judge, Protocol):
         """Unit vectors [N, D] of captions, float32 on the CPU."""
         ...
 
+    def cut(self, captions: Sequence[str]) -> int:
+        """How many captions are longer than what is read of them."""
+        ...
+
 
 class WindowedJudge:
     """A ``Judge`` without its network: windows, checks and precision; subclasses fill in what raises here.

@@ -47,6 +47,13 @@ def require_tokenizer(tokenizer: Any, judge_id: str) -> None:
         )
 
 
+def longer_captions(tokenizer: Any, longest: int, captions: Sequence[str]) -> int:
+    """How many captions have more than ``longest`` tokens, so that only their beginning is read."""
+    if not captions:
+        return 0
+    return sum(len(ids) > longest for ids in tokenizer(list(captions), truncation=False, verbose=False).input_ids)
+
+
 def require_open_text_tower(text: Callable[[Sequence[str]], Tensor], judge_id: str) -> None:
     """Refuse a model for which all captions are nearly the same; some published checkpoints are like that.
 

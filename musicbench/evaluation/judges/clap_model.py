@@ -14,7 +14,12 @@ from torch import Tensor
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
-from musicbench.evaluation.judges.captions import encode_each, require_open_text_tower, require_tokenizer
+from musicbench.evaluation.judges.captions import (
+    encode_each,
+    longer_captions,
+    require_open_text_tower,
+    require_tokenizer,
+)
 from musicbench.files import known_sha256
 
 WEIGHTS = "model.safetensors"
@@ -106,6 +111,10 @@ class ClapModelJudge(WindowedJudge):
         batch = self.processor.tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
         vectors_BD: Tensor = self.model.get_text_features(**batch.to(self.device)).pooler_output
         return vectors_BD
+
+    def cut(self, captions: Sequence[str]) -> int:
+        """How many captions are longer than what is read of them."""
+        return longer_captions(self.processor.tokenizer, self.processor.tokenizer.model_max_length, captions)
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         # Of exactly 10 s, so that ``rand_trunc`` crops nothing.

@@ -1,6 +1,7 @@
 """A codec's latents as embeddings, for the Frechet codec distance: no network but the run's codec.
 
-Shape suffixes: B batch, K levels, T frames, N samples, V codebook size, C width of code vectors.
+Shape suffixes: B batch, C channels (in ``KVC``, ``BTC``, ``VC`` width of code vectors), K levels, T frames, N samples,
+V codebook size.
 """
 
 from typing import Protocol
@@ -9,6 +10,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from musicbench.channels import mixed
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_facts import Kind
 from musicbench.evaluation.judges.base import JudgeOutput, full_fp32, require_finite
@@ -21,6 +23,7 @@ class LatentCodec(Protocol):
     id: str
     sha256: str
     sample_rate: int
+    channels: int
     frame_rate: float
 
     @property
@@ -28,8 +31,8 @@ class LatentCodec(Protocol):
         """Code vectors [K, V, C], float32 on the CPU."""
         ...
 
-    def encode(self, audio_BN: Tensor) -> Tensor:
-        """Audio [B, N] to int64 codes [B, K, T]."""
+    def encode(self, audio_BCN: Tensor) -> Tensor:
+        """Audio [B, C, N] to int64 codes [B, K, T]."""
         ...
 
 
@@ -54,16 +57,20 @@ class CodecLatents:
     def __call__(self, audio_BN: Tensor, sample_rate: int) -> JudgeOutput:
         """Audio [B, N] in [-1, 1] at ``sample_rate`` -> embeddings of its whole frames, no logits.
 
+        It may have channels, [B, C, N], and is mixed to those of the codec.
+
         Raises:
             UserError: the audio is shorter than a frame, or holds NaN or infinity.
         """
         require_finite(audio_BN, self.id)
+        audio_BCN = audio_BN[:, None] if audio_BN.ndim == 2 else audio_BN
+        audio_BCN = torch.stack([mixed(audio_CN, self.codec.channels) for audio_CN in audio_BCN.float()])
         with full_fp32():
-            audio_BN = torchaudio.functional.resample(audio_BN.float(), sample_rate, self.sample_rate)
-            frames = int(audio_BN.shape[1] * self.codec.frame_rate / self.sample_rate)
+            audio_BCN = torchaudio.functional.resample(audio_BCN, sample_rate, self.sample_rate)
+            frames = int(audio_BCN.shape[2] * self.codec.frame_rate / self.sample_rate)
             if frames == 0:
                 raise UserError(f"judge {self.id} needs clips of a frame or more; use longer clips")
-            codes_BKT = self.codec.encode(audio_BN)[..., :frames].cpu()  # the last one may be padding
+            codes_BKT = self.codec.encode(audio_BCN)[..., :frames].cpu()  # the last one may be padding
         embeddings_BTC = self.latents(codes_BKT)
         return JudgeOutput(embeddings_BTC, embeddings_BTC[..., :0])
 

@@ -16,13 +16,19 @@ from torch import Tensor
 from musicbench.errors import UserError
 from musicbench.evaluation.judge_facts import JudgeFacts
 from musicbench.evaluation.judges.base import WindowedJudge, full_fp32
-from musicbench.evaluation.judges.captions import encode_each, require_open_text_tower, require_tokenizer
-from musicbench.evaluation.judges.fadtk import LAION_CLAP_MUSIC
+from musicbench.evaluation.judges.captions import (
+    encode_each,
+    longer_captions,
+    require_open_text_tower,
+    require_tokenizer,
+)
+from musicbench.evaluation.judges.fadtk import LAION_CLAP_MUSIC, FadtkEmbedding
 from musicbench.evaluation.judges.weights import find_weights
 
 URL = "https://huggingface.co/lukewys/laion_clap/resolve/main/music_audioset_epoch_15_esc_90.14.pt"
 AMODEL = "HTSAT-base"  # of the music checkpoint
 ROBERTA = "roberta-base"  # the name under which the package opens its text encoder
+TOKENS = 77  # of a caption that the package reads
 
 
 class LaionClap(WindowedJudge):
@@ -35,7 +41,7 @@ class LaionClap(WindowedJudge):
     sample_rate = 48000
     window_seconds = 10.0
     hop_seconds = 5.0
-    fadtk = LAION_CLAP_MUSIC
+    fadtk: FadtkEmbedding | None = LAION_CLAP_MUSIC
     windows_at_once: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 16}
 
     def __init__(
@@ -105,6 +111,10 @@ class LaionClap(WindowedJudge):
         """Unit vectors [N, 512] of captions."""
         with full_fp32():
             return encode_each(lambda batch: self.module.get_text_embedding(batch, use_tensor=True), captions)
+
+    def cut(self, captions: Sequence[str]) -> int:
+        """How many captions are longer than what is read of them."""
+        return longer_captions(self.module.tokenize, TOKENS, captions)
 
     def _judge(self, window_BN: Tensor) -> tuple[Tensor, Tensor]:
         # Of exactly 10 s, so that the package crops nothing.

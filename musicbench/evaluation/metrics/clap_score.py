@@ -49,15 +49,26 @@ def _directions(x_ND: np.ndarray) -> np.ndarray:
 @metric("clap", "captions", "clap")
 def clap(clips: Clips) -> dict[str, Any]:
     """Return the CLAP score of the clips with their captions."""
-    assert clips.captions is not None
-    return per_clip(_scores(clips, clips.captions))
+    return per_clip(_scores(clips, told(clips)))
 
 
 @metric("clap_shuffled", "captions", "clap")
 def clap_shuffled(clips: Clips) -> dict[str, Any]:
     """Return the CLAP score of the clips with captions of other pieces."""
+    return per_clip(_scores(clips, shuffled_captions(told(clips), clips.pieces)))
+
+
+def told(clips: Clips) -> Sequence[str]:
+    """Return the captions of the clips.
+
+    Raises:
+        UserError: a clip has none, so that no judge can compare it with its caption.
+    """
     assert clips.captions is not None
-    return per_clip(_scores(clips, shuffled_captions(clips.captions, clips.pieces)))
+    missing = sum(not caption.strip() for caption in clips.captions)
+    if missing:
+        raise UserError(f"{missing} of {len(clips.captions)} clips have no caption to be compared with")
+    return clips.captions
 
 
 def _scores(clips: Clips, captions: Sequence[str]) -> np.ndarray:

@@ -108,7 +108,7 @@ class Crop(Protocol):
 
     @property
     def start_frame(self) -> int:
-        """First codec frame in the clip; on a whole second."""
+        """First codec frame in the clip; the nearest to a whole second."""
         ...
 
     @property
@@ -121,12 +121,12 @@ def original_judgements(reference: Reference, crops: Sequence[Crop], frame_rate:
     """The stored outputs for the originals of some crops.
 
     Raises:
-        UserError: a crop does not start on a whole second, or was not judged.
+        UserError: a crop does not start on the frame of a whole second, or was not judged.
     """
     judgements = []
     for crop in crops:
         start = crop.start_frame / frame_rate
-        if abs(start - round(start)) > 1e-6:
+        if abs(start - round(start)) > 0.501 / frame_rate:  # the nearest frame to a whole second
             raise UserError(f"a crop of {crop.clip} starts at {start:.3f} s; start it on a whole second")
         judgements.append(Judgement(*reference.original(crop.clip, round(start), crop.frames / frame_rate)))
     return judgements

@@ -1,6 +1,6 @@
 """Autoregressive decoding of any plan with a static cache; the loop holds no plan work.
 
-Shape suffixes: B batch, K levels, T frames, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, K levels, T frames.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,8 @@ from musicbench.models.autoregressive.choose import Choose, by_seeds
 from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.step_tables import DecodeStep, decode_steps
+from musicbench.models.conditions import Conditions
+from musicbench.models.guidance import PLAIN, Scales
 from musicbench.models.prompt import given_steps, require_grid, require_visited_first
 from musicbench.models.sampling import Sampling
 from musicbench.plans import Plan
@@ -27,8 +29,8 @@ class Decoding:
     Args:
         model: in eval mode.
         plan: any decoding plan of the model's number of levels.
-        states_BLE, mask_BL: caption states and mask.
-        cfg: guidance scale; other than 1 the batch is doubled by the null condition.
+        conditions: of the clips.
+        scales: of guidance, which adds sequences without conditions to the batch.
         prompt_BKT: int64 codes to keep, -1 where a token is to be drawn; whole frames, the same ones in all clips.
 
     Attributes:
@@ -43,12 +45,11 @@ class Decoding:
         self,
         model: PatternLM,
         plan: Plan,
-        states_BLE: Tensor,
-        mask_BL: Tensor,
-        cfg: float = 1.0,
+        conditions: Conditions,
+        scales: Scales = PLAIN,
         prompt_BKT: Tensor | None = None,
     ) -> None:
-        device, batch = states_BLE.device, len(states_BLE)
+        device, batch = conditions.device, len(conditions)
         self.plan, self.prompt_BKT = plan, prompt_BKT
         if prompt_BKT is not None:
             require_grid(prompt_BKT, (batch, plan.levels, plan.frames), model.codebook_size)
@@ -57,7 +58,7 @@ class Decoding:
         # Column T is what a level that a position does not read contributes: the absent embedding.
         grid_BKT = torch.full((batch, model.levels, plan.frames + 1), UNDRAWN, device=device)
         grid_BKT[:, :, plan.frames] = model.codebook_size
-        self.network = _network(model, device)(model, plan, states_BLE, mask_BL, cfg, grid_BKT)
+        self.network = _network(model, device)(model, plan, conditions, scales, grid_BKT)
 
     @property
     def grid_BKT(self) -> Tensor:
@@ -102,14 +103,13 @@ def _network(model: PatternLM, device: torch.device) -> type[StepNetwork]:
 def decode(
     model: PatternLM,
     plan: Plan,
-    states_BLE: Tensor,
-    mask_BL: Tensor,
+    conditions: Conditions,
     choose: Choose,
-    cfg: float = 1.0,
+    scales: Scales = PLAIN,
     prompt_BKT: Tensor | None = None,
 ) -> Tensor:
     """Draw a token grid, int64 codes [B, K, T]; see ``Decoding`` and ``Choose``."""
-    decoding = Decoding(model, plan, states_BLE, mask_BL, cfg, prompt_BKT)
+    decoding = Decoding(model, plan, conditions, scales, prompt_BKT)
     for _ in decoding.run(choose):
         pass
     return decoding.grid_BKT.clone()
@@ -118,12 +118,11 @@ def decode(
 def sample(
     model: PatternLM,
     plan: Plan,
-    states_BLE: Tensor,
-    mask_BL: Tensor,
+    conditions: Conditions,
     seeds: list[int],
     sampling: Sampling,
     prompt_BKT: Tensor | None = None,
 ) -> Tensor:
     """Draw codes [B, K, T]; each clip follows its own seed, whatever else is in the batch."""
-    choose = by_seeds(seeds, plan, sampling, states_BLE.device)
-    return decode(model, plan, states_BLE, mask_BL, choose, sampling.cfg, prompt_BKT)
+    choose = by_seeds(seeds, plan, sampling, conditions.device)
+    return decode(model, plan, conditions, choose, sampling.scales, prompt_BKT)

@@ -1,7 +1,7 @@
 """The network on its way through a plan: logits step by step, and its memory of the positions behind it.
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a caption,
-P positions, Q positions of one step, F frequencies, S cache slots.
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, L tokens of a caption, P positions, Q positions
+of one step, F frequencies, S cache slots.
 """
 
 import torch
@@ -12,10 +12,12 @@ from musicbench.models.autoregressive.choose import Choose
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.plan_tensors import reads_or_absent
 from musicbench.models.autoregressive.step_tables import DecodeStep
+from musicbench.models.conditions import Conditions
+from musicbench.models.context import Context
+from musicbench.models.guidance import Scales, guide
 from musicbench.models.positions import rotated
 from musicbench.models.prompt import Prefill
-from musicbench.models.sampling import guide
-from musicbench.models.transformer import KeysValues, SelfAttend
+from musicbench.models.transformer import SelfAttend
 from musicbench.plans import Plan
 
 
@@ -32,14 +34,13 @@ class StepNetwork:
         prompted: whether the grid holds given tokens, which stay; others are negative until they are drawn.
     """
 
-    def __init__(
-        self, model: PatternLM, plan: Plan, states_BLE: Tensor, mask_BL: Tensor, cfg: float, grid_BKT: Tensor
-    ) -> None:
-        self.model, self.plan, self.cfg, self.grid_BKT = model, plan, cfg, grid_BKT
-        self.guided, self.prompted = cfg != 1.0, False
-        self.text, self.text_mask = self._captions(states_BLE, mask_BL)
+    def __init__(self, model: PatternLM, plan: Plan, conditions: Conditions, scales: Scales, grid_BKT: Tensor) -> None:
+        self.model, self.plan, self.scales, self.grid_BKT = model, plan, scales, grid_BKT
+        self.prompted = False
+        self.positions = model.positions(plan).to(grid_BKT.device)
+        self.context = self._context(model.guided(conditions, scales))
         self.reads_PK = reads_or_absent(plan).to(grid_BKT.device)
-        self.code_PD, self.turn_P2F = model.positions(plan).to(grid_BKT.device)
+        self.code_PD, self.turn_P2F = self.positions
         self.level_K = torch.arange(model.levels, device=grid_BKT.device)
         self.cache = self._new_cache(plan.peak_cache)
 
@@ -62,29 +63,31 @@ class StepNetwork:
         self.cache.enter(step.written, step.live, step.mask_QS)
         hidden_BQD = self._hidden(step.positions, self.cache)
         logits_BnV = torch.einsum("bnd,nvd->bnv", hidden_BQD[:, step.query_n], self.model.heads_KVD[step.levels])
-        return guide(logits_BnV, self.cfg) if self.guided else logits_BnV
+        return guide(logits_BnV, *self.scales) if self.scales.guided else logits_BnV
 
-    def _captions(self, states_BLE: Tensor, mask_BL: Tensor) -> tuple[list[KeysValues], Tensor]:
-        """See ``TokenLM.guided_text``."""
-        return self.model.guided_text(states_BLE, mask_BL, self.guided)
+    def _context(self, conditions: Conditions) -> Context:
+        """The conditions of all sequences as positions see them."""
+        return self.model.plan_context(conditions, self.plan, self.positions)
 
     def _new_cache(self, slots: int) -> KeyValueCache:
-        return KeyValueCache(
+        cache = KeyValueCache(
             len(self.model.transformer.blocks),
-            len(self.text_mask),
+            len(self.context.text_mask_B11L),
             self.model.transformer.heads,
             slots,
             self.model.dim // self.model.transformer.heads,
+            prefix=self.model.conditioner.rows(self.plan.frames),
             device=self.grid_BKT.device,
-            dtype=self.text[0][0].dtype,
+            dtype=self.context.text[0][0].dtype,
         )
+        cache.take(self.context.prefix)
+        return cache
 
     def _hidden(self, positions: slice | Tensor, attend: SelfAttend) -> Tensor:
         """The transformer's output [B, Q, D] at positions whose tokens to read are in the grid."""
         ids_BQK = self.grid_BKT[:, self.level_K, self.reads_PK[positions]]
-        if self.guided:
-            ids_BQK = ids_BQK.repeat(2, 1, 1)
+        ids_BQK = ids_BQK.repeat(self.scales.copies, 1, 1)
         x_BQD = self.model.embed(ids_BQK, None if self.code_PD is None else self.code_PD[positions])
         turned = attend if self.turn_P2F is None else rotated(attend, self.turn_P2F[positions])
-        hidden_BQD: Tensor = self.model.transformer(x_BQD, turned, self.text, self.text_mask)
+        hidden_BQD: Tensor = self.model.transformer(x_BQD, turned, self.context)
         return hidden_BQD

@@ -1,17 +1,19 @@
 """The autoregressive pattern language model: any decoding plan over one transformer.
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a
-caption, P positions.
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, P positions, M rows of a prefix.
 """
 
 import torch
 from torch import Tensor
 
 from musicbench.models.autoregressive.plan_tensors import PlanTensors
+from musicbench.models.conditions import Conditions
+from musicbench.models.context import Context
 from musicbench.models.positions import PositionTables, position_tables
 from musicbench.models.products import linear
 from musicbench.models.token_lm import TokenLM
 from musicbench.models.token_loss import token_nats
+from musicbench.models.transformer import MaskedAttention
 from musicbench.plans import Plan
 
 
@@ -32,18 +34,28 @@ class PatternLM(TokenLM):
         """This model's position codes of a plan."""
         return position_tables(plan, self.position, self.dim, self.transformer.heads)
 
-    def forward(
-        self, codes_BKT: Tensor, plan: PlanTensors, states_BLE: Tensor, mask_BL: Tensor, dropped_B: Tensor
-    ) -> Tensor:
+    def plan_context(self, conditions: Conditions, plan: Plan, positions: PositionTables) -> Context:
+        """Conditions as the plan's positions see them; a prefix is causal, as in MusicGen.
+
+        Its rows have the position codes of the frames beside which they stand: of the positions that draw level 0.
+
+        Args:
+            positions: position codes of the plan.
+        """
+
+        def codes(frame_M: Tensor) -> PositionTables:
+            return positions.at(torch.from_numpy(plan.source[0].copy())[frame_M])
+
+        return self._context(conditions, plan.frames, codes, MaskedAttention(None))
+
+    def forward(self, codes_BKT: Tensor, plan: PlanTensors, conditions: Conditions) -> Tensor:
         """Logits [B, K, T, V] re-aligned with the codes: the loss need not know the plan.
 
         Args:
             codes_BKT: int64 tokens, all given (teacher forcing).
             plan: tables from ``tensors``.
-            states_BLE, mask_BL: caption states and their mask.
-            dropped_B: bool, clips that see the null condition.
         """
-        hidden_BPD = self.hidden(codes_BKT, plan, *self.conditioner(states_BLE, mask_BL, dropped_B))
+        hidden_BPD = self.hidden(codes_BKT, plan, self.plan_context(conditions, plan.plan, plan.positions))
         heads = zip(plan.source_KT, self.heads_KVD.unbind(), strict=True)
         return torch.stack([linear(hidden_BPD[:, source_T], head_VD) for source_T, head_VD in heads], dim=1)
 
@@ -57,15 +69,11 @@ class PatternLM(TokenLM):
             found.append(nats.view(len(codes_BKT), -1))
         return torch.stack(found, dim=1)
 
-    def hidden(self, codes_BKT: Tensor, plan: PlanTensors, text_BLD: Tensor, text_mask_B11L: Tensor) -> Tensor:
+    def hidden(self, codes_BKT: Tensor, plan: PlanTensors, context: Context) -> Tensor:
         """Output [B, P, D] of the transformer at every position; a code V stands for an absent token."""
         absent_BK1 = codes_BKT.new_full((len(codes_BKT), self.levels, 1), self.codebook_size)
         padded_BKT = torch.cat([codes_BKT, absent_BK1], dim=2)
         ids_BPK = torch.stack([padded_BKT[:, k, plan.reads_PK[:, k]] for k in range(self.levels)], dim=-1)
-        hidden_BPD: Tensor = self.transformer(
-            self.embed(ids_BPK, plan.code_PD),
-            plan.attention,
-            self.transformer.text_keys_values(text_BLD),
-            text_mask_B11L,
-        )
+        x_BPD = self.embed(ids_BPK, plan.code_PD)
+        hidden_BPD: Tensor = self.transformer(x_BPD, plan.attention(context.prefix), context)
         return hidden_BPD

@@ -1,13 +1,14 @@
 """Training attention of plans whose positions expire: most keys are visible to their own step only.
 
 Shape suffixes: B batch, D width, H heads, M positions that outlive their step, O offsets of neighbours, P positions,
-R rows of queries at a time.
+R rows of queries at a time, S rows of a prefix.
 """
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from musicbench.models.context import KeysValues
 from musicbench.models.footprint import Saved
 from musicbench.plans import Plan
 
@@ -55,22 +56,29 @@ class KeptAttention(nn.Module):
         # Scaled queries, kept keys and values, a turned copy of both for each offset; the weights.
         return Saved(dim * (positions + 2 * kept + 2 * len(self.offsets) * positions), heads * scores)
 
-    def forward(self, layer: int, q_BHPD: Tensor, k_BHPD: Tensor, v_BHPD: Tensor) -> Tensor:
-        """Attention output [B, H, P, D]; see ``transformer.SelfAttend``."""
+    def forward(
+        self, layer: int, q_BHPD: Tensor, k_BHPD: Tensor, v_BHPD: Tensor, prefix: KeysValues | None = None
+    ) -> Tensor:
+        """Attention output [B, H, P, D]; see ``transformer.SeesPrefix``."""
         q_BHPD = q_BHPD * q_BHPD.shape[-1] ** -0.5
         neighbours = [(k_BHPD.roll(-o, 2), v_BHPD.roll(-o, 2)) for o in self.offsets]
         near = [(q_BHPD * k).sum(-1) for k, _ in neighbours]
         near_BHPO = torch.stack(near, -1) if near else q_BHPD[..., :0]
         near_BHPO = near_BHPO.masked_fill(self.hidden_PO, -torch.inf)
         k_BHMD, v_BHMD = k_BHPD[:, :, self.kept_M], v_BHPD[:, :, self.kept_M]
+        first_BHSD, first_v_BHSD = prefix or (k_BHPD[:, :, :0], v_BHPD[:, :, :0])
+        seen = first_BHSD.shape[2]
         outputs = []
         for rows, count in self.blocks:
             far_BHRM = q_BHPD[:, :, rows] @ k_BHMD[:, :, :count].transpose(-1, -2)
             far_BHRM = far_BHRM.masked_fill(self.hidden_PM[rows, :count], -torch.inf)
-            scores = torch.cat([far_BHRM, near_BHPO[:, :, rows]], -1)
+            first_BHRS = q_BHPD[:, :, rows] @ first_BHSD.transpose(-1, -2)
+            scores = torch.cat([far_BHRM, near_BHPO[:, :, rows], first_BHRS], -1)
             weights = torch.softmax(scores, -1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v_BHPD.dtype)
             output = weights[..., :count] @ v_BHMD[:, :, :count]
             for i, (_, v) in enumerate(neighbours):
                 output = output + weights[..., count + i, None] * v[:, :, rows]
+            if seen:
+                output = output + weights[..., -seen:] @ first_v_BHSD
             outputs.append(output)
         return torch.cat(outputs, 2)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from musicbench.models import kernels
 from musicbench.models.autoregressive.plan_attention import KeptAttention
+from musicbench.models.context import KeysValues
 from musicbench.models.positions import PositionTables, rotated
-from musicbench.models.transformer import MaskedAttention, SelfAttend
+from musicbench.models.transformer import MaskedAttention, SelfAttend, behind
 from musicbench.plans import Plan
 
 
@@ -41,11 +42,17 @@ class PlanTensors(nn.Module):
         self._flex: dict[torch.device, SelfAttend] = {}
 
     @property
-    def attention(self) -> SelfAttend:
-        """Training attention: a causal kernel where the mask is exactly the lower triangle, else one that skips
-        expired positions."""
-        masked = self._fused(self.source_KT.device) or self.masked
-        return masked if self.turn_P2F is None else rotated(masked, self.turn_P2F)
+    def positions(self) -> PositionTables:
+        """Position codes of the plan."""
+        return PositionTables(self.code_PD, self.turn_P2F)
+
+    def attention(self, prefix: list[KeysValues] | None) -> SelfAttend:
+        """Training attention behind a prefix: a causal kernel where the mask is exactly the lower triangle, else one
+        that skips expired positions."""
+        # The fused kernel knows no prefix.
+        fused = self._fused(self.source_KT.device) if prefix is None else None
+        attend = fused or behind(prefix, self.masked)
+        return attend if self.turn_P2F is None else rotated(attend, self.turn_P2F)
 
     def _fused(self, device: torch.device) -> SelfAttend | None:
         """One kernel in place of ``KeptAttention``, where it can be had."""

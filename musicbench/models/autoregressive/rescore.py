@@ -1,7 +1,6 @@
 """A second opinion on drawn tokens by an autoregressive model (MAGNeT, arXiv 2401.04577, section 3.4: rescoring).
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a
-caption, P positions.
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, P positions.
 """
 
 import torch
@@ -9,9 +8,11 @@ from torch import Tensor
 
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.plan_tensors import PlanTensors
+from musicbench.models.conditions import Conditions
+from musicbench.models.context import Context
+from musicbench.models.guidance import PLAIN, Scales, guide
 from musicbench.models.masked.sampling import Iteration
 from musicbench.models.products import linear
-from musicbench.models.sampling import guide
 
 
 class PatternRescorer:
@@ -26,14 +27,12 @@ class PatternRescorer:
 
     Args:
         model: in eval mode. plan: its index tables for the clips' length.
-        states_BLE, mask_BL: caption states and mask.
+        conditions: of the clips.
     """
 
-    @torch.inference_mode()
-    def __init__(self, model: PatternLM, plan: PlanTensors, states_BLE: Tensor, mask_BL: Tensor) -> None:
-        self.model, self.plan, self.clips = model, plan, len(states_BLE)
-        dropped_B = torch.arange(2 * self.clips, device=states_BLE.device) >= self.clips
-        self.text_BLD, self.text_mask = model.conditioner(states_BLE.repeat(2, 1, 1), mask_BL.repeat(2, 1), dropped_B)
+    def __init__(self, model: PatternLM, plan: PlanTensors, conditions: Conditions) -> None:
+        self.model, self.plan, self.conditions = model, plan, conditions
+        self._contexts: dict[float | None, Context] = {}
 
     @torch.inference_mode()
     def __call__(self, codes_BKT: Tensor, level: int, iteration: Iteration | None = None) -> Tensor:
@@ -44,18 +43,19 @@ class PatternRescorer:
         """
         known_BKT = codes_BKT.clone()
         known_BKT[:, level + 1 :] = self.model.codebook_size
-        if iteration is None:
-            logits_BTV = self._logits(known_BKT, level).float()
-        elif iteration.cfg == 1:
-            logits_BTV = self._logits(known_BKT, level).float() / iteration.temperature
-        else:
-            logits_BTV = guide(self._logits(known_BKT.repeat(2, 1, 1), level), iteration.cfg) / iteration.temperature
+        scales = PLAIN if iteration is None else iteration.scales
+        logits_BTV = self._logits(known_BKT.repeat(scales.copies, 1, 1), level, scales.inner)
+        logits_BTV = guide(logits_BTV, *scales) if scales.guided else logits_BTV.float()
+        if iteration is not None:
+            logits_BTV = logits_BTV / iteration.temperature
         token_BT1 = codes_BKT[:, level, :, None]
         return torch.softmax(logits_BTV, -1).gather(-1, token_BT1).squeeze(-1)
 
-    def _logits(self, known_BKT: Tensor, level: int) -> Tensor:
-        """Logits [B, T, V] under the captions, and behind them under the null condition if the batch is doubled."""
-        sequences = len(known_BKT)
-        text_BLD, text_mask = self.text_BLD[:sequences], self.text_mask[:sequences]
-        hidden_BPD = self.model.hidden(known_BKT, self.plan, text_BLD, text_mask)
+    def _logits(self, known_BKT: Tensor, level: int, inner: float | None) -> Tensor:
+        """Logits [B, T, V] of the clips, and behind them of the copies that guidance needs if there are any."""
+        if inner not in self._contexts:
+            # All that guidance may need; the first sequences are the clips themselves.
+            sequences = self.model.guided(self.conditions, Scales(0.0, inner))
+            self._contexts[inner] = self.model.plan_context(sequences, self.plan.plan, self.plan.positions)
+        hidden_BPD = self.model.hidden(known_BKT, self.plan, self._contexts[inner].first(len(known_BKT)))
         return linear(hidden_BPD[:, self.plan.source_KT[level]], self.model.heads_KVD[level])

@@ -1,6 +1,6 @@
 """Iterations of masked decoding on a GPU: the network's pass over all frames by one CUDA graph for each level.
 
-Shape suffixes: B batch, K levels, T frames, D width, E width of caption states, L tokens of a caption.
+Shape suffixes: B batch, K levels, T frames, D width, L tokens of a caption.
 """
 
 from typing import NamedTuple
@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from musicbench.models.conditions import Conditions
+from musicbench.models.context import Context
 from musicbench.models.fast.capture import Capture, CudaCapture, Recordings
-from musicbench.models.fast.lending import Addresses, Captions, addresses, lent
+from musicbench.models.fast.lending import Addresses, Sizes, addresses, context_like, lent, sizes, take
 from musicbench.models.masked.decode import FramesNetwork
 from musicbench.models.masked.lm import MaskedLM
 from musicbench.models.masked.sampling import MaskedSampling
@@ -22,15 +24,15 @@ class FramesKey(NamedTuple):
     """What recorded passes depend on beside the memory of their space.
 
     Attributes:
-        codes: sizes of the codes. guided: whether the batch is doubled.
+        codes: sizes of the codes. copies: sequences for each clip.
         shows_upper: see ``MaskedLM.frame_hidden``.
-        text: see ``Captions.sizes``. weights: see ``lending.addresses``.
+        context: see ``lending.sizes``. weights: see ``lending.addresses``.
     """
 
     codes: tuple[int, int, int]
-    guided: bool
+    copies: int
     shows_upper: bool
-    text: tuple[int, ...]
+    context: Sizes
     dtype: torch.dtype
     weights: Addresses
 
@@ -42,9 +44,9 @@ class FramesSpace:
         tables: what the model keeps of position codes and attention, for each level.
     """
 
-    def __init__(self, key: FramesKey, model: MaskedLM, captions: Captions, capture: Capture) -> None:
-        self.key, self.captions, self.recordings = key, captions, Recordings(capture)
-        sequences, like = key.text[0], captions.bias_B11L
+    def __init__(self, key: FramesKey, model: MaskedLM, context: Context, capture: Capture) -> None:
+        self.key, self.context, self.recordings = key, context, Recordings(capture)
+        sequences, like = key.codes[0] * key.copies, context.text_mask_B11L
         frames, device = key.codes[2], like.device
         self.codes_BKT = torch.zeros(key.codes, dtype=torch.int64, device=device)
         self.hidden_BTD = like.new_zeros(sequences, frames, model.dim)
@@ -58,16 +60,18 @@ class GraphedFrames(FramesNetwork):
     Choosing, drawing and masking stay outside: their number of tokens differs from iteration to iteration.
     """
 
-    def __init__(
-        self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, frames: int, sampling: MaskedSampling
-    ) -> None:
-        super().__init__(model, states_BLE, mask_BL, frames, sampling)
-        codes, text, device = (len(states_BLE), model.levels, frames), self.text, states_BLE.device
-        sizes, dtype = Captions.sizes(text), text[0][0].dtype
-        key = FramesKey(codes, self.guided, self.shows_upper, sizes, dtype, addresses(model))
-        self.space = lent(self, model, key, lambda: FramesSpace(key, model, Captions.like(text), self.capture(device)))
-        self.space.captions.take(text, self.text_mask)
-        self.text, self.text_mask = self.space.captions
+    def __init__(self, model: MaskedLM, conditions: Conditions, frames: int, sampling: MaskedSampling) -> None:
+        super().__init__(model, conditions, frames, sampling)
+        codes, context, device = (len(conditions), model.levels, frames), self.context, conditions.device
+        dtype, copies = context.text[0][0].dtype, self.scales.copies
+        key = FramesKey(codes, copies, self.shows_upper, sizes(context), dtype, addresses(model))
+
+        def make() -> FramesSpace:
+            return FramesSpace(key, model, context_like(context), self.capture(device))
+
+        self.space = lent(self, model, key, make)
+        take(self.space.context, context)
+        self.context = self.space.context
 
     @staticmethod
     def capture(device: torch.device) -> Capture:

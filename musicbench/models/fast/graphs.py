@@ -1,8 +1,7 @@
 """Decoding steps on a GPU by CUDA graphs: what the host does for a step is one number and one call.
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, L tokens of a caption,
-P positions, Q positions of one step, S cache slots, F frequencies, I steps, M tokens in the order in which they are
-drawn; n tokens of a step.
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, P positions, Q positions of one step, S cache
+slots, F frequencies, I steps, M tokens in the order in which they are drawn; n tokens of a step.
 """
 
 import torch
@@ -14,12 +13,14 @@ from musicbench.models.autoregressive.choose import Choose, SeededDraws
 from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.step_tables import DecodeStep
+from musicbench.models.conditions import Conditions
 from musicbench.models.fast.capture import Capture, CudaCapture
-from musicbench.models.fast.lending import Captions, addresses, lent
+from musicbench.models.fast.lending import addresses, context_like, lent, sizes, take
 from musicbench.models.fast.step_rows import StepShape, capacity
 from musicbench.models.fast.workspace import StepKey, Workspace
+from musicbench.models.guidance import Scales, guide
 from musicbench.models.prompt import Prefill
-from musicbench.models.sampling import Sampling, draw, guide
+from musicbench.models.sampling import Sampling, draw
 from musicbench.plans import Plan
 
 _ATTENTION = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -37,15 +38,14 @@ class GraphedSteps(StepNetwork):
     where they were.
     """
 
-    def __init__(
-        self, model: PatternLM, plan: Plan, states_BLE: Tensor, mask_BL: Tensor, cfg: float, grid_BKT: Tensor
-    ) -> None:
-        super().__init__(model, plan, states_BLE, mask_BL, cfg, grid_BKT)
+    def __init__(self, model: PatternLM, plan: Plan, conditions: Conditions, scales: Scales, grid_BKT: Tensor) -> None:
+        super().__init__(model, plan, conditions, scales, grid_BKT)
         space = self.space
         space.begin(grid_BKT)
-        space.captions.take(self.text, self.text_mask)
+        take(space.context, self.context)
+        space.cache.take(self.context.prefix)
         # From here on only what lasts as long as the recordings.
-        (self.text, self.text_mask), self.grid_BKT = space.captions, space.grid_BKT
+        self.context, self.grid_BKT = space.context, space.grid_BKT
         self.reads_PK, self.level_K, self.code_PD, self.turn_P2F = space.tables
         self._draws: SeededDraws | None = None
 
@@ -78,14 +78,14 @@ class GraphedSteps(StepNetwork):
 
     def _new_cache(self, slots: int) -> KeyValueCache:
         """The workspace's cache."""
-        sizes, dtype = Captions.sizes(self.text), self.text[0][0].dtype
-        key = StepKey(self.plan, self.cfg, len(self.grid_BKT), sizes, dtype, addresses(self.model))
+        dtype = self.context.text[0][0].dtype
+        key = StepKey(self.plan, self.scales, len(self.grid_BKT), sizes(self.context), dtype, addresses(self.model))
 
         def make() -> Workspace:
             cache = super(GraphedSteps, self)._new_cache(capacity(self.plan))
             tables = (self.reads_PK, self.level_K, self.code_PD, self.turn_P2F)
-            captions, capture = Captions.like(self.text), self.capture(self.grid_BKT.device)
-            return Workspace(key, self.grid_BKT, captions, cache, tables, capture)
+            context, capture = context_like(self.context), self.capture(self.grid_BKT.device)
+            return Workspace(key, self.grid_BKT, context, cache, tables, capture)
 
         self.space = lent(self, self.model, key, make)
         return self.space.cache
@@ -96,9 +96,9 @@ class GraphedSteps(StepNetwork):
         number = rows.number[step.positions.start]
         shape = rows.shapes[number]
         if shape.drawn not in self.space.logits and sampling is None:
-            sizes = (len(self.grid_BKT), shape.drawn, self.model.codebook_size)
-            dtype = torch.float32 if self.guided else self.model.heads_KVD.dtype
-            self.space.logits[shape.drawn] = torch.empty(sizes, device=self.grid_BKT.device, dtype=dtype)
+            shape_BnV = (len(self.grid_BKT), shape.drawn, self.model.codebook_size)
+            dtype = torch.float32 if self.scales.guided else self.model.heads_KVD.dtype
+            self.space.logits[shape.drawn] = torch.empty(shape_BnV, device=self.grid_BKT.device, dtype=dtype)
         self.space.step.fill_(number)
         self.space.recordings.run((shape, sampling), lambda: self._compute(shape, sampling), shape in rows.often)
 
@@ -120,8 +120,8 @@ class GraphedSteps(StepNetwork):
         level_n = rows.level_M[token_n]
         heads_nVD = self.model.heads_KVD if shape.whole else self.model.heads_KVD[level_n]
         logits_BnV = torch.einsum("bnd,nvd->bnv", hidden_BQD[:, rows.query_M[token_n]], heads_nVD)
-        if self.guided:
-            logits_BnV = guide(logits_BnV, self.cfg)
+        if self.scales.guided:
+            logits_BnV = guide(logits_BnV, *self.scales)
         if sampling is None:
             space.logits[shape.drawn].copy_(logits_BnV)
             return

@@ -1,16 +1,16 @@
 """Memory and recordings that the next batch takes over from the one before.
 
-Shape suffixes: B batch, H heads, L tokens of a caption, D width of a head.
+Shape suffixes: B batch, H heads, L tokens of a caption, M rows of a prefix, D width of a head.
 """
 
 import weakref
 from collections.abc import Callable, Hashable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from musicbench.models.transformer import KeysValues
+from musicbench.models.context import Context, KeysValues
 
 Addresses = tuple[tuple[int, tuple[int, ...]], ...]
 
@@ -44,37 +44,37 @@ def addresses(model: nn.Module) -> Addresses:
     return tuple((x.data_ptr(), tuple(x.shape)) for x in (*model.parameters(), *model.buffers()))
 
 
-class Captions(NamedTuple):
-    """Keys and values of captions at fixed addresses.
+Sizes = tuple[tuple[int, ...], tuple[int, ...] | None]
+"""Sizes of one layer's keys of captions, and of a prefix if there is one."""
 
-    Attributes:
-        text: keys and values of every layer, [B, H, L, D].
-        bias_B11L: added to their scores: 0, or minus infinity for padding.
-    """
 
-    text: list[KeysValues]
-    bias_B11L: Tensor
+def sizes(context: Context) -> Sizes:
+    """The sizes for a context, captions in whole sixteens: few lengths, such as attention kernels want."""
+    batch, heads, length, width = context.text[0][0].shape
+    prefix = None if context.prefix is None else tuple(context.prefix[0][0].shape)
+    return (batch, heads, -(-length // 16) * 16, width), prefix
 
-    @staticmethod
-    def sizes(text: list[KeysValues]) -> tuple[int, ...]:
-        """The sizes of one layer's keys, captions in whole sixteens: few lengths, such as attention kernels want."""
-        batch, heads, length, width = text[0][0].shape
-        return batch, heads, -(-length // 16) * 16, width
 
-    @classmethod
-    def like(cls, text: list[KeysValues]) -> "Captions":
-        """Memory for captions of these sizes."""
-        like, sizes = text[0][0], cls.sizes(text)
-        return cls(
-            [(like.new_zeros(sizes), like.new_zeros(sizes)) for _ in text], like.new_zeros(sizes[0], 1, 1, sizes[2])
-        )
+def context_like(context: Context) -> Context:
+    """Memory at fixed addresses for contexts of these sizes."""
+    like, (text, prefix) = context.text[0][0], sizes(context)
 
-    def take(self, text: list[KeysValues], mask_B11L: Tensor) -> None:
-        """Take in other captions; nothing of those before is left."""
-        length = mask_B11L.shape[-1]
-        for kept, new in zip(self.text, text, strict=True):
-            for memory, states in zip(kept, new, strict=True):
-                memory.zero_()
-                memory[:, :, :length] = states
-        self.bias_B11L.fill_(-torch.inf)
-        self.bias_B11L[..., :length].masked_fill_(mask_B11L, 0.0)
+    def memory(shape: tuple[int, ...]) -> list[KeysValues]:
+        return [(like.new_zeros(shape), like.new_zeros(shape)) for _ in context.text]
+
+    bias_B11L = like.new_zeros(text[0], 1, 1, text[2])
+    return Context(memory(text), bias_B11L, None if prefix is None else memory(prefix))
+
+
+def take(memory: Context, context: Context) -> None:
+    """Take in another context; nothing of the one before is left. Padding is kept out by what is added to scores."""
+    length = context.text_mask_B11L.shape[-1]
+    for pair, states in zip(memory.text, context.text, strict=True):
+        for target, source in zip(pair, states, strict=True):
+            target.zero_()
+            target[:, :, :length] = source
+    memory.text_mask_B11L.fill_(-torch.inf)
+    memory.text_mask_B11L[..., :length].masked_fill_(context.text_mask_B11L, 0.0)
+    for pair, states in zip(memory.prefix or [], context.prefix or [], strict=True):
+        for target, source in zip(pair, states, strict=True):
+            target.copy_(source)

@@ -1,9 +1,9 @@
 """Decoding steps of an fp32 model on a CPU, each one call of a compiled function.
 
-Shape suffixes: B clips, R sequences (clips, and behind them their null conditions), Q positions of one step, M rows
-(R x Q, padded to an even number), N tokens drawn, D width, E width of caption states, H heads, C width of a head,
-F frequencies, S slots, K levels, L layers (in ``mask_BL`` tokens of a caption), T frames, P parts of a loop, W weights
-of a layer, V codebook size.
+Shape suffixes: B clips, R sequences (clips, and behind them the copies that guidance needs), Q positions of one step,
+M rows (R x Q, padded to an even number), N tokens drawn, D width, E entries of a row (4 x D), F frequencies, S slots,
+K levels, L layers (in ``B11L`` tokens of a caption), T frames, P parts of a loop, W weights of a layer, V codebook
+size.
 """
 
 from functools import lru_cache
@@ -16,9 +16,11 @@ from torch import Tensor
 from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.step_tables import DecodeStep, decode_steps
+from musicbench.models.conditions import Conditions
+from musicbench.models.context import Context, joined
 from musicbench.models.fast.compiled.step import run_step
 from musicbench.models.fast.threads import set_threads
-from musicbench.models.transformer import KeysValues
+from musicbench.models.guidance import Scales
 from musicbench.plans import Plan
 
 LAYER = (
@@ -58,22 +60,22 @@ class FastSteps(StepNetwork):
     seconds if no earlier process has left the machine code; see ``compiled``.
     """
 
-    def __init__(
-        self, model: PatternLM, plan: Plan, states_BLE: Tensor, mask_BL: Tensor, cfg: float, grid_BKT: Tensor
-    ) -> None:
-        super().__init__(model, plan, states_BLE, mask_BL, cfg, grid_BKT)
+    def __init__(self, model: PatternLM, plan: Plan, conditions: Conditions, scales: Scales, grid_BKT: Tensor) -> None:
+        super().__init__(model, plan, conditions, scales, grid_BKT)
         self.parts = set_threads()
         weights = [dict(block.named_parameters()) for block in model.transformer.blocks]
         self.table_LW = np.array([[layer[name].data_ptr() for name in LAYER] for layer in weights])
         norm = model.transformer.out_norm
         ends = (model.embedding.weight, norm.weight, norm.bias, model.heads_KVD)
         self.top = np.array([*(weight.data_ptr() for weight in ends), model.codebook_size])
-        self.tables = _tables(plan)
+        self.tables = _tables(plan, self.cache.prefix)
         self.grid, self.reads = grid_BKT.numpy(), self.reads_PK.numpy()
         self.code = np.empty((0, 0), np.float32) if self.code_PD is None else self.code_PD.numpy()
         self.turn = np.empty((0, 2, 0), np.float32) if self.turn_P2F is None else self.turn_P2F.numpy()
         self.keys, self.values = self.cache.keys.numpy(), self.cache.values.numpy()
-        self.length = self.text_mask.sum((1, 2, 3)).numpy()
+        texts = [torch.stack([pair[part] for pair in self.context.text]).numpy() for part in range(2)]
+        self.text_keys, self.text_values = texts
+        self.length = self.context.text_mask_B11L.sum((1, 2, 3)).numpy()
         self.spaces: dict[tuple[int, int], Workspace] = {}
 
     def logits(self, step: DecodeStep) -> Tensor:
@@ -97,39 +99,25 @@ class FastSteps(StepNetwork):
             self.keys,
             self.values,
             table.slot_Q,
-            step.live,
+            self.cache.live,
             table.seen_QS,
             self.text_keys,
             self.text_values,
             self.length,
             table.query_N,
             table.level_N,
-            np.float32(self.cfg),
+            np.float32(self.scales.cfg),
+            np.float32(self.scales.inner or 0.0),
             *space,
         )
         if not drawn:
             raise IndexError(f"positions {here.start} .. {here.stop - 1} read a token that is not drawn yet")
         return torch.from_numpy(space.logits_BNV)
 
-    def _captions(self, states_BLE: Tensor, mask_BL: Tensor) -> tuple[list[KeysValues], Tensor]:
-        """Each caption is projected by itself: in a larger product its last bits would depend on its neighbours."""
-        clips = []
-        for states_LE, seen_L in zip(states_BLE, mask_BL, strict=True):
-            own_L = seen_L if seen_L.any() else torch.arange(len(seen_L)) == 0
-            clips.append(self.model.guided_text(states_LE[None, own_L], seen_L[None, own_L], False))
-        if self.guided:
-            nobody = mask_BL.new_zeros(1, 1)
-            clips += [self.model.guided_text(states_BLE[:1, :1], nobody, False)] * len(states_BLE)
-        lengths = torch.tensor([text_mask.shape[-1] for _, text_mask in clips])
-        if self.model.conditioner.sees_padding:
-            lengths.fill_(mask_BL.shape[1])  # Zero vectors have zeros as keys and values.
-        found = [torch.stack([torch.stack(pair) for pair in text]) for text, _ in clips]
-        padded = torch.zeros(2, len(found[0]), len(clips), *found[0].shape[3:4], int(lengths.max()), found[0].shape[-1])
-        for r, text in enumerate(found):
-            padded[:, :, r, :, : text.shape[4]] = text[:, :, 0].transpose(0, 1)
-        self.text_keys, self.text_values = padded.numpy()
-        mask_RL = torch.arange(padded.shape[4]) < lengths[:, None]
-        return [(keys, values) for keys, values in zip(*padded, strict=True)], mask_RL[:, None, None]
+    def _context(self, conditions: Conditions) -> Context:
+        """Each sequence's conditions by themselves: in a larger product last bits would depend on the neighbours."""
+        alone = self.model.conditioner.alone
+        return joined([super(FastSteps, self)._context(alone(own)) for own in conditions.clips()])
 
     def _space(self, asked: int, drawn: int) -> "Workspace":
         if (asked, drawn) not in self.spaces:
@@ -180,12 +168,12 @@ class _Table(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _tables(plan: Plan) -> dict[int, _Table]:
-    """Tables of a plan's steps by first position."""
+def _tables(plan: Plan, prefix: int) -> dict[int, _Table]:
+    """Tables of a plan's steps by first position, for a cache in which so many slots lie before those of the plan."""
     nothing, found = np.empty((0, 0), np.bool_), {}
     for step in decode_steps(plan, torch.device("cpu")):
         written, mask_QS = step.written, step.mask_QS
         slots = np.arange(written.start, written.stop) if isinstance(written, slice) else written.numpy()
-        seen = nothing if mask_QS is None else mask_QS.numpy()
-        found[step.positions.start] = _Table(slots, seen, step.query_n.numpy(), step.level_n.numpy())
+        seen = nothing if mask_QS is None else np.pad(mask_QS.numpy(), ((0, 0), (prefix, 0)), constant_values=True)
+        found[step.positions.start] = _Table(slots + prefix, seen, step.query_n.numpy(), step.level_n.numpy())
     return found

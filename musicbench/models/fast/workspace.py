@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from musicbench.models.autoregressive.cache import KeyValueCache
+from musicbench.models.context import Context
 from musicbench.models.fast.capture import Capture, Recordings
-from musicbench.models.fast.lending import Addresses, Captions
+from musicbench.models.fast.lending import Addresses, Sizes
 from musicbench.models.fast.step_rows import StepRows
+from musicbench.models.guidance import Scales
 from musicbench.plans import Plan
 
 Tables = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
@@ -22,19 +24,19 @@ class StepKey(NamedTuple):
     """What recorded steps depend on beside the memory of their workspace.
 
     Attributes:
-        text: see ``Captions.sizes``. weights: see ``lending.addresses``.
+        context: see ``lending.sizes``. weights: see ``lending.addresses``.
     """
 
     plan: Plan
-    cfg: float
+    scales: Scales
     clips: int
-    text: tuple[int, ...]
+    context: Sizes
     dtype: torch.dtype
     weights: Addresses
 
 
 class Workspace:
-    """Memory of one batch: its codes, random numbers, captions, cache, and what a step computes.
+    """Memory of one batch: its codes, random numbers, conditions, cache, and what a step computes.
 
     Args:
         tables: of the network that first decodes here: those that its successors share.
@@ -49,19 +51,19 @@ class Workspace:
         self,
         key: StepKey,
         grid_BKT: Tensor,
-        captions: Captions,
+        context: Context,
         cache: KeyValueCache,
         tables: Tables,
         capture: Capture,
     ) -> None:
-        self.key, self.captions, self.cache, self.tables = key, captions, cache, tables
+        self.key, self.context, self.cache, self.tables = key, context, cache, tables
         device = grid_BKT.device
         self.rows = StepRows(key.plan, device)
         self.recordings = Recordings(capture)
         self.grid_BKT = torch.empty_like(grid_BKT)
         self.uniform_BKT = torch.empty(grid_BKT[:, :, :-1].shape, device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
-        self.ends_S = torch.empty(cache.keys.shape[3], dtype=torch.int64, device=device)
+        self.ends_S = torch.empty(cache.slots, dtype=torch.int64, device=device)
         self.logits: dict[int, Tensor] = {}
 
     def begin(self, grid_BKT: Tensor) -> None:

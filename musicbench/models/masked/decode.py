@@ -1,7 +1,6 @@
 """Iterative decoding of a masked language model, level by level (MAGNeT, arXiv 2401.04577, section 3).
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, D width, E width of caption states, I iterations, L
-tokens of a caption.
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, I iterations.
 """
 
 from typing import Protocol
@@ -10,12 +9,14 @@ import torch
 from torch import Tensor
 
 from musicbench.models import kernels
+from musicbench.models.conditions import Conditions
+from musicbench.models.guidance import guide
 from musicbench.models.masked.lm import MaskedLM
 from musicbench.models.masked.sampling import Iteration, MaskedSampling
 from musicbench.models.masked.spans import Units
 from musicbench.models.products import arranged, linear
 from musicbench.models.prompt import require_grid
-from musicbench.models.sampling import guide, invert, uniforms
+from musicbench.models.sampling import invert, uniforms
 
 MASKED_USE = 1
 """Keeps these draws apart from those of a hybrid's autoregressive part."""
@@ -36,8 +37,7 @@ class Rescore(Protocol):
 @torch.inference_mode()
 def decode_masked(
     model: MaskedLM,
-    states_BLE: Tensor,
-    mask_BL: Tensor,
+    conditions: Conditions,
     frames: int,
     seeds: list[int],
     sampling: MaskedSampling,
@@ -51,7 +51,7 @@ def decode_masked(
 
     Args:
         model: in eval mode.
-        states_BLE, mask_BL: caption states and mask.
+        conditions: of the clips.
         frames: T, any number.
         seeds: one per clip.
         sampling: with iterations for each of the model's levels.
@@ -62,23 +62,21 @@ def decode_masked(
         ValueError: the settings or the prompt do not fit the model, or there is nobody to rescore.
     """
     sampling.require(model.levels, rescore is not None)
-    shape = len(states_BLE), model.levels, frames
+    shape = len(conditions), model.levels, frames
     if prompt_BKT is None:
         prompt_BKT = torch.full(shape, -1)
     require_grid(prompt_BKT, shape, model.codebook_size)
-    prompt_BKT = prompt_BKT.to(states_BLE.device)
-    uniform_BIT = uniforms(seeds, sum(sampling.iterations), frames, MASKED_USE).to(states_BLE.device)
-    make = _network(states_BLE.device)
-    apart = make is FramesNetwork and states_BLE.device.type == "cpu" and not sampling.rescored
-    clips = [slice(i, i + 1) for i in range(len(states_BLE))] if apart else [slice(None)]
-    copies = 2 if sampling.guided else 1
-    with arranged(copies * frames * (1 if apart else len(states_BLE))):
+    prompt_BKT = prompt_BKT.to(conditions.device)
+    uniform_BIT = uniforms(seeds, sum(sampling.iterations), frames, MASKED_USE).to(conditions.device)
+    make = _network(conditions.device)
+    apart = make is FramesNetwork and conditions.device.type == "cpu" and not sampling.rescored
+    clips = [slice(i, i + 1) for i in range(len(conditions))] if apart else [slice(None)]
+    with arranged(sampling.scales.copies * frames * (1 if apart else len(conditions))):
         drawn = []
         for clip in clips:
-            states, mask = states_BLE[clip], mask_BL[clip]
-            if apart:  # Padding that is not seen would change the last bits.
-                states, mask = model.conditioner.alone(states, mask)
-            network = make(model, states, mask, frames, sampling)
+            # Padding that is not seen would change the last bits.
+            given = model.conditioner.alone(conditions[clip]) if apart else conditions
+            network = make(model, given, frames, sampling)
             drawn.append(_draw(network, prompt_BKT[clip], sampling, uniform_BIT[clip], rescore))
     return torch.cat(drawn)
 
@@ -155,33 +153,31 @@ def _drawn(
 
 
 class FramesNetwork:
-    """The network with its captions projected once, and the null condition beside them where guidance needs it.
+    """The network with the conditions of a batch, computed once, and of the copies that guidance needs.
 
     Args:
         Those of ``decode_masked``; the settings say whether there is guidance and what a prompt shows.
     """
 
-    def __init__(
-        self, model: MaskedLM, states_BLE: Tensor, mask_BL: Tensor, frames: int, sampling: MaskedSampling
-    ) -> None:
-        self.model, self.guided = model, sampling.guided
+    def __init__(self, model: MaskedLM, conditions: Conditions, frames: int, sampling: MaskedSampling) -> None:
+        self.model, self.scales = model, sampling.scales
         self.shows_upper = sampling.prompt_upper_levels == "shown"
-        self.text, self.text_mask = model.guided_text(states_BLE, mask_BL, self.guided)
+        self.context = model.frame_context(model.guided(conditions, self.scales), frames)
 
     def logits(self, codes_BKT: Tensor, level: int, frame_Bn: Tensor, iteration: Iteration) -> Tensor:
         """Guided logits of one level at some frames, fp32 [B, n, V]."""
         hidden_BTD = self.hidden(codes_BKT, level)
-        if self.guided:
-            frame_Bn = frame_Bn.repeat(2, 1)
+        frame_Bn = frame_Bn.repeat(self.scales.copies, 1)
         rows_BnD = hidden_BTD.gather(1, frame_Bn[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
         logits_BnV = linear(rows_BnD, self.model.heads_KVD[level])
-        return guide(logits_BnV, iteration.cfg) if self.guided else logits_BnV.float()
+        if not self.scales.guided:
+            return logits_BnV.float()
+        return guide(logits_BnV, *iteration.scales)
 
     def hidden(self, codes_BKT: Tensor, level: int) -> Tensor:
-        """See ``MaskedLM.frame_hidden``; the batch is doubled if guided. It lasts until the next call."""
-        if self.guided:
-            codes_BKT = codes_BKT.repeat(2, 1, 1)
-        return self.model.frame_hidden(codes_BKT, level, self.text, self.text_mask, self.shows_upper)
+        """Of the clips and the copies that guidance needs, see ``MaskedLM.frame_hidden``; lasts until the next call."""
+        codes_BKT = codes_BKT.repeat(self.scales.copies, 1, 1)
+        return self.model.frame_hidden(codes_BKT, level, self.context, self.shows_upper)
 
 
 def _network(device: torch.device) -> type[FramesNetwork]:

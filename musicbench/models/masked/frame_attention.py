@@ -1,7 +1,7 @@
 """Attention between frames without an order: all of them, or neighbours only, in time linear in the length.
 
 Shape suffixes: B batch, N blocks, D width, H heads, Q frames that ask (of one block in ``NQS``), S keys that a block
-can see.
+can see, M rows of a prefix.
 """
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicbench.models.attention import self_attention
+from musicbench.models.context import KeysValues
 from musicbench.models.footprint import NOTHING_SAVED, Saved
 
 _BLOCK = 32  # queries that share one stretch of keys
@@ -21,8 +22,13 @@ class FullAttention:
         """The numbers that a layer of width ``dim`` keeps of one clip for the backward pass."""
         return NOTHING_SAVED
 
-    def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
-        return self_attention(q_BHQD, k_BHQD, v_BHQD, causal=False)
+    def __call__(
+        self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor, prefix: KeysValues | None = None
+    ) -> Tensor:
+        if prefix is None:
+            return self_attention(q_BHQD, k_BHQD, v_BHQD, causal=False)
+        keys, values = (torch.cat(pair, 2) for pair in zip(prefix, (k_BHQD, v_BHQD), strict=True))
+        return F.scaled_dot_product_attention(q_BHQD, keys, values)
 
 
 class BandAttention:
@@ -50,13 +56,18 @@ class BandAttention:
         rows = self.blocks * _BLOCK
         return Saved(dim * (2 * rows + 2 * (rows + 2 * self.context)), 0)
 
-    def __call__(self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor) -> Tensor:
+    def __call__(
+        self, layer: int, q_BHQD: Tensor, k_BHQD: Tensor, v_BHQD: Tensor, prefix: KeysValues | None = None
+    ) -> Tensor:
         b, h, frames, d = q_BHQD.shape
         padding = self.blocks * _BLOCK - frames
         q = F.pad(q_BHQD, (0, 0, 0, padding)).reshape(b * h, self.blocks, _BLOCK, d)
-        out = F.scaled_dot_product_attention(
-            q, self._stretches(k_BHQD, padding), self._stretches(v_BHQD, padding), attn_mask=self.seen_NQS
-        )
+        keys, values, seen_NQS = self._stretches(k_BHQD, padding), self._stretches(v_BHQD, padding), self.seen_NQS
+        if prefix is not None:
+            first, first_values = (x.flatten(0, 1)[:, None].expand(-1, self.blocks, -1, -1) for x in prefix)
+            keys, values = torch.cat([first, keys], 2), torch.cat([first_values, values], 2)
+            seen_NQS = F.pad(seen_NQS, (first.shape[2], 0), value=True)
+        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=seen_NQS)
         return out.reshape(b, h, -1, d)[:, :, :frames]
 
     def _stretches(self, x_BHQD: Tensor, padding: int) -> Tensor:

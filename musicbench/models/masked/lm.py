@@ -1,6 +1,6 @@
 """The masked language model of MAGNeT (arXiv 2401.04577): one position per frame, one level predicted at a time.
 
-Shape suffixes: B batch, K levels, T frames, D width, F frequencies, L tokens of a caption, P positions.
+Shape suffixes: B batch, K levels, T frames, D width, F frequencies, P positions.
 """
 
 from functools import lru_cache
@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from musicbench.models.conditions import Conditions
+from musicbench.models.context import Context
 from musicbench.models.cost import Pass
 from musicbench.models.footprint import Saved
-from musicbench.models.masked.frame_attention import frame_attention
-from musicbench.models.positions import frame_tables, rotated
+from musicbench.models.masked.frame_attention import BandAttention, FullAttention, frame_attention
+from musicbench.models.positions import PositionTables, frame_tables, rotated
 from musicbench.models.token_lm import TokenLM
-from musicbench.models.transformer import KeysValues, SelfAttend
+from musicbench.models.transformer import behind
 
 MASKED_MODE = 0
 
@@ -39,29 +41,28 @@ class MaskedLM(TokenLM):
         self.context = context
         frame_tables(1, self.position, self.dim, self.transformer.heads)  # refuses a width that codes cannot share
 
-    def frame_hidden(
-        self,
-        ids_BKT: Tensor,
-        level: int,
-        text: list[KeysValues],
-        text_mask_B11L: Tensor,
-        shows_upper: bool = False,
-    ) -> Tensor:
+    def frame_context(self, conditions: Conditions, frames: int) -> Context:
+        """Conditions as the frames of a clip see them; the rows of a prefix all see each other."""
+        tables, _ = self.frames(frames, 0, conditions.device)
+        return self._context(conditions, frames, tables.at, FullAttention())
+
+    def frame_hidden(self, ids_BKT: Tensor, level: int, context: Context, shows_upper: bool = False) -> Tensor:
         """Output [B, T, D] of the transformer at every frame, to be read by the head of one level.
 
         Args:
             ids_BKT: int64 codes, V where a token is masked.
             level: whose tokens are predicted; decides who attends to whom.
-            text: of ``transformer.text_keys_values``, computed once per caption.
-            text_mask_B11L: True at real caption tokens.
+            context: of ``frame_context``, computed once per clip; a restricted context too sees all of a prefix.
             shows_upper: whether codes of higher levels are read; training never shows them.
         """
-        code_TD, attend = self.frames(ids_BKT.shape[2], level, ids_BKT.device)
+        tables, masked = self.frames(ids_BKT.shape[2], level, ids_BKT.device)
+        attend = behind(context.prefix, masked)
         if not shows_upper:
             upper_K1 = torch.arange(self.levels, device=ids_BKT.device)[:, None] > level
             ids_BKT = ids_BKT.masked_fill(upper_K1, self.codebook_size)
-        x_BTD = self.embed(ids_BKT.transpose(1, 2).contiguous(), code_TD, MASKED_MODE)
-        hidden_BTD: Tensor = self.transformer(x_BTD, attend, text, text_mask_B11L)
+        x_BTD = self.embed(ids_BKT.transpose(1, 2).contiguous(), tables.code_PD, MASKED_MODE)
+        turned = attend if tables.turn_P2F is None else rotated(attend, tables.turn_P2F)
+        hidden_BTD: Tensor = self.transformer(x_BTD, turned, context)
         return hidden_BTD
 
     def frame_work(self, frames: int, share: float = 1.0) -> Pass:
@@ -78,18 +79,18 @@ class MaskedLM(TokenLM):
         """What a layer's attention between frames keeps for the backward pass, at the level that keeps most."""
         return frame_attention(frames, self.context, self.embedding.weight.device).saved(self.dim)
 
-    def frames(self, frames: int, level: int, device: torch.device) -> tuple[Tensor | None, SelfAttend]:
-        """Position code of the input and attention between so many frames, for one level."""
+    def frames(self, frames: int, level: int, device: torch.device) -> "FrameTables":
+        """Position codes of and attention between so many frames, for one level."""
         shape = self.position, self.dim, self.transformer.heads
         return _tables(frames, self.context if level else None, *shape, device)
 
 
+FrameTables = tuple[PositionTables, FullAttention | BandAttention]
+
+
 @lru_cache(maxsize=32)
-def _tables(
-    frames: int, context: int | None, position: str, dim: int, heads: int, device: torch.device
-) -> tuple[Tensor | None, SelfAttend]:
-    """Position code of the input and attention, kept for the lengths in use."""
+def _tables(frames: int, context: int | None, position: str, dim: int, heads: int, device: torch.device) -> FrameTables:
+    """Position codes and attention, kept for the lengths in use."""
     with torch.inference_mode(False):  # made by a validation, they serve training as well
         tables = frame_tables(frames, position, dim, heads).to(device)  # type: ignore[arg-type]
-        attend = frame_attention(frames, context, device)
-    return tables.code_PD, attend if tables.turn_P2F is None else rotated(attend, tables.turn_P2F)
+        return tables, frame_attention(frames, context, device)

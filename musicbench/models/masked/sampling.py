@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+from musicbench.models.guidance import Scales, require_scales
+
 COLDEST = 0.01
 """The lowest temperature of an iteration (MAGNeT's released code)."""
 
@@ -23,10 +25,10 @@ _CHOICES = {
 
 
 class Iteration(NamedTuple):
-    """One network call: share of units to be masked, guidance scale and temperature."""
+    """One network call: share of units to be masked, scales of guidance and temperature."""
 
     gamma: float
-    cfg: float
+    scales: Scales
     temperature: float
 
 
@@ -51,6 +53,7 @@ class MaskedSampling:
         rescore: weight w of the model's own probability of a token beside a rescorer's, 0 to 1; 1 without one.
         rescorer_probability: ``comparable`` is guided and tempered as the model's own is; ``plain`` is the rescorer's
             without guidance at temperature 1, the literal reading of the paper's formula.
+        cfg_inner: scale of the text within other conditions, at the cost of a third row; see ``guidance.guide``.
 
     Raises:
         ValueError: a setting is out of range.
@@ -70,6 +73,7 @@ class MaskedSampling:
     prompt_upper_levels: PromptUpperLevels = "hidden"
     rescore: float = 1.0
     rescorer_probability: RescorerProbability = "comparable"
+    cfg_inner: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "iterations", tuple(self.iterations))
@@ -84,6 +88,7 @@ class MaskedSampling:
             raise ValueError("spans=stride1 scores a span by all of its tokens; set span_score=product")
         if not all(map(math.isfinite, (self.cfg, self.cfg_final, self.temperature))) or self.temperature < 0:
             raise ValueError("cfg, cfg_final and temperature must be finite, temperature not negative")
+        require_scales(*self.scales)
         if not 0 < self.top_p <= 1 or not 0 <= self.rescore <= 1:
             raise ValueError("top_p must be above 0 and at most 1, rescore 0 .. 1")
         if not isinstance(self.top_k, int) or self.top_k < 0:
@@ -110,9 +115,9 @@ class MaskedSampling:
         return sum(count - 1 for count in self.iterations) if self.rescored else 0
 
     @property
-    def guided(self) -> bool:
-        """Whether the batch is doubled by the null condition."""
-        return (self.cfg, self.cfg_final) != (1.0, 1.0)
+    def scales(self) -> Scales:
+        """Scales of guidance, of all of them the one that differs from 1: all iterations compute the same copies."""
+        return Scales(self.cfg if self.cfg != 1 else self.cfg_final, self.cfg_inner)
 
     def schedule(self, level: int) -> list[Iteration]:
         """The iterations of a level: the masked share falls as a cosine from 1 to 0 (a single one masks all)."""
@@ -121,7 +126,9 @@ class MaskedSampling:
         for i in range(count):
             gamma = math.cos(math.pi / 2 * i / (count - 1)) if count > 1 else 1.0
             cfg = gamma * self.cfg + (1 - gamma) * self.cfg_final
-            schedule.append(Iteration(gamma, cfg, max(self.temperature * self._heat(i, count), COLDEST)))
+            schedule.append(
+                Iteration(gamma, Scales(cfg, self.cfg_inner), max(self.temperature * self._heat(i, count), COLDEST))
+            )
         return schedule
 
     def _heat(self, i: int, count: int) -> float:

@@ -59,9 +59,9 @@ def test_figures_are_those_of_the_metrics(corpus: Path, tmp_path: Path) -> None:
     clip = (3000 * np.random.default_rng(1).standard_normal(9000)).astype(np.int16)
     figures = reconstruction_figures(codec, [clip], 1.0, level_ratio)
     audio_1N = torch.from_numpy(clip[2500:6500] / 32768.0).float()[None]
-    codes_1KT = codec.encode(audio_1N)
+    codes_1KT = codec.encode(audio_1N[None])
     for k in (1, 2):
-        made_1N = codec.decode(codes_1KT[:, :k])
+        made_1N = codec.decode(codes_1KT[:, :k])[0]
         assert figures["snr_db"][k - 1] == pytest.approx(float(snr_db(audio_1N, made_1N)), abs=1e-3)
         assert figures["mel_distance"][k - 1] == pytest.approx(float(mel_distance(audio_1N, made_1N, RATE)), abs=1e-3)
         assert figures["kld"][k - 1] == pytest.approx(level_ratio(audio_1N, made_1N, RATE), abs=1e-3)

@@ -17,10 +17,10 @@ def test_floor_improves_with_every_level_and_is_measured_like_a_codec() -> None:
     snr = figures["snr_db"]
     assert snr[0] < snr[1] < snr[2] and snr[2] > 3
     assert all(1 < p <= 32 for p in figures["perplexity"])
-    audio_BN = torch.randn(2, 1000)
-    codes_BKT = floor.encode(audio_BN)
+    audio_BCN = torch.randn(2, 1, 1000)
+    codes_BKT = floor.encode(audio_BCN)
     assert codes_BKT.shape == (2, 3, 14)
-    assert floor.decode(codes_BKT).shape == (2, 1040)
+    assert floor.decode(codes_BKT).shape == (2, 1, 1040)
 
 
 def test_figures_are_those_of_the_metrics() -> None:
@@ -28,6 +28,6 @@ def test_figures_are_those_of_the_metrics() -> None:
     clip = (1000 * random.standard_normal(8000)).astype(np.int16)
     floor = MdctFloor.fit([clip], 8000, hop=40, levels=1, codebook_size=16, iterations=2)
     audio_1N = torch.from_numpy(clip[2000:6000] / 32768.0).float()[None]
-    decoded_1N = floor.decode(floor.encode(audio_1N))[:, :4000]
+    decoded_1N = floor.decode(floor.encode(audio_1N[None]))[0, :, :4000]
     figures = reconstruction_figures(floor, [clip], 0.5)
     assert abs(figures["snr_db"][0] - float(snr_db(audio_1N, decoded_1N))) < 1e-3

@@ -56,22 +56,22 @@ def test_midi_says_what_the_arrangement_says() -> None:
 
 @pytest.mark.parametrize("rms_db", [-28.0, -18.0])
 def test_level(rms_db: float) -> None:
-    noise = np.random.default_rng(0).normal(0, 0.01, 45 * 32000).astype(np.float32)
-    out = rendering.level(noise, rms_db)
+    noise = np.random.default_rng(0).normal(0, 0.01, (1, 45 * 32000)).astype(np.float32)
+    (out,) = rendering.level(noise, rms_db)
     body = out[: -round(0.6 * 32000)]
     assert 20 * np.log10(np.sqrt(np.mean(body**2))) == pytest.approx(rms_db, abs=0.05)
     assert abs(out[-1]) < 1e-4
 
 
 def test_level_never_clips_and_refuses_silence() -> None:
-    noise = np.random.default_rng(0).normal(0, 0.01, 45 * 32000).astype(np.float32)
-    noise[100] = 1.0
+    noise = np.random.default_rng(0).normal(0, 0.01, (1, 45 * 32000)).astype(np.float32)
+    noise[0, 100] = 1.0
     assert np.abs(rendering.level(noise, -18.0)).max() <= 0.9701
-    noise[10 * 32000 : 14 * 32000] = 0
+    noise[0, 10 * 32000 : 14 * 32000] = 0
     with pytest.raises(ScoreError, match="silence"):
         rendering.level(noise, -18.0)
     with pytest.raises(ScoreError, match="silence"):
-        rendering.level(np.zeros(45 * 32000, np.float32), -18.0)
+        rendering.level(np.zeros((1, 45 * 32000), np.float32), -18.0)
 
 
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

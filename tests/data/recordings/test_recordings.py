@@ -110,10 +110,11 @@ def test_a_manifest_says_what_the_tags_say(apt: Path, tmp_path: Path, capsys: py
 
 def test_one_command_makes_a_store(apt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Means:
-        id, sha256, sample_rate, frame_rate, levels, codebook_size = "means", "1" * 64, RATE, 10.0, 1, 100
+        id, sha256, sample_rate, channels, frame_rate, levels, codebook_size = "means", "1" * 64, RATE, 1, 10.0, 1, 100
+        segment_frames = 1
 
-        def encode(self, audio_BN: torch.Tensor) -> torch.Tensor:
-            return (audio_BN.unfold(1, 800, 800).mean(-1) * 100).round().long().clamp(0, 99)[:, None]
+        def encode(self, audio_BCN: torch.Tensor) -> torch.Tensor:
+            return (audio_BCN.unfold(2, 800, 800).mean(-1) * 100).round().long().clamp(0, 99)
 
     monkeypatch.setattr("musicbench.preparation.stages.instantiated", lambda *_: Means())
     arguments = ["corpus=recordings", "corpus.packages=[singularity-music]", f"corpus.folder={tmp_path / 'packages'}"]

@@ -1,6 +1,5 @@
 """What is asked of every judge of fixed windows and of every text-audio judge, and what small ones are made of."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from musicbench.errors import UserError
 from musicbench.evaluation.judges import Judge, TextAudioJudge
 from musicbench.evaluation.judges.captions import clip_embeddings
 from musicbench.evaluation.judging import judge_clips
+from tests.helpers.small_clap import laion_checkpoint, roberta, spread_weights, write_vocabulary  # noqa: F401  (fixtures)
 
 
 def _check(judge: Judge, clips_BN: torch.Tensor, rate: int, atol: float = 2e-5) -> None:
@@ -82,33 +82,11 @@ def clips_48k(melody) -> torch.Tensor:
     return torch.stack([melody(seed, 10.0, 48000) for seed in range(2)])
 
 
-def _write_tokenizer(folder: Path) -> Path:
-    """A byte-level vocabulary without merges, filled up to 1200 tokens."""
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    folder.mkdir(parents=True, exist_ok=True)
-    tokens = ["<s>", "<pad>", "</s>", "<unk>", *sorted(ByteLevel.alphabet()), "<mask>"]
-    tokens += [f"filler{number}" for number in range(1200 - len(tokens))]
-    (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return folder
-
-
 @pytest.fixture(scope="session")
 def write_tokenizer() -> Callable[[Path], Path]:
-    return _write_tokenizer
-
-
-def _spread(module: torch.nn.Module) -> None:
-    """Weights large enough that different inputs end far apart."""
-    torch.manual_seed(1)
-    for name, parameter in module.named_parameters():
-        if "norm" not in name.lower() and parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=6 * parameter[0].numel() ** -0.5)
-        if "embeddings.weight" in name:
-            torch.nn.init.normal_(parameter, std=1.0)
+    return write_vocabulary
 
 
 @pytest.fixture(scope="session")
 def spread() -> Callable[[torch.nn.Module], None]:
-    return _spread
+    return spread_weights

@@ -2,7 +2,6 @@
 
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,38 +10,8 @@ from musicbench.evaluation.judges.laion_clap import LaionClap
 
 
 @pytest.fixture(scope="module")
-def roberta(tmp_path_factory, write_tokenizer):
-    """A folder roberta-base of the real width and one layer."""
-    from transformers import RobertaConfig, RobertaModel
-
-    folder = write_tokenizer(tmp_path_factory.mktemp("text") / "roberta-base")
-    config = RobertaConfig(vocab_size=1200, num_hidden_layers=1, max_position_embeddings=514, type_vocab_size=1)
-    RobertaModel(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def checkpoint(roberta, spread, tmp_path_factory):
-    """As training wrote it: the weights of a wrapped module beside other state, with the position ids of then."""
-    from contextlib import chdir
-
-    with chdir(roberta.parent):
-        from laion_clap import CLAP_Module
-
-        module = CLAP_Module(enable_fusion=False, device="cpu", amodel="HTSAT-tiny")
-    spread(module.model.text_branch)
-    spread(module.model.text_projection)
-    state = {f"module.{name}": value for name, value in module.model.state_dict().items()}
-    state["module.text_branch.embeddings.position_ids"] = torch.arange(514)[None]
-    path = tmp_path_factory.mktemp("clap") / "music.pt"
-    torch.save({"epoch": 15, "name": "music", "best": np.float64(0.9), "state_dict": state}, path)
-    yield path
-    path.unlink()
-
-
-@pytest.fixture(scope="module")
-def laion(checkpoint, roberta) -> LaionClap:
-    return LaionClap(checkpoint, roberta=roberta, amodel="HTSAT-tiny")
+def laion(laion_checkpoint, roberta) -> LaionClap:
+    return LaionClap(laion_checkpoint, roberta=roberta, amodel="HTSAT-tiny")
 
 
 def test_fixed_windows_and_captions(laion, clips_48k, melody, check_judge, check_text_audio):
@@ -55,9 +24,9 @@ def test_laion_is_the_package_s_answer(laion, clips_48k):
     torch.testing.assert_close(laion(clips_48k, 48000).embeddings_BWD[:, 0], expected, rtol=0, atol=1e-5)
 
 
-def test_weights_may_be_named_from_here(laion, checkpoint, roberta, monkeypatch):
-    monkeypatch.chdir(checkpoint.parent)
-    found = LaionClap(checkpoint.name, roberta=roberta, amodel="HTSAT-tiny")
+def test_weights_may_be_named_from_here(laion, laion_checkpoint, roberta, monkeypatch):
+    monkeypatch.chdir(laion_checkpoint.parent)
+    found = LaionClap(laion_checkpoint.name, roberta=roberta, amodel="HTSAT-tiny")
     assert found.sha256 == laion.sha256
 
 
@@ -65,8 +34,8 @@ def test_another_audio_encoder_is_another_judge(laion):
     assert laion.id == "laion-clap-HTSAT-tiny" and LaionClap.id == "laion-clap"
 
 
-def test_laion_refuses_a_collapsed_checkpoint(checkpoint, roberta, tmp_path):
-    content = torch.load(checkpoint, weights_only=False)
+def test_laion_refuses_a_collapsed_checkpoint(laion_checkpoint, roberta, tmp_path):
+    content = torch.load(laion_checkpoint, weights_only=False)
     content["state_dict"]["module.text_projection.2.weight"].zero_()
     content["state_dict"]["module.text_projection.2.bias"].fill_(1.0)
     torch.save(content, tmp_path / "collapsed.pt")
@@ -74,24 +43,24 @@ def test_laion_refuses_a_collapsed_checkpoint(checkpoint, roberta, tmp_path):
         LaionClap(tmp_path / "collapsed.pt", roberta=roberta, amodel="HTSAT-tiny")
 
 
-def test_an_empty_tokenizer_is_refused(checkpoint, roberta, tmp_path):
+def test_an_empty_tokenizer_is_refused(laion_checkpoint, roberta, tmp_path):
     """As offline: weights and configuration are there, the vocabulary is not."""
     bare = shutil.copytree(roberta, tmp_path / "roberta-base")
     for name in ("vocab.json", "merges.txt"):
         (bare / name).unlink()
     with pytest.raises(UserError, match="tokenizer is empty"):
-        LaionClap(checkpoint, roberta=bare, amodel="HTSAT-tiny")
+        LaionClap(laion_checkpoint, roberta=bare, amodel="HTSAT-tiny")
 
 
-def test_missing_and_wrong_files(checkpoint, roberta, tmp_path, monkeypatch):
+def test_missing_and_wrong_files(laion_checkpoint, roberta, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(UserError, match=r"no weights at .*epoch_15_esc_90.14.pt; download https://huggingface"):
         LaionClap()
     with pytest.raises(UserError, match="no folder named roberta-base"):
-        LaionClap(checkpoint, roberta=tmp_path, amodel="HTSAT-tiny")
+        LaionClap(laion_checkpoint, roberta=tmp_path, amodel="HTSAT-tiny")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"cannot open its text encoder|tokenizer is empty"):
-        LaionClap(checkpoint, amodel="HTSAT-tiny")
+        LaionClap(laion_checkpoint, amodel="HTSAT-tiny")
     torch.save({"state_dict": {"module.text_branch.embeddings.position_ids": torch.arange(514)}}, tmp_path / "x.pt")
     with pytest.raises(UserError, match="holds no weights for it"):
         LaionClap(tmp_path / "x.pt", roberta=roberta, amodel="HTSAT-tiny")

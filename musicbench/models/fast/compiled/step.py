@@ -4,9 +4,9 @@ At the few rows of a step nothing counts but to read each weight once, at the sp
 loops, whose parts are shared by threads; between two loops the threads meet. A row's numbers are computed in the same
 order whatever the other rows are: a clip's logits are the same bits in any batch and with any number of threads.
 
-Shape suffixes: B clips, R sequences (clips, and behind them their null conditions), Q positions of the step, M rows
-(R x Q, padded to an even number), I inputs of a product, D width, E entries of a row (4 x D), H heads, C width of a
-head, F frequencies, S slots, K levels, T frames, L layers, V codebook size, N tokens drawn, P parts of a loop,
+Shape suffixes: B clips, R sequences (clips, and behind them the copies that guidance needs), Q positions of the step,
+M rows (R x Q, padded to an even number), I inputs of a product, D width, E entries of a row (4 x D), H heads, C width
+of a head, F frequencies, S slots, K levels, T frames, L layers, V codebook size, N tokens drawn, P parts of a loop,
 W weights of a layer.
 """
 
@@ -111,7 +111,9 @@ def _widen(norm, x_MD, weight, own_MD, wide_ME, first, end):
 
 
 @njit(error_model="numpy", inline="never")
-def _logits(hidden_MD, asked, query_N, level_N, heads_KVD, cfg, sequences, rows_MD, both_MV, logits_BNV, first, end):
+def _logits(
+    hidden_MD, asked, query_N, level_N, heads_KVD, cfg, inner, sequences, rows_MD, both_MV, logits_BNV, first, end,
+):  # fmt: skip
     """Logits of some codes for every token to be drawn, guided where there are null conditions."""
     clips, count, n = logits_BNV.shape[0], len(level_N), 0
     while n < count:
@@ -130,8 +132,11 @@ def _logits(hidden_MD, asked, query_N, level_N, heads_KVD, cfg, sequences, rows_
                 row = (i - n) * sequences + b
                 for v in range(first, end):
                     logit = both_MV[row, v]
+                    if sequences > 2 * clips:
+                        textless = both_MV[row + clips, v]
+                        logit = textless + inner * (logit - textless)
                     if sequences > clips:
-                        null = both_MV[row + clips, v]
+                        null = both_MV[row + sequences - clips, v]
                         logit = null + cfg * (logit - null)
                     logits_BNV[b, i, v] = logit
         n = following
@@ -174,7 +179,7 @@ def _part_of_layer(
 @compiled
 def run_step(
     parts, table_LW, top, grid_BKT, reads_QK, code_QD, turn_Q2F, keys_LRHSC, values_LRHSC, slot_Q, live, seen_QS,
-    text_keys_LRHSC, text_values_LRHSC, length_R, query_N, level_N, cfg,
+    text_keys_LRHSC, text_values_LRHSC, length_R, query_N, level_N, cfg, inner,
     x_MD, heads_MD, wide_ME, own_PMD, scores_PS, rows_PMD, both_PMV, logits_BNV,
 ):  # fmt: skip
     """Write the guided logits of a step's draws, and its keys and values into the cache.
@@ -186,6 +191,7 @@ def run_step(
         slot_Q, live, seen_QS: see ``KeyValueCache``; ``seen_QS`` is empty if all is seen.
         length_R: number of caption states of each sequence.
         query_N, level_N: position and level of each token drawn.
+        cfg, inner: see ``guidance.Scales``; which of them count follows from the number of sequences.
         x_MD to logits_BNV: memory to work in, see ``steps.Workspace``.
 
     Returns:
@@ -212,7 +218,7 @@ def run_step(
         first, end = _share(size, parts, p, 4)
         if first < end:
             _logits(
-                heads_MD, asked, query_N, level_N, heads_KVD, cfg, sequences, rows_PMD[p], both_PMV[p], logits_BNV,
-                first, end,
+                heads_MD, asked, query_N, level_N, heads_KVD, cfg, inner, sequences, rows_PMD[p], both_PMV[p],
+                logits_BNV, first, end,
             )  # fmt: skip
     return True

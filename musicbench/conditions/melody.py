@@ -1,0 +1,73 @@
+"""Melody as MusicGen is told it: the strongest pitch class at each moment (arXiv 2306.05284, section 2.3).
+
+Shape suffixes: N samples, M moments, F frequencies, C pitch classes.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+import torchaudio
+from torch import Tensor
+
+RATE = 32_000
+"""Hz at which a recording is analysed."""
+
+WINDOW, HOP = 2**14, 2**12
+"""Samples of a window and between two windows at ``RATE``, as in the paper (section 4, melody conditioning)."""
+
+MOMENTS_PER_SECOND = RATE / HOP
+
+CLASSES = 12
+"""Pitch classes from C; what is loudest of them is kept, the bottleneck that keeps other sound out."""
+
+SILENCE = 255
+"""Stands where nothing sounds; the paper has a pitch class there too, which says something that is not so."""
+
+_SILENT_DB = -80.0  # of a window's energy, to a sine of full scale
+
+
+def melody(audio_N: Tensor, rate: int) -> np.ndarray:
+    """The strongest pitch class at each moment, uint8 [M], or ``SILENCE``.
+
+    Moment m is the window whose middle is sample m * ``HOP`` at ``RATE``; M = ceil(seconds * ``MOMENTS_PER_SECOND``).
+
+    Args:
+        audio_N: mono, full scale at 1. rate: Hz.
+    """
+    if rate != RATE:
+        audio_N = torchaudio.functional.resample(audio_N, rate, RATE)
+    moments = -(-len(audio_N) // HOP)
+    padded_N = torch.nn.functional.pad(audio_N, (WINDOW // 2, WINDOW))
+    windows_MN = padded_N.unfold(0, WINDOW, HOP)[:moments] * torch.hann_window(WINDOW)
+    power_MF = torch.fft.rfft(windows_MN).abs().square()
+    strongest_M = (power_MF @ _filters()).argmax(1)
+    # A sine of full scale has a quarter of the squared window's sum at its frequency.
+    full = torch.hann_window(WINDOW).sum().square() / 4
+    silent_M = power_MF.amax(1) < full * 10 ** (_SILENT_DB / 10)
+    return strongest_M.masked_fill(silent_M, SILENCE).numpy().astype(np.uint8)
+
+
+def melody_states(classes_M: np.ndarray) -> tuple[Tensor, Tensor]:
+    """One-hot states fp32 [M, C] of pitch classes, and where there are any, bool [M]."""
+    sounds_M = torch.from_numpy(classes_M != SILENCE)
+    classes = torch.from_numpy(classes_M.astype(np.int64)).where(sounds_M, 0)
+    return torch.nn.functional.one_hot(classes, CLASSES).float(), sounds_M
+
+
+def melody_similarity(made_M: np.ndarray, wanted_M: np.ndarray) -> float:
+    """Mean over moments of the cosine of two one-hot chroma vectors (section 4, SIM): 1 where they agree, else 0.
+
+    Moments at which the wanted melody is silent are not counted; without any other it is not a number.
+    """
+    moments = min(len(made_M), len(wanted_M))
+    sounds_M = wanted_M[:moments] != SILENCE
+    return float((made_M[:moments] == wanted_M[:moments])[sounds_M].mean()) if sounds_M.any() else float("nan")
+
+
+@cache
+def _filters() -> Tensor:
+    """How much a frequency belongs to a pitch class, fp32 [frequencies, C]; concert pitch is taken for granted."""
+    import librosa  # takes a second, and few need it
+
+    return torch.from_numpy(librosa.filters.chroma(sr=RATE, n_fft=WINDOW, tuning=0.0, n_chroma=CLASSES).T.copy())
