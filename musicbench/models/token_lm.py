@@ -1,7 +1,8 @@
 """The part that all generator families share: token embeddings, conditions, the transformer and one head per level.
 
-Shape suffixes: B batch, K levels, V codebook size, C width of code vectors, D width, F frequencies, L tokens of a caption,
-Q positions of one step, N tokens of all levels, M ways of decoding (in ``BMD``, ``MD`` and ``M2F`` rows of a prefix).
+Shape suffixes: B batch, K levels, V codebook size, C width of code vectors, D width, F frequencies, L tokens of a
+caption, Q positions of one step, N tokens of all levels, M ways of decoding (in ``BMD``, ``MD`` and ``M2F`` rows of a
+prefix).
 """
 
 from collections.abc import Callable, Mapping
