@@ -174,6 +174,8 @@ def require_rescorer(run: Run) -> None:
     one, parts = other.parts, run.parts
     if one.encoder.sha256 != parts.encoder.sha256 or one.store.card["codec"] != parts.store.card["codec"]:
         raise UserError(f"rescorer={folder} was trained with another codec or text encoder")
+    if other.config.data.melody != run.config.data.melody:
+        raise UserError(f"rescorer={folder}: either both models are told melodies or neither is")
     if not other.config.family.level_dropout and other.config.pattern.pattern != "coarse_first":
         print(
             f"warning: rescorer={folder} never met a clip without its upper levels; train it with "

@@ -7,7 +7,7 @@ import torch
 from musicbench import plans
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.plan_tensors import PlanTensors
-from musicbench.models.cost import Pass
+from musicbench.models.cost import Pass, behind_prefix
 from musicbench.models.footprint import Saved
 
 
@@ -46,7 +46,8 @@ class PlanTables:
     def work(self, frames: int, share: float = 1.0) -> Pass:
         """Return a training pass over a clip, which ``share`` of the steps make."""
         plan = self.plan(frames)
-        return Pass(share, plan.positions, plan.pairs, plan.levels * frames)
+        work = Pass(share, plan.positions, plan.pairs, plan.levels * frames)
+        return behind_prefix(work, self._lm[0].conditioner.rows(frames), causal=True)
 
     def saved(self, frames: int) -> Saved:
         """Return what the plan's training attention keeps for the backward pass."""

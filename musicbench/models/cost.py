@@ -36,6 +36,12 @@ class Pass(NamedTuple):
     predictions: int
 
 
+def behind_prefix(work: Pass, rows: int, causal: bool) -> Pass:
+    """The pass with a prefix of so many rows: they go through all layers, see each other, and are seen by all."""
+    own = rows * (rows + 1) // 2 if causal else rows**2
+    return work._replace(positions=work.positions + rows, pairs=work.pairs + own + rows * work.positions)
+
+
 def training_flops(shape: Shape, passes: Sequence[Pass], text_tokens: float) -> float:
     """Floating-point operations of training on one clip, forward and backward, the mean over kinds of passes.
 

@@ -1,5 +1,6 @@
 """A condition as a prefix of the sequence, in all ways of decoding, against one pass over prefix and music together."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from musicbench.models.autoregressive.decode import Decoding, sample
 from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.rescore import PatternRescorer
 from musicbench.models.conditions import Conditions, States
+from musicbench.models.cost import Pass, behind_prefix
 from musicbench.models.fast import step_rows
 from musicbench.models.fast.graphed_frames import GraphedFrames
 from musicbench.models.fast.graphs import GraphedSteps
@@ -284,3 +286,14 @@ def test_every_parameter_gets_a_gradient_at_every_step(dropped, make_lm, make_hy
             lm(codes_BKT, lm.tensors(plan), conditions).logsumexp(-1).sum().backward()
         assert [name for name, weight in lm.named_parameters() if weight.grad is None] == []
         assert all(torch.isfinite(weight.grad).all() for weight in lm.parameters())
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_operations_of_a_prefix_are_those_of_a_longer_mask(causal):
+    plan = plans.build("delay", FRAMES, LEVELS)
+    mask = np.ones((ROWS + plan.positions, ROWS + plan.positions), dtype=bool)
+    mask[:ROWS, :ROWS] = np.tril(mask[:ROWS, :ROWS]) if causal else True
+    mask[:ROWS, ROWS:], mask[ROWS:, ROWS:] = False, plan.mask()
+    found = behind_prefix(Pass(0.5, plan.positions, plan.pairs, 39), ROWS, causal)
+    assert found == Pass(0.5, len(mask), int(mask.sum()), 39)
+    assert behind_prefix(found, 0, causal) == found

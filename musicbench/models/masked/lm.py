@@ -11,7 +11,7 @@ from torch import Tensor
 
 from musicbench.models.conditions import Conditions
 from musicbench.models.context import Context
-from musicbench.models.cost import Pass
+from musicbench.models.cost import Pass, behind_prefix
 from musicbench.models.footprint import Saved
 from musicbench.models.masked.frame_attention import BandAttention, FullAttention, frame_attention
 from musicbench.models.positions import PositionTables, frame_tables, rotated
@@ -68,7 +68,7 @@ class MaskedLM(TokenLM):
     def frame_work(self, frames: int, share: float = 1.0) -> Pass:
         """A training pass over a clip, in this share of the steps; pairs are the mean over levels."""
         pairs = sum(self.frame_pairs(frames, level) for level in range(self.levels)) / self.levels
-        return Pass(share, frames, pairs, frames)
+        return behind_prefix(Pass(share, frames, pairs, frames), self.conditioner.rows(frames), causal=False)
 
     def frame_pairs(self, frames: int, level: int) -> int:
         """Number of (query, key) pairs of self-attention when one level is predicted."""
