@@ -121,7 +121,20 @@ def sampling(run: Run) -> Any:
         network.family(run.config).require_sampling(settings, run.parts.store.levels, run.rescorer_folder is not None)
     except ValueError as error:
         raise UserError(f"decode: {error}") from error
+    _require_guided(run, settings)
     return settings
+
+
+def _require_guided(run: Run, settings: Any) -> None:
+    """Refuse double guidance by a model that has no second condition, or never met it without text."""
+    parts = [getattr(settings, name, settings) for name in ("autoregressive", "masked")]
+    if all(part.cfg_inner is None for part in parts if hasattr(part, "cfg_inner")):
+        return
+    if run.config.data.melody is None or not run.config.training.text_dropout:
+        raise UserError(
+            "cfg_inner guides the text within a melody, and needs a model that was trained with data.melody=chroma and "
+            "training.text_dropout above 0; leave it out"
+        )
 
 
 def sampling_facts(settings: Any) -> dict[str, Any]:

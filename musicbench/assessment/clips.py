@@ -183,14 +183,19 @@ def held_out(jury: Jury) -> HeldOut:
     )
 
 
+def tells_melodies(config: DictConfig) -> bool:
+    """Whether clips of the configuration are told their melodies in evaluation."""
+    withheld = config.evaluation.melody == "withheld" or config.get("system")
+    return config.data.melody is not None and not withheld
+
+
 def _tunes(jury: Jury) -> dict[str, Any]:
     """Whether clips are compared with melodies, and systems told them."""
     config = jury.config
-    told = config.data.melody is not None and config.evaluation.melody != "withheld" and not config.get("system")
     if config.data.melody is None and config.evaluation.melody is None:
         return {}
     melodies = jury.parts.contents.melodies
-    return {"tunes": [melodies.of(crop) for crop in jury.originals.files.crops], "tells_tunes": told}
+    return {"tunes": [melodies.of(crop) for crop in jury.originals.files.crops], "tells_tunes": tells_melodies(config)}
 
 
 def judged_by(jury: Jury, clips: ClipRequest) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from musicbench.assessment.adapters import sampling_facts, trained_system
 from musicbench.assessment.assess import assess_system
-from musicbench.assessment.clips import held_out
+from musicbench.assessment.clips import held_out, tells_melodies
 from musicbench.assessment.record import Facts, record
 from musicbench.conditions.captions import cut_note
 from musicbench.data.crop_codes import crop_codes
@@ -108,7 +108,9 @@ def _training_facts(run: Run, module: Any, system: Any, folder: Path) -> dict[st
         # The gap needs no more training crops than there are validation crops.
         crops = crops[:: max(1, math.ceil(len(crops) / len(store.split("validation"))))]
         codes_NKT = crop_codes(store, crops)
-        bits_NK = bits_per_token(system, codes_NKT, [crop.caption for crop in crops])
+        melodies = run.parts.melodies
+        told = None if melodies is None or not tells_melodies(run.config) else [melodies.of(crop) for crop in crops]
+        bits_NK = bits_per_token(system, codes_NKT, [crop.caption for crop in crops], told)
         bits[split] = float(bits_NK.sum(1).mean())
     return {
         "steps": steps,

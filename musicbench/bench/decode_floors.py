@@ -39,21 +39,21 @@ class DecodeFloors:
         by_rows = self.products.fastest() | {rows: rate.fastest for rows, rate in self.rates.items()}
         return {str(rows): by_rows[rows] for rows in sorted(by_rows)}
 
-    def of_plan(self, plan: Plan, batch: int, text_tokens: int, guided: bool) -> float | None:
+    def of_plan(self, plan: Plan, batch: int, text_tokens: int, copies: int) -> float | None:
         """Time of a plan's products; None on a GPU, where launching small ones takes longer than they do.
 
         Args:
-            text_tokens: length of each caption. guided: whether the null condition doubles the batch.
+            text_tokens: length of each caption. copies: sequences that guidance computes for a clip.
         """
         if self.device.type != "cpu":
             return None
-        return self.products.seconds(steps(plan), (1 + guided) * batch) + self._captions(batch, text_tokens)
+        return self.products.seconds(steps(plan), copies * batch) + self._captions(batch, text_tokens)
 
-    def of_passes(self, passes: Sequence[Pass], batch: int, text_tokens: int, guided: bool) -> float:
+    def of_passes(self, passes: Sequence[Pass], batch: int, text_tokens: int, copies: int) -> float:
         """Time of the products of masked iterations; arguments as of ``of_plan``."""
-        # A row of the caption sees all its tokens, a row of the null condition one.
-        seen = (text_tokens + 1) / 2 if guided else text_tokens
-        rows = (1 + guided) * batch
+        # A row of the caption sees all its tokens, a row without caption one.
+        seen = (text_tokens + copies - 1) / copies
+        rows = copies * batch
         flops = sum(pass_flops(self.shape, one, seen) for one in passes)
         return rows * flops / self._rate(rows * passes[0].positions) + self._captions(batch, text_tokens)
 
@@ -64,21 +64,21 @@ class DecodeFloors:
             sampling: its settings. frames: length of a clip. Others as of ``of_plan``.
         """
         if isinstance(sampling, Sampling):
-            return self.of_plan(module.tables.plan(frames), batch, text_tokens, sampling.scales.guided)
+            return self.of_plan(module.tables.plan(frames), batch, text_tokens, sampling.scales.copies)
         if isinstance(sampling, MaskedSampling):
             passes = masked_passes(module.lm, frames, sampling)
-            return self.of_passes(passes, batch, text_tokens, sampling.scales.guided)
+            return self.of_passes(passes, batch, text_tokens, sampling.scales.copies)
         if not isinstance(sampling, HybridSampling):
             return None
         own, begun = sampling.frames(frames), 0.0
         if own:
-            plan, guided = module.tables.plan(own), sampling.autoregressive.scales.guided
-            first = self.of_plan(plan, batch, text_tokens, guided)
+            plan, copies = module.tables.plan(own), sampling.autoregressive.scales.copies
+            first = self.of_plan(plan, batch, text_tokens, copies)
             if first is None or own == frames:
                 return first
             begun = first
         passes = masked_passes(module.lm, frames, sampling.masked, own)
-        return begun + self.of_passes(passes, batch, text_tokens, sampling.masked.scales.guided)
+        return begun + self.of_passes(passes, batch, text_tokens, sampling.masked.scales.copies)
 
     def _captions(self, batch: int, text_tokens: int) -> float:
         return batch * sum(caption_flops(self.shape, text_tokens)) / self._rate(batch * text_tokens)

@@ -142,10 +142,10 @@ class Jobs:
         return masked_bytes(self.shape.costs, calls, batch, TEXT_TOKENS, True, self.dtype.itemsize)
 
     def _plan_seconds(self, plan: Plan, batch: int) -> float | None:
-        return self.floors.of_plan(plan, batch, TEXT_TOKENS, True)
+        return self.floors.of_plan(plan, batch, TEXT_TOKENS, GUIDED)
 
     def _masked_seconds(self, passes: Sequence[Pass], batch: int) -> float:
-        return self.floors.of_passes(passes, batch, TEXT_TOKENS, True)
+        return self.floors.of_passes(passes, batch, TEXT_TOKENS, GUIDED)
 
 
 _Parts = tuple[Callable[[], object], Callable[[], float | None], int, TokenLM, Plan | None]

@@ -39,11 +39,12 @@ def load_dac(folder: Path, id: str) -> DacCodec:
     """The DAC model in a folder.
 
     Raises:
-        UserError: it is damaged or incomplete, or its strides do not give whole frames.
+        UserError: it is damaged or incomplete.
     """
     model = _load(DacModel, folder)
-    if any(ratio % 2 for ratio in model.config.downsampling_ratios):
-        raise UserError(f"codec {id} has an odd stride, with which DAC's decoder loses samples; use another model")
+    for block in model.decoder.block:
+        # The library leaves out the last sample of an odd stride, which descript's own code has.
+        block.conv_t1.output_padding = tuple(stride % 2 for stride in block.conv_t1.stride)
     return DacCodec(model, id, sha256_file(folder / WEIGHTS))
 
 

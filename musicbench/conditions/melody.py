@@ -24,28 +24,35 @@ CLASSES = 12
 SILENCE = 255
 """Stands where nothing sounds; the paper has a pitch class there too, which says something that is not so."""
 
+_AT_ONCE = 512  # windows of 32 kB each; bounds memory
+
 _SILENT_DB = -80.0  # of a window's energy, to a sine of full scale
 
 
-def melody(audio_N: Tensor, rate: int) -> np.ndarray:
+FINER = 4
+"""Moments that are kept for each moment that a model is told, so that clips may begin nearly anywhere."""
+
+
+def melody(audio_N: Tensor, rate: int, hop: int = HOP) -> np.ndarray:
     """The strongest pitch class at each moment, uint8 [M], or ``SILENCE``.
 
-    Moment m is the window whose middle is sample m * ``HOP`` at ``RATE``; M = ceil(seconds * ``MOMENTS_PER_SECOND``).
+    Moment m is the window whose middle is sample m * ``hop`` at ``RATE``; M = ceil(samples / ``hop``).
 
     Args:
-        audio_N: mono, full scale at 1. rate: Hz.
+        audio_N: mono, full scale at 1. rate: Hz. hop: samples at ``RATE`` from one moment to the next.
     """
     if rate != RATE:
         audio_N = torchaudio.functional.resample(audio_N, rate, RATE)
-    moments = -(-len(audio_N) // HOP)
+    moments = -(-len(audio_N) // hop)
     padded_N = torch.nn.functional.pad(audio_N, (WINDOW // 2, WINDOW))
-    windows_MN = padded_N.unfold(0, WINDOW, HOP)[:moments] * torch.hann_window(WINDOW)
-    power_MF = torch.fft.rfft(windows_MN).abs().square()
-    strongest_M = (power_MF @ _filters()).argmax(1)
     # A sine of full scale has a quarter of the squared window's sum at its frequency.
     full = torch.hann_window(WINDOW).sum().square() / 4
-    silent_M = power_MF.amax(1) < full * 10 ** (_SILENT_DB / 10)
-    return strongest_M.masked_fill(silent_M, SILENCE).numpy().astype(np.uint8)
+    classes = []
+    for windows_MN in padded_N.unfold(0, WINDOW, hop)[:moments].split(_AT_ONCE):
+        power_MF = torch.fft.rfft(windows_MN * torch.hann_window(WINDOW)).abs().square()
+        silent_M = power_MF.amax(1) < full * 10 ** (_SILENT_DB / 10)
+        classes.append((power_MF @ _filters()).argmax(1).masked_fill(silent_M, SILENCE))
+    return torch.cat(classes).numpy().astype(np.uint8)
 
 
 def melody_states(classes_M: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,8 @@ class Melodies:
 
     Args:
         classes_R: uint8, of all clips one behind the other. lengths: moments of each clip.
-        per_second: moments of a second. nothing: the value that stands for no pitch.
+        per_second: moments of a second that a model is told. finer: moments that are kept for each of them.
+        nothing: the value that stands for no pitch.
         made_from: ``recordings``, or ``codes`` where no recording was there.
         sha256: hash of the file.
     """
@@ -35,6 +36,7 @@ class Melodies:
         classes_R: np.ndarray,
         lengths: Iterable[int],
         per_second: float,
+        finer: int,
         nothing: int,
         made_from: str,
         sha256: str,
@@ -42,7 +44,8 @@ class Melodies:
         self.frame_rate, self.classes_R = store.frame_rate, classes_R
         ends = np.cumsum([0, *lengths])
         self.places = {clip.id: slice(*ends[i : i + 2]) for i, clip in enumerate(store.clips)}
-        self.per_second, self.nothing, self.made_from, self.sha256 = per_second, nothing, made_from, sha256
+        self.per_second, self.finer, self.nothing = per_second, finer, nothing
+        self.made_from, self.sha256 = made_from, sha256
 
     @property
     def per_frame(self) -> float:
@@ -59,7 +62,7 @@ class Melodies:
         path = store.folder / FILE
         if not path.is_file():
             raise UserError(f"no melodies in {store.folder}; make them with `musicbench prepare stages=[melody]`")
-        names = ("classes", "lengths", "per_second", "nothing", "made_from", "clips_sha256")
+        names = ("classes", "lengths", "per_second", "finer", "nothing", "made_from", "clips_sha256")
         try:
             saved = load_npz(path, *names)
             lengths = [int(length) for length in saved["lengths"]]
@@ -67,23 +70,24 @@ class Melodies:
             own = str(saved["clips_sha256"]) == store.card["clips_sha256"] and len(lengths) == len(store.clips)
             if not (whole and own):
                 raise ValueError("it belongs to other clips")
-            facts = float(saved["per_second"]), int(saved["nothing"]), str(saved["made_from"])
+            rates = float(saved["per_second"]), int(saved["finer"])
+            facts = (*rates, int(saved["nothing"]), str(saved["made_from"]))
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{path} cannot be used ({error}); remove it and make it again") from error
         return cls(store, saved["classes"], lengths, *facts, known_sha256(path))
 
     def of(self, crop: Crop) -> np.ndarray:
         """The pitch classes of a crop, uint8 [M], M = ceil(frames x moments of a frame)."""
-        classes_M = self.classes_R[self.places[crop.clip]]
-        first, moments = round(crop.start_frame * self.per_frame), math.ceil(crop.frames * self.per_frame)
+        first = round(crop.start_frame * self.per_frame * self.finer)
+        moments = math.ceil(crop.frames * self.per_frame)
         found_M = np.full(moments, self.nothing, np.uint8)
-        present_M = classes_M[first : first + moments]
+        present_M = self.classes_R[self.places[crop.clip]][first :: self.finer][:moments]
         found_M[: len(present_M)] = present_M
         return found_M
 
 
 def write_melodies(
-    store: TokenStore, classes: Iterable[np.ndarray], per_second: float, nothing: int, made_from: str
+    store: TokenStore, classes: Iterable[np.ndarray], per_second: float, finer: int, nothing: int, made_from: str
 ) -> Path:
     """Write the melodies of a store's clips, in the order of its clips; for arguments see ``Melodies``."""
     every = list(classes)
@@ -93,6 +97,7 @@ def write_melodies(
         classes=np.concatenate(every).astype(np.uint8),
         lengths=np.array([len(classes_M) for classes_M in every]),
         per_second=per_second,
+        finer=finer,
         nothing=nothing,
         made_from=made_from,
         clips_sha256=store.card["clips_sha256"],

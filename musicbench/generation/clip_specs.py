@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
+from musicbench.names import require_caption
 from musicbench.plain_files import parse_json
 from musicbench.regular_files import why_not_read
 
@@ -92,6 +93,9 @@ def read_caption_file(path: Path) -> list[dict[str, Any]]:
             text = line.decode("utf-8").strip()
             if text:
                 entries.append(read(text, path.parent))
+                require_caption(entries[-1]["text"], f"line {number}")
+        except UserError as error:
+            mistakes.append(str(error))
         except UnicodeDecodeError:
             mistakes.append(f"line {number}: it is not UTF-8")
         except ValueError as error:
@@ -105,8 +109,6 @@ def read_caption_file(path: Path) -> list[dict[str, Any]]:
 
 
 def _plain(text: str, folder: Path) -> dict[str, Any]:
-    if "\0" in text:
-        raise ValueError("it holds a NUL, which no file can hold")
     return {"text": text}
 
 

@@ -45,7 +45,10 @@ def fitting_windows(run: Run, length: int, overlap: float | None) -> Windows:
         raise UserError(
             f"--overlap {overlap:g} must be a frame ({1 / rate:g} s) or more and leave one of {window} to be drawn"
         )
-    possible = beginnings(run.config, run.parts.store.levels, length, sampling(run))
+    grain = run.parts.store.segment_frames
+    plan_can = beginnings(run.config, run.parts.store.levels, length, sampling(run))
+    # New windows begin with a segment of the codec, as training crops do.
+    possible = [frames for frames in plan_can if (length - frames) % grain == 0]
     nearest = min(possible, key=lambda frames: abs(frames - asked), default=None)
     if nearest is None or abs(nearest - asked) > FARTHEST_SHARE * length:
         near = "" if nearest is None else f" (the nearest that it can is {nearest / rate:g} s)"
@@ -58,4 +61,4 @@ def fitting_windows(run: Run, length: int, overlap: float | None) -> Windows:
             f"warning: --overlap {overlap:g} becomes {nearest / rate:g} s, the nearest that this run can go on from",
             file=sys.stderr,
         )
-    return Windows(length, nearest)
+    return Windows(length, nearest, grain)

@@ -25,7 +25,8 @@ class Windows:
 
     Attributes:
         length: of each window; the last one is drawn whole, and what lies beyond the clip is dropped.
-        overlap: frames with which a window begins and that the one before has drawn.
+        overlap: frames with which a window begins and that the one before has drawn, at least.
+        grain: frames of a codec's segment: windows begin with one, as training crops do.
 
     Raises:
         ValueError: a window would draw nothing new, or would not go on from the one before.
@@ -33,10 +34,11 @@ class Windows:
 
     length: int
     overlap: int
+    grain: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 < self.overlap < self.length:
-            raise ValueError(f"the overlap must be 1 .. {self.length - 1} frames, got {self.overlap}")
+        if not 0 < self.overlap <= self.length - self.grain:
+            raise ValueError(f"the overlap must be 1 .. {self.length - self.grain} frames, got {self.overlap}")
 
     def seconds(self, frame_rate: float) -> dict[str, float]:
         """Both lengths in seconds, for an audio file's metadata."""
@@ -51,7 +53,7 @@ class Windows:
         end = 0
         for frame in np.flatnonzero(open_T).tolist():
             if frame >= end:
-                start = 0 if frame < self.length else frame - self.overlap
+                start = 0 if frame < self.length else (frame - self.overlap) // self.grain * self.grain
                 yield start
                 end = start + self.length
 

@@ -24,7 +24,7 @@ from musicbench.plans import Plan
 
 # Kinds of random choices: their streams differ from each other and from the data's, which use (seed, number) too.
 CONDITION_STREAM, LEVEL_STREAM, MASK_STREAM, MODE_STREAM, APART_STREAM = 1, 2, 3, 4, 5
-"""``APART_STREAM`` is the first of several, one for each condition."""
+"""``APART_STREAM`` is several, one for each name of a condition."""
 
 DropoutPer = Literal["step"]
 
@@ -41,7 +41,7 @@ class CaptionedLM(pl.LightningModule, ABC):
         condition_dropout: share of clips trained without any condition (for guidance).
         seed: of all random choices of training. Each clip's follow (seed, running number), so they depend neither on
             the rank nor on the batch size. Dropout inside the model follows the number of the batch's first clip.
-        dropout_apart: condition -> share of clips trained without it alone, as MusicGen trains without melody.
+        dropout_apart: condition -> share of clips trained without it alone; double guidance needs clips without text.
         condition_dropout_per: ``step``: condition dropout is drawn once for all clips of an optimiser step, as in the
             released MusicGen and MAGNeT; None: for each clip.
 
@@ -170,23 +170,23 @@ class CaptionedLM(pl.LightningModule, ABC):
         torch.manual_seed(int(stream.generate_state(1, np.uint64)[0]))
         return self.loss(batch)
 
-    def streams(self, index_B: Tensor, kind: int) -> list[np.random.Generator]:
+    def streams(self, index_B: Tensor, *kind: int) -> list[np.random.Generator]:
         """Return a random stream for each clip and kind of choice."""
-        return [np.random.default_rng([self.seed, number, kind]) for number in index_B.tolist()]
+        return [np.random.default_rng([self.seed, number, *kind]) for number in index_B.tolist()]
 
     def dropped(self, index_B: Tensor) -> Tensor:
         """Draw the clips that are trained without any condition, bool [B]."""
         if self.condition_dropout_per == "step":
             index_B = torch.full_like(index_B, self.global_step)
-        return self._drawn(index_B, CONDITION_STREAM, self.condition_dropout)
+        return self._drawn(index_B, (CONDITION_STREAM,), self.condition_dropout)
 
     def told(self, batch: Batch) -> Batch:
         """Return the batch of a training step, whose clips lack what is dropped of their conditions."""
         conditions = batch.conditions.without(self.dropped(batch.index_B))
-        for number, (name, share) in enumerate(sorted(self.dropout_apart.items())):
-            apart_B = self._drawn(batch.index_B, APART_STREAM + number, share)
+        for name, share in self.dropout_apart.items():
+            apart_B = self._drawn(batch.index_B, (APART_STREAM, *name.encode()), share)
             conditions = conditions.without(apart_B, [name])
         return batch._replace(conditions=conditions)
 
-    def _drawn(self, index_B: Tensor, kind: int, share: float) -> Tensor:
-        return sent(torch.tensor([s.random() < share for s in self.streams(index_B, kind)]), self.device)
+    def _drawn(self, index_B: Tensor, kind: tuple[int, ...], share: float) -> Tensor:
+        return sent(torch.tensor([s.random() < share for s in self.streams(index_B, *kind)]), self.device)

@@ -63,7 +63,7 @@ class TextConditioner(nn.Module):
             mask_BL = torch.ones_like(mask_BL)
         return text_BLD, mask_BL[:, None, None, :]
 
-    def alone(self, states: States) -> States:
+    def own(self, states: States) -> States:
         """One caption of a batch with what it sees of it: without its padding, unless that is seen."""
         if self.sees_padding:
             return states
@@ -73,8 +73,8 @@ class TextConditioner(nn.Module):
         return States(states.states_BLE[:, own_L], states.mask_BL[:, own_L])
 
 
-class Conditioner(nn.Module):
-    """All conditions of a model.
+class Conditioner(TextConditioner):
+    """All conditions of a model: the text, and those that come before the sequence.
 
     Args:
         dim: width D of the transformer.
@@ -83,8 +83,7 @@ class Conditioner(nn.Module):
     """
 
     def __init__(self, dim: int, text: Mapping[str, Any], prefixes: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.text = TextConditioner(dim=dim, **text)
+        super().__init__(dim=dim, **text)
         self.shapes = {name: Prefix(**prefix) for name, prefix in prefixes.items()}
         self.prefixes = nn.ModuleDict({name: PrefixConditioner(shape, dim) for name, shape in self.shapes.items()})
 
@@ -127,5 +126,5 @@ class Conditioner(nn.Module):
         return Conditions({**conditions.named, **cut})
 
     def alone(self, conditions: Conditions) -> Conditions:
-        """One clip's conditions with what it sees of its batch; see ``TextConditioner.alone``."""
-        return Conditions({**conditions.named, TEXT: self.text.alone(conditions.text)})
+        """One clip's conditions with what it sees of its batch; see ``TextConditioner.own``."""
+        return Conditions({**conditions.named, TEXT: self.own(conditions.text)})

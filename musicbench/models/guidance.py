@@ -23,7 +23,7 @@ class Scales(NamedTuple):
     @property
     def guided(self) -> bool:
         """Whether there is guidance at all."""
-        return self.cfg != 1
+        return self.cfg != 1 or self.inner is not None
 
     @property
     def copies(self) -> int:
@@ -52,9 +52,9 @@ def require_scales(cfg: float, inner: float | None) -> None:
 def guide(logits: Tensor, cfg: float, inner: float | None = None) -> Tensor:
     """Combine the copies of a batch of logits in fp32.
 
-    Two copies [all; nothing]: n + cfg (a - n). Three copies [all; without text; nothing]: the text is guided first,
-    w + inner (a - w), and that takes the place of a (double classifier-free guidance of MusicGen-Style, arXiv
-    2407.12563, section 3.3).
+    With a, w and n for the logits under all conditions, without text and under none: two copies [a; n] give
+    n + cfg (a - n). Of three copies [a; w; n] the text is guided first, and w + inner (a - w) takes the place of a
+    (double classifier-free guidance of MusicGen-Style, arXiv 2407.12563, section 3.3).
     """
     conditional, *textless, nothing = logits.float().chunk(2 if inner is None else 3)
     if inner is not None:

@@ -85,7 +85,7 @@ class TokenLM(nn.Module):
     @property
     def shape(self) -> Shape:
         """Sizes from which costs follow."""
-        transformer, text_dim = self.transformer, self.conditioner.text.project.in_features
+        transformer, text_dim = self.transformer, self.conditioner.project.in_features
         layers = len(transformer.blocks)
         return Shape(self.dim, layers, transformer.heads, self.levels, self.codebook_size, text_dim)
 
@@ -124,16 +124,18 @@ class TokenLM(nn.Module):
         Raises:
             ValueError: a condition is given that the model does not use, or has too many states.
         """
-        text_BLD, text_mask_B11L = self.conditioner.text(conditions.text)
+        text_BLD, text_mask_B11L = self.conditioner(conditions.text)
         context = Context(self.transformer.text_keys_values(text_BLD), text_mask_B11L, None)
         prefix_BMD = self.conditioner.prefix(conditions, frames)
         if prefix_BMD is None:
             return context
+        # The residual stream of tokens has the weights' precision under autocast too.
+        prefix_BMD = prefix_BMD.to(self.embedding.weight.dtype)
         code_MD, turn_M2F = codes(self.conditioner.frames(frames)).to(prefix_BMD.device)
         remembering = Remembering(attend)
         # Prefix rows never see a token, so that they can be computed before any is there.
         self.transformer(
-            prefix_BMD if code_MD is None else prefix_BMD + code_MD.to(prefix_BMD.dtype),
+            prefix_BMD if code_MD is None else prefix_BMD + code_MD,
             remembering if turn_M2F is None else rotated(remembering, turn_M2F),
             context,
         )

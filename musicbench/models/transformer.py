@@ -3,6 +3,7 @@
 Shape suffixes: B batch, D width, H heads, L tokens of a caption, M rows of a prefix, P positions, Q positions that ask.
 """
 
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -59,13 +60,22 @@ class MaskedAttention:
     ) -> Tensor:
         mask_PP = self.mask_PP
         if prefix is not None:
+            rows = prefix[0].shape[2]
             if mask_PP is None:
-                mask_PP = torch.ones(q_BHQD.shape[2], k_BHQD.shape[2], dtype=torch.bool, device=q_BHQD.device).tril()
-            mask_PP = F.pad(mask_PP, (prefix[0].shape[2], 0), value=True)
+                mask_PP = _causal_behind(rows, q_BHQD.shape[2], q_BHQD.device)
+            else:
+                mask_PP = F.pad(mask_PP, (rows, 0), value=True)
             k_BHQD, v_BHQD = (torch.cat(pair, 2) for pair in zip(prefix, (k_BHQD, v_BHQD), strict=True))
         if mask_PP is None:
             return self_attention(q_BHQD, k_BHQD, v_BHQD, causal=True)
         return F.scaled_dot_product_attention(q_BHQD, k_BHQD, v_BHQD, attn_mask=mask_PP)
+
+
+@lru_cache(maxsize=8)
+def _causal_behind(rows: int, positions: int, device: torch.device) -> Tensor:
+    """Mask [P, M + P] of positions that see a prefix and those before them, kept for the lengths in use."""
+    with torch.inference_mode(False):  # made by a validation, it serves training as well
+        return torch.ones(positions, rows + positions, dtype=torch.bool, device=device).tril(rows)
 
 
 class Remembering:

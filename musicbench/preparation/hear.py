@@ -21,6 +21,7 @@ from musicbench.evaluation.clap_mini.features import hear
 from musicbench.preparation.recordings import recordings
 from musicbench.runs.compose import instantiated, plain
 from musicbench.runs.device import device
+from musicbench.runs.settings import store_folder
 
 
 def hear_clips(config: Any) -> None:
@@ -36,7 +37,7 @@ def hear_clips(config: Any) -> None:
         raise UserError("stage hear needs a model that hears; choose text=clap_mini, text=laion_clap or text=clap")
     # Without what it hears, which is made here.
     encoder: JointEncoder = instantiated("text", {**part, "training": "text", "quantised": False}, device=device())
-    store, space = TokenStore.open(config.store), encoder.space
+    store, space = TokenStore.open(store_folder(config.store)), encoder.space
     path = store.folder / heard_name(space.id)
     if path.is_file():
         Heard.open(store.folder, space)

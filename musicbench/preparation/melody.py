@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from musicbench.conditions.melody import MOMENTS_PER_SECOND, SILENCE, melody
+from musicbench.conditions.melody import FINER, HOP, MOMENTS_PER_SECOND, SILENCE, melody
 from musicbench.content_cache import ContentCache
 from musicbench.data.audio import read_audio
 from musicbench.data.manifest import Recording
@@ -31,16 +31,15 @@ def make_melodies(store: TokenStore, recordings: Iterable[Recording] | None, cod
         audio = {recording.id: recording.audio for recording in recordings}
         classes = (_of_recording(audio[clip.id], kept) for clip in store.clips)
     shown = tqdm(classes, desc="melodies", unit="clip", total=len(store.clips))
-    path = write_melodies(
-        store, shown, MOMENTS_PER_SECOND, SILENCE, "recordings" if recordings is not None else "codes"
-    )
+    made_from = "recordings" if recordings is not None else "codes"
+    path = write_melodies(store, shown, MOMENTS_PER_SECOND, FINER, SILENCE, made_from)
     kept.forget()
     return path
 
 
 def _of_recording(path: Path, kept: ContentCache) -> np.ndarray:
     def made() -> dict[str, np.ndarray]:
-        return {"classes": melody(*read_audio(path))}
+        return {"classes": melody(*read_audio(path), HOP // FINER)}
 
     return kept.get(made, sha256_file(path))["classes"]
 
@@ -50,6 +49,6 @@ def _of_codes(store: TokenStore, codec: Any, kept: ContentCache) -> Iterator[np.
 
         def made(clip: Any = clip) -> dict[str, np.ndarray]:
             codes_KT = torch.from_numpy(store.codes(clip).astype(np.int64))
-            return {"classes": melody(codec.decode(codes_KT[None])[0].mean(0), codec.sample_rate)}
+            return {"classes": melody(codec.decode(codes_KT[None])[0].mean(0), codec.sample_rate, HOP // FINER)}
 
         yield kept.get(made, codec.sha256, store.card["codes_sha256"], clip.id)["classes"]

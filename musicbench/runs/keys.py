@@ -115,6 +115,7 @@ _TRAIN = {
     "training.ema_decay": Key("weights", low=0, high=1),
     "training.ema_every": Key("weights", low=1, example=10),
     "training.melody_dropout": Key("weights", low=0, high=1, example=0.5),
+    "training.text_dropout": Key("weights", low=0, high=1, example=0.1),
     "training.max_nonfinite": Key("nothing", low=1),
     "optimiser.lr": Key("weights", above_zero=True),
     "optimiser.final_lr": Key("weights", low=0),

@@ -85,8 +85,9 @@ def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None =
     of_data: dict[str, Any] = {"levels": sizes.levels, "codebook_size": sizes.codebook_size, "text_dim": sizes.text_dim}
     if sizes.prefixes:  # Only then, so that checkpoints of other models need not name them.
         of_data["prefixes"] = {name: prefix._asdict() for name, prefix in sizes.prefixes.items()}
-        share = plain["training"]["melody_dropout"]
-        options["dropout_apart"] = {name: 0.5 if share is None else share for name in sizes.prefixes}
+        usual = {"melody": 0.5, "text": 0.0}  # as MusicGen's released configuration
+        shares = {name: plain["training"][f"{name}_dropout"] for name in usual}
+        options["dropout_apart"] = {name: usual[name] if share is None else share for name, share in shares.items()}
     try:
         module = family(config)(
             model={**of_data, **shape},

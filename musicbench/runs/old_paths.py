@@ -3,6 +3,7 @@
 from typing import Any
 
 from musicbench.named_code import TARGET
+from musicbench.runs.keys import KEYS
 
 MOVED = {
     "musicbench.commands.tracker.Tracker": "musicbench.tracking.wandb_run.Tracker",
@@ -27,10 +28,23 @@ def renewed(content: dict[str, Any]) -> dict[str, Any]:
         content["family"] = {**family, "uses_pattern": family[TARGET] != _WITHOUT_PATTERN}
     if isinstance(content.get("trainer"), dict):
         content["trainer"] = {"kernels": "auto", **content["trainer"]}
+    for group in ("data", "evaluation", "training"):
+        if isinstance(content.get(group), dict):
+            # A key that is null as shipped changes nothing, so that an older folder may lack it.
+            content[group] = {**_shipped_null(group), **content[group]}
     judges = content.get("judges")
     if isinstance(judges, dict) and judges.get(TARGET) == _JUDGE_SET:
         content["judges"] = {role: judge for role, judge in judges.items() if role != TARGET}
     return content
+
+
+def _shipped_null(group: str) -> dict[str, None]:
+    """The keys of a group that are null as shipped."""
+    return {
+        name.partition(".")[2]: None
+        for name, key in KEYS.items()
+        if name.startswith(f"{group}.") and key.example is not None
+    }
 
 
 def former(config: dict[str, Any]) -> dict[str, Any]:

@@ -74,8 +74,17 @@ class Parts:
 
     @cached_property
     def melodies(self) -> Melodies | None:
-        """Melodies of the store's clips; None if models are told none."""
-        return None if self.config.data.melody is None else self.contents.melodies
+        """Melodies of the store's clips; None if models are told none.
+
+        Raises:
+            UserError: a setting has no effect.
+        """
+        if self.config.data.melody is not None:
+            return self.contents.melodies
+        for name in ("melody_dropout", "text_dropout"):
+            if self.config.training[name] is not None:
+                raise UserError(f"training.{name} changes nothing without data.melody; set that too, or leave it out")
+        return None
 
     def load_conditions(self) -> None:
         """Make the states of all captions, and read the melodies, now."""

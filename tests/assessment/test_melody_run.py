@@ -9,7 +9,7 @@ import soundfile
 
 from musicbench import cli
 from musicbench.commands import train
-from musicbench.conditions.melody import MOMENTS_PER_SECOND, SILENCE, melody
+from musicbench.conditions.melody import FINER, MOMENTS_PER_SECOND, SILENCE, melody
 from musicbench.data.melodies import write_melodies
 from musicbench.data.store import TokenStore
 from musicbench.study.records import read_record
@@ -26,8 +26,9 @@ def melodic(overrides: list[str]) -> list[str]:
     """Overrides of a tiny run whose store has melodies."""
     store = TokenStore.open(overrides[0].partition("=")[2])
     random = np.random.default_rng(0)
-    lengths = [int(np.ceil(clip.frames / store.frame_rate * MOMENTS_PER_SECOND)) for clip in store.clips]
-    write_melodies(store, [random.integers(0, 12, n) for n in lengths], MOMENTS_PER_SECOND, SILENCE, "recordings")
+    lengths = [int(np.ceil(clip.frames / store.frame_rate * MOMENTS_PER_SECOND * FINER)) for clip in store.clips]
+    tunes = [random.integers(0, 12, n) for n in lengths]
+    write_melodies(store, tunes, MOMENTS_PER_SECOND, FINER, SILENCE, "recordings")
     return overrides
 
 
@@ -40,6 +41,9 @@ def record_of(tmp_path: Path) -> dict:
 def test_the_melody_counts_in_training_evaluation_and_generation(family, melodic, tmp_path, capsys):
     train.main([*melodic, *FAMILIES[family], "data.melody=chroma"])
     record = record_of(tmp_path)
+    if family == "autoregressive":  # what is recorded of training is told the melodies too
+        curve = record["training"]["curve"][-1]["score"]
+        assert record["training"]["validation_bits_per_frame"] == pytest.approx(curve, rel=0.05)
     similar = record["metrics"]["melody_similarity"]
     assert 0 <= similar["value"] <= 1 and len(similar["per_clip"]) == record["protocol"]["clips"]
     (run,) = (path.parent for path in tmp_path.glob("*/record.json"))
@@ -75,6 +79,8 @@ def test_withheld_melodies_share_the_training_and_change_the_numbers(melodic, tm
     )
     assert first["metrics"]["bits_per_frame"]["value"] != second["metrics"]["bits_per_frame"]["value"]
     assert "melody_similarity" in second["metrics"]
+    bits = [record["training"]["validation_bits_per_frame"] for record in (first, second)]
+    assert abs(bits[0] - first["training"]["curve"][-1]["score"]) < abs(bits[1] - bits[0]), "training is told melodies"
 
 
 def test_a_model_that_is_told_none_can_be_compared_and_refuses_a_melody(melodic, tmp_path, capsys):
@@ -89,6 +95,15 @@ def test_a_model_that_is_told_none_can_be_compared_and_refuses_a_melody(melodic,
 def test_a_store_without_melodies_is_refused_before_training(overrides, tmp_path, capsys):
     assert cli.main(["train", *overrides, "data.melody=chroma"]) == 2
     assert "musicbench prepare stages=[melody]" in capsys.readouterr().err
+
+
+def test_settings_without_effect_are_refused(melodic, capsys):
+    for line in ("training.melody_dropout=0.3", "training.text_dropout=0.3"):
+        assert cli.main(["train", *melodic, line]) == 2
+        assert "changes nothing without data.melody" in capsys.readouterr().err
+    for lines in ((), ("data.melody=chroma",)):
+        assert cli.main(["train", *melodic, *lines, "decode.cfg_inner=2.0"]) == 2
+        assert "training.text_dropout above 0" in capsys.readouterr().err
 
 
 def test_a_tune_without_sound_is_refused(tmp_path):

@@ -79,7 +79,7 @@ class Dice(CaptionedLM):
         self.validation_bits = MeanMetric()
 
     def logits(self, conditions):
-        text_BLD, _ = self.lm.conditioner.text(conditions.text)
+        text_BLD, _ = self.lm.conditioner(conditions.text)
         return torch.einsum("bd,kvd->bkv", text_BLD[:, 0], self.lm.heads_KVD)
 
     def nats(self, codes_BKT, conditions):

@@ -9,7 +9,7 @@ from musicbench.errors import UserError
 from musicbench.generation.clip_specs import ClipSpec, clip_specs, read_caption_file
 
 DEFAULT = ClipSpec("", 5, 10.0, Path("all.wav"), ((1.0, 2.0),))
-STRANGE = ["größe: 3/4 = “ünïcödé”", "琴の音 🎵", "a\u2028b\u0085c", "\u202eright to left", "e\u0301", "\ufeffmark"]
+STRANGE = ["größe: 3/4 = “ünïcödé”", "琴の音 🎵", "a\u2028b", "\u202eright to left", "e\u0301", "\ufeffmark"]
 
 
 def write(path: Path, lines: list[str], ends: str = "\n") -> Path:
@@ -93,8 +93,11 @@ def test_all_mistakes_at_once(tmp_path):
     assert "line 3: it is not UTF-8" in said and 'line 4: there is no "text"' in said and "line 2" not in said
     with pytest.raises(UserError, match=r"line 20: .*; and 5 lines more; correct them"):
         read_caption_file(write(tmp_path / "many.jsonl", ["{}"] * 25))
-    with pytest.raises(UserError, match="line 2: it holds a NUL"):
-        read_caption_file(write(tmp_path / "a.txt", ["good", "a\0b"]))
+    for wrong in ("a\0b", "a\x1b[31mb", "a\u0085b"):
+        with pytest.raises(UserError, match="line 2 has the control character"):
+            read_caption_file(write(tmp_path / "a.txt", ["good", wrong]))
+        with pytest.raises(UserError, match="line 1"):
+            read_caption_file(write(tmp_path / "a.jsonl", [json.dumps({"text": wrong})]))
 
 
 @pytest.mark.parametrize(

@@ -214,3 +214,19 @@ def test_the_random_numbers_of_windows_are_their_own():
     assert [window_seed(7, number) for number in range(3)] == [7, 1376721588828029023, 3162044429754263695], (
         "clips can be drawn again, for ever"
     )
+
+
+@given(st.integers(1, 400), st.integers(1, 6), st.integers(0, 5), st.integers(0, 50))
+def test_windows_begin_with_a_segment_of_the_codec(frames, segments, step, given_frames):
+    """Whatever is given at the beginning; every open frame is drawn once, and behind something that is known."""
+    grain = 5
+    length = grain * (segments + 1)
+    windows = Windows(length, max(1, length - grain * (1 + step % segments)), grain)
+    open_T = [t >= given_frames for t in range(frames)]
+    drawn = set(range(min(given_frames, frames)))
+    for start in windows.starts(open_T):
+        assert start % grain == 0
+        new = {t for t in range(start, min(start + length, frames)) if t not in drawn}
+        assert new and (start == 0 or start in drawn or start < given_frames)
+        drawn |= new
+    assert drawn == set(range(frames))

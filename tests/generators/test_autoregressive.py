@@ -162,6 +162,17 @@ class TestConditionDropout:
         with pytest.raises(ValueError, match="condition_dropout_per must be step, or null; got 'batch'"):
             make_module(condition_dropout_per="batch")
 
+    def test_conditions_are_dropped_apart_by_streams_of_their_names(self, make_module, make_batch):
+        batch = make_batch([4] * 200)
+
+        def kept(**shares) -> torch.Tensor:
+            return make_module(condition_dropout=0.0, dropout_apart=shares).told(batch).conditions.text.mask_BL.any(1)
+
+        assert kept().all()
+        lacking = ~kept(text=0.5)
+        assert 60 < lacking.sum() < 140
+        assert torch.equal(~kept(melody=0.5, text=0.5), lacking), "another condition changes nothing"
+
     @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
     def test_share(self, make_module, share):
         dropped = make_module(condition_dropout=share).dropped(torch.arange(4000))

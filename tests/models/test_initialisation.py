@@ -44,7 +44,7 @@ def test_released_weights():
         for norm in (block.norm_self, block.norm_cross, block.norm_ffn):
             assert norm.weight.min() == norm.weight.max() == 1
             assert norm.bias.abs().max() == 0
-    require_uniform(lm.conditioner.text.project.weight, SIZES["text_dim"] ** -0.5)
+    require_uniform(lm.conditioner.project.weight, SIZES["text_dim"] ** -0.5)
 
 
 def test_our_own_way_differs_and_is_the_default():

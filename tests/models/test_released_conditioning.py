@@ -82,7 +82,7 @@ def test_the_cross_attention_of_a_dropped_clip_adds_nothing(padding, make_lm, ma
 def test_seen_padding_is_as_real_tokens_whose_projection_is_zero(make_lm, make_captions, full_logits):
     usual, released = make_lm(LEVELS, SIZE), make_lm(LEVELS, SIZE, text_padding="zeros")
     for lm in (usual, released):
-        torch.nn.init.zeros_(lm.conditioner.text.project.bias)
+        torch.nn.init.zeros_(lm.conditioner.project.bias)
     conditions = make_captions(LENGTHS[::2])
     states_BLE, mask_BL = conditions.text
     everything = Conditions.of_text(states_BLE.where(mask_BL[..., None], 0.0), torch.ones_like(mask_BL))

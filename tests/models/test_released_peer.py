@@ -72,7 +72,7 @@ def test_delay_with_a_dropped_caption_and_captions_of_unequal_length(peer, make_
     for k in range(LEVELS):
         ids_BKP[:, k, k + 1 : k + 1 + FRAMES] = codes_BKT[:, k, : ids_BKP.shape[2] - k - 1]
     with torch.inference_mode():
-        states_BLD = lm.conditioner.text.project(conditions.text.states_BLE) * conditions.text.mask_BL[..., None]
+        states_BLD = lm.conditioner.project(conditions.text.states_BLE) * conditions.text.mask_BL[..., None]
         logits = peer(input_ids=ids_BKP.flatten(0, 1), encoder_hidden_states=states_BLD, use_cache=False).logits
     logits_BKPV = logits.view(3, LEVELS, -1, SIZE)
     wanted_BKTV = torch.stack([logits_BKPV[:, k, k : k + FRAMES] for k in range(LEVELS)], 1)

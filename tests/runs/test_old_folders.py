@@ -50,6 +50,15 @@ def test_every_old_name_leads_to_code_that_is_there() -> None:
         assert renewed(former(config)) == config and config["family"]["uses_pattern"] == uses_pattern
 
 
+def test_keys_that_a_folder_lacks_are_null() -> None:
+    config = plain(compose("train", []))
+    lacking = {**config, "data": dict(config["data"]), "evaluation": dict(config["evaluation"])}
+    lacking["training"] = {key: value for key, value in config["training"].items() if value is not None}
+    for group in ("data", "evaluation"):
+        del lacking[group]["melody"]
+    assert lacking != config and renewed(lacking) == config
+
+
 def test_moving_a_class_changes_no_id(monkeypatch: Any) -> None:
     contents = {"tokens": "a"}
     config = plain(compose("train", ["family=hybrid", "decode=hybrid_10s"]))
