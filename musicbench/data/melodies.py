@@ -52,6 +52,10 @@ class Melodies:
         """Moments of a frame."""
         return self.per_second / self.frame_rate
 
+    def moments(self, frames: int) -> int:
+        """How many moments a model is told of so many frames."""
+        return math.ceil(frames * self.per_frame)
+
     @classmethod
     def open(cls, store: TokenStore) -> Self:
         """The melodies beside a store.
@@ -77,9 +81,9 @@ class Melodies:
         return cls(store, saved["classes"], lengths, *facts, known_sha256(path))
 
     def of(self, crop: Crop) -> np.ndarray:
-        """The pitch classes of a crop, uint8 [M], M = ceil(frames x moments of a frame)."""
+        """The pitch classes of a crop, uint8 [M], M as of ``moments``."""
         first = round(crop.start_frame * self.per_frame * self.finer)
-        moments = math.ceil(crop.frames * self.per_frame)
+        moments = self.moments(crop.frames)
         found_M = np.full(moments, self.nothing, np.uint8)
         present_M = self.classes_R[self.places[crop.clip]][first :: self.finer][:moments]
         found_M[: len(present_M)] = present_M

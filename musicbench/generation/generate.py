@@ -3,7 +3,6 @@
 Shape suffixes: B batch, K levels, T frames, N samples.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -95,7 +94,7 @@ def _clips(run: Run, request: Request) -> list[Clip]:
     def tune(path: Path | None, frames: int) -> Tune | None:
         if path is None or parts.melodies is None:
             return None
-        return read_tune(path, frames / parts.store.frame_rate, math.ceil(frames * parts.melodies.per_frame))
+        return read_tune(path, frames / parts.store.frame_rate, parts.melodies.moments(frames))
 
     return [
         Clip(

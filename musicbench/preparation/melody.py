@@ -14,6 +14,7 @@ from musicbench.data.audio import read_audio
 from musicbench.data.manifest import Recording
 from musicbench.data.melodies import write_melodies
 from musicbench.data.store import TokenStore
+from musicbench.errors import UserError
 from musicbench.files import sha256_file
 
 
@@ -23,12 +24,19 @@ def make_melodies(store: TokenStore, recordings: Iterable[Recording] | None, cod
     Args:
         recordings: the clips' recordings; None: they are not here, and what the codes sound like is taken.
         codec: decodes the codes, where recordings are missing.
+
+    Raises:
+        UserError: a clip of the store has no recording.
     """
     kept = ContentCache(store.folder.with_name(f"{store.folder.name}.melody"), "classes")
     if recordings is None:
         classes = _of_codes(store, codec, kept)
     else:
         audio = {recording.id: recording.audio for recording in recordings}
+        if missing := [clip.id for clip in store.clips if clip.id not in audio]:
+            raise UserError(
+                f"{store.folder} holds clip {missing[0]}, which is not among these recordings; give its own"
+            )
         classes = (_of_recording(audio[clip.id], kept) for clip in store.clips)
     shown = tqdm(classes, desc="melodies", unit="clip", total=len(store.clips))
     made_from = "recordings" if recordings is not None else "codes"

@@ -35,8 +35,8 @@ class PoisonedCache(KeyValueCache):
     def enter(self, written, live, mask_QS):
         super().enter(written, live, mask_QS)
         spared = torch.zeros(self.keys.shape[3], dtype=torch.bool)
-        spared[:live] = True if mask_QS is None else mask_QS.any(0)
-        spared[written] = True
+        spared[: self.live] = True if self.mask_QS is None else self.mask_QS.any(0)
+        spared[self.written] = True
         self.keys[:, :, :, ~spared] = POISON
         self.values[:, :, :, ~spared] = POISON
 

@@ -30,28 +30,11 @@ from musicbench.models.sampling import Sampling
 from musicbench.models.transformer import MaskedAttention
 from tests.helpers.recorder import Recorder
 from tests.models.masked_reference import slow
+from tests.models.test_decode_equals_forward import PoisonedCache
 
 FRAMES, LEVELS, SIZE, WIDTH, PER_FRAME = 13, 3, 11, 4, 0.3
 ROWS = 4  # of 13 frames
-POISON = 1e6
 PREFIX = {"prefixes": {"melody": {"width": WIDTH, "per_frame": PER_FRAME}}}
-
-
-class PoisonedCache(KeyValueCache):
-    """Every slot that a step is not meant to see holds a huge number while the step runs."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.keys.fill_(POISON)
-        self.values.fill_(POISON)
-
-    def enter(self, written, live, mask_QS):
-        super().enter(written, live, mask_QS)
-        spared = torch.zeros(self.keys.shape[3], dtype=torch.bool)
-        spared[: self.live] = True if self.mask_QS is None else self.mask_QS.any(0)
-        spared[self.written] = True
-        self.keys[:, :, :, ~spared] = POISON
-        self.values[:, :, :, ~spared] = POISON
 
 
 def melody(lengths: list[int], seed: int = 0) -> States:

@@ -86,7 +86,8 @@ class StepNetwork:
     def _hidden(self, positions: slice | Tensor, attend: SelfAttend) -> Tensor:
         """The transformer's output [B, Q, D] at positions whose tokens to read are in the grid."""
         ids_BQK = self.grid_BKT[:, self.level_K, self.reads_PK[positions]]
-        ids_BQK = ids_BQK.repeat(self.scales.copies, 1, 1)
+        if self.scales.guided:
+            ids_BQK = ids_BQK.repeat(self.scales.copies, 1, 1)
         x_BQD = self.model.embed(ids_BQK, None if self.code_PD is None else self.code_PD[positions])
         turned = attend if self.turn_P2F is None else rotated(attend, self.turn_P2F[positions])
         hidden_BQD: Tensor = self.model.transformer(x_BQD, turned, self.context)

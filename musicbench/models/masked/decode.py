@@ -167,7 +167,8 @@ class FramesNetwork:
     def logits(self, codes_BKT: Tensor, level: int, frame_Bn: Tensor, iteration: Iteration) -> Tensor:
         """Guided logits of one level at some frames, fp32 [B, n, V]."""
         hidden_BTD = self.hidden(codes_BKT, level)
-        frame_Bn = frame_Bn.repeat(self.scales.copies, 1)
+        if self.scales.guided:
+            frame_Bn = frame_Bn.repeat(self.scales.copies, 1)
         rows_BnD = hidden_BTD.gather(1, frame_Bn[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
         logits_BnV = linear(rows_BnD, self.model.heads_KVD[level])
         if not self.scales.guided:
@@ -176,7 +177,8 @@ class FramesNetwork:
 
     def hidden(self, codes_BKT: Tensor, level: int) -> Tensor:
         """Of the clips and the copies that guidance needs, see ``MaskedLM.frame_hidden``; lasts until the next call."""
-        codes_BKT = codes_BKT.repeat(self.scales.copies, 1, 1)
+        if self.scales.guided:
+            codes_BKT = codes_BKT.repeat(self.scales.copies, 1, 1)
         return self.model.frame_hidden(codes_BKT, level, self.context, self.shows_upper)
 
 
