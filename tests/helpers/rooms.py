@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "plans": ("musicbench.plans",),
     "models": ("musicbench.models", "musicbench.plans"),
     "generators": ("musicbench.generators", "musicbench.models", "musicbench.plans"),
+    "released": ("musicbench.released", "musicbench.models", "musicbench.plans"),
     "codecs": ("musicbench.codecs",),
     # Text-audio models condition on captions as they judge them.
     "conditions": ("musicbench.conditions", "musicbench.evaluation"),
