@@ -85,7 +85,8 @@ def _parse_tune(work: Work) -> Score:
 def _parse_movement(work: Work, folder: Path) -> Score:
     from music21 import converter
 
-    stream: Any = converter.parse(folder / work.path)
+    # music21 would keep what it parsed in a folder of all its users, and trust a file there that was cut off.
+    stream: Any = converter.parse(folder / work.path, forceSource=True, storePickle=False)
     stream.toSoundingPitch(inPlace=True)
     parts = [notes for notes in (_notes(part) for part in stream.parts) if notes]
     if not parts:

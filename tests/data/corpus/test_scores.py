@@ -1,5 +1,9 @@
 """ABC headers, and parsing with music21 of tunes written out here."""
 
+import pickle
+import zlib
+from pathlib import Path
+
 import pytest
 
 from musicbench.data.corpus.catalogue import COLLECTIONS, EXCLUDED, Work, corpus_folder, find_works, split_tunes
@@ -117,3 +121,24 @@ def test_the_catalogue_takes_only_what_it_says() -> None:
     assert not excluded & set(COLLECTIONS)
     assert not {w.path.split("/")[0] for w in works} & excluded
     assert not any(w.path.endswith(".krn") for w in works)
+
+
+def test_a_cut_file_in_the_cache_of_music21_spoils_no_score(tmp_path: Path) -> None:
+    from music21 import converter, environment
+
+    works = find_works(corpus_folder())
+    movement = min(
+        (one for one in works if one.abc is None), key=lambda one: (corpus_folder() / one.path).stat().st_size
+    )
+    settings = environment.Environment()
+    before = settings["directoryScratch"]
+    settings["directoryScratch"] = str(tmp_path)
+    try:
+        converter.parse(corpus_folder() / movement.path)
+        (cached,) = tmp_path.glob("*.p.gz")
+        cached.write_bytes(cached.read_bytes()[:1000])
+        with pytest.raises((EOFError, zlib.error, pickle.UnpicklingError)):
+            converter.parse(corpus_folder() / movement.path)
+        assert parse(movement, corpus_folder()).parts
+    finally:
+        settings["directoryScratch"] = before
