@@ -20,6 +20,8 @@ class Released:
         pattern: option of ``conf/pattern``; None: masked decoding.
         sampling: keyword arguments of the family's sampling settings.
         frame_rate: frames per second.
+        seconds: length of the clips that it was trained on.
+        channels: of its audio, 1 or 2.
         sha256: hash of the files that hold the network's weights.
         weights: yields the network's parameters by their names in ours, one after the other, so that memory never holds
             all of them twice.
@@ -34,6 +36,8 @@ class Released:
     pattern: str | None
     sampling: dict[str, Any]
     frame_rate: float
+    seconds: float
+    channels: int
     sha256: str
     weights: Callable[[], Iterator[tuple[str, Tensor]]]
     save_text: Callable[[Path], None]
