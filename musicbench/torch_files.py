@@ -22,8 +22,8 @@ def save(content: dict[str, Any], path: Path | str) -> None:
         writer = _Writer(stream)
         try:
             torch.save(content, writer)
-        except Exception:
-            # Torch reports a full disk in many ways, and the disk itself in one.
+        except RuntimeError:
+            # Torch makes it of a full disk and of Ctrl-C, whatever it was.
             if writer.error is not None:
                 raise writer.error from None
             raise
@@ -34,12 +34,12 @@ class _Writer:
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
 
     def write(self, data: bytes) -> int:
         try:
             return self.stream.write(data)
-        except OSError as error:
+        except BaseException as error:
             self.error = error
             raise
 
