@@ -35,7 +35,7 @@ def assess_run(run: Run, folder: Path) -> Path:
     clips = held_out(run.jury)
     system = trained_system(run, module, run.parts.known)
     facts = Facts(
-        kind="trained",
+        kind="trained" if run.config.training.steps else "released",
         parameters=sum(p.numel() for p in module.parameters()),
         plan=system.cost(clips.frames),
         training=_training_facts(run, module, system, folder),
@@ -74,7 +74,7 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
     if any(not argument.startswith(_AGAIN) and argument not in named for argument in argv):
         raise UserError(
             "run=FOLDER brings its own configuration; give no overrides but judges, evaluation, data.store (if it was "
-            "moved) and trainer.threads"
+            "moved, or of a released model) and trainer.threads"
         )
     moved = [a for a in argv if a.startswith("data.store=")]
     stored = run_configuration(folder)
@@ -87,8 +87,9 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
     run = Run(again)
     require_trained(run, folder)
     warn_of_long_clips(run)
-    # A run keeps its folder, although an older version may have computed its id.
-    if Run(amend(stored, moved)).id == run.id:
+    # A run keeps its folder, although an older version may have computed its id; a released model has a folder of its own
+    # for each token store.
+    if stored.data.store is not None and Run(amend(stored, moved)).id == run.id:
         return run, folder
     if not (run.folder / TRAINED).is_file():
         require_weights(folder)
@@ -96,9 +97,11 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
     return run, run.folder
 
 
-def _training_facts(run: Run, module: Any, system: Any, folder: Path) -> dict[str, Any]:
+def _training_facts(run: Run, module: Any, system: Any, folder: Path) -> dict[str, Any] | None:
     """Return a training's length and time, and its bits on training and validation crops with averaged weights."""
     config, store = run.config, run.parts.store
+    if config.training.steps == 0:
+        return None
     last = read_checkpoint(folder / LAST, run.training_ids)
     steps = config.training.steps
     seen = list(clips_seen(settings.training_stages(config, store.frame_rate, config.training.batch_size), steps))

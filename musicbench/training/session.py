@@ -17,6 +17,7 @@ from musicbench.generators.batch import Batch
 from musicbench.launch.job import FAILED
 from musicbench.launch.locks import awaited, held, run_lock, training_lock
 from musicbench.runs import settings
+from musicbench.runs.compose import write_configuration
 from musicbench.runs.device import set_up
 from musicbench.runs.folder import BEST, LAST, RECORD, TRAINED, finished
 from musicbench.runs.run import Run
@@ -24,6 +25,7 @@ from musicbench.runs.weights import adopt, require_trained
 from musicbench.tracking.loggers import make_loggers, send_once, tracking
 from musicbench.training.fit import TrainerSettings, fit
 from musicbench.training.processes import is_first_process
+from musicbench.training.start import begin_with, write_untrained
 
 
 def train(config: DictConfig) -> None:
@@ -70,6 +72,13 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
     config, parts = run.config, run.parts
     # Loaded before the seed is set, because an encoder may draw random numbers while it loads.
     parts.load_conditions()
+    module = run.model()
+    if config.training.start is not None and not (folder / LAST).is_file():
+        begin_with(module, config.training.start)
+    if config.training.steps == 0:
+        write_configuration(run.plain, folder)
+        write_untrained(module, run.training_id, folder)
+        return
 
     def data(crops: int) -> TokenDataModule:
         return TokenDataModule(
@@ -85,7 +94,7 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
         )
 
     trainer_settings = TrainerSettings(run.plain, settings.precision(config), run.training_id)
-    fit(run.model(), data, trainer_settings, folder, loggers)
+    fit(module, data, trainer_settings, folder, loggers)
 
 
 def _make_weights(run: Run, folder: Path, loggers: list[Logger]) -> None:
