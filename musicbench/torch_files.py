@@ -21,7 +21,7 @@ def save(content: dict[str, Any], path: Path | str) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         writer = _Writer(stream)
         try:
-            torch.save(content, writer)
+            torch.save(content, writer)  # type: ignore[arg-type]
         except RuntimeError:
             # Torch makes it of a full disk and of Ctrl-C, whatever it was.
             if writer.error is not None:

@@ -65,8 +65,8 @@ def store_folder(name: str | None) -> Path:
     """
     if name is None:
         raise UserError(
-            "this needs music as tokens of the run's own codec: make a store of yours with `musicbench prepare`, and give "
-            "data.store=FOLDER"
+            "this run has no token store; make one with its codec (`musicbench prepare manifest=FILE "
+            "codec.name_or_folder=..`) and give data.store=FOLDER"
         )
     return ASSETS / "tokens" if name == "embedded" else Path(name)
 

@@ -3,7 +3,7 @@
 Shape suffixes: N tokens of all levels, D width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ from musicbench import released, torch_files
 from musicbench.errors import UserError
 from musicbench.runs.checkpoints import TRAINING, read_checkpoint
 from musicbench.runs.folder import BEST, LAST, read_training_id
+from musicbench.runs.compose import write_configuration
+from musicbench.runs.run import Run
 from musicbench.runs.start import start_run
+from musicbench.runs.weights import link
 from musicbench.training.processes import is_first_process
 
 EMBEDDING = "embedding.weight"
@@ -27,19 +30,39 @@ _FAMILY_ROWS = 2
 """The most rows of that kind."""
 
 
-@torch.no_grad()
-def begin_with(module: Any, source: str) -> None:
-    """Give a new module the weights of a finished run or of a released model, and say which weights are not from there.
+def start_weights(source: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield names and values of a network's weights, as ours calls them.
 
     Args:
-        module: of a generator family, as its seed made it.
         source: a run's folder, or a released model's folder or hub name.
 
     Raises:
-        UserError: there are no such weights, or some of them have another shape than the module's.
+        UserError: there are no such weights.
+    """
+    folder = start_run(source)
+    if folder is None:
+        yield from released.open(source).weights()
+        return
+    weights = read_checkpoint(folder / BEST, {read_training_id(folder)})["state_dict"]
+    for name, tensor in weights.items():
+        if name.startswith(_NETWORK) and isinstance(tensor, Tensor):
+            yield name.removeprefix(_NETWORK), tensor
+
+
+@torch.no_grad()
+def begin_with(module: Any, weights: Iterable[tuple[str, Tensor]], source: str) -> None:
+    """Give a new module weights of another network, and say which of its own are not from there.
+
+    Args:
+        module: of a generator family, as its seed made it.
+        weights: of ``start_weights``.
+        source: their name in messages.
+
+    Raises:
+        UserError: some of them have another shape than the module's.
     """
     own, given, unfit = dict(module.lm.named_parameters()), set(), []
-    for name, tensor in _weights(source):
+    for name, tensor in weights:
         given.add(name)
         target = own.get(name)
         if target is None:
@@ -52,8 +75,8 @@ def begin_with(module: Any, source: str) -> None:
             unfit.append(f"{name} is {list(tensor.shape)} there and {list(target.shape)} here")
     if unfit:
         raise UserError(
-            f"training.start={source} does not fit this model: {'; '.join(unfit)}; choose its sizes, codec and text "
-            "encoder, or begin without it"
+            f"{source} does not fit this model: {'; '.join(unfit)}; choose its sizes, codec and text encoder, or begin "
+            "without it"
         )
     anew = sorted(own.keys() - given)
     if len(own[EMBEDDING]) > module.lm.tokens:
@@ -65,20 +88,9 @@ def begin_with(module: Any, source: str) -> None:
                 print(f"  {what} {', '.join(names)}")
 
 
-def _weights(source: str) -> Iterator[tuple[str, Tensor]]:
-    """Names and values of a network's weights, as ours calls them."""
-    folder = start_run(source)
-    if folder is None:
-        yield from released.open(source).weights()
-        return
-    weights = read_checkpoint(folder / BEST, {read_training_id(folder)})["state_dict"]
-    for name, tensor in weights.items():
-        if name.startswith(_NETWORK) and isinstance(tensor, Tensor):
-            yield name.removeprefix(_NETWORK), tensor
-
-
-def write_untrained(module: Any, training_id: str, folder: Path) -> None:
-    """Write the checkpoints of a training without steps."""
-    content = {"state_dict": module.state_dict(), "global_step": 0, "callbacks": {}, TRAINING: training_id}
-    for name in (LAST, BEST):
-        torch_files.save(content, folder / name)
+def write_untrained(run: Run, module: Any, folder: Path) -> None:
+    """Write the configuration and the checkpoints of a training without steps."""
+    write_configuration(run.plain, folder)
+    content = {"state_dict": module.state_dict(), "global_step": 0, "callbacks": {}, TRAINING: run.training_id}
+    torch_files.save(content, folder / BEST)
+    link(folder / BEST, folder / LAST)
