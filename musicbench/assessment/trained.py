@@ -87,8 +87,7 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
     run = Run(again)
     require_trained(run, folder)
     warn_of_long_clips(run)
-    # A run keeps its folder, although an older version may have computed its id; a released model gets a folder for each
-    # token store.
+    # A run keeps its folder, although an older version may have computed its id; a released model has one a store.
     if stored.data.store is not None and Run(amend(stored, moved)).id == run.id:
         return run, folder
     if not (run.folder / TRAINED).is_file():

@@ -1,0 +1,5 @@
+"""Released checkpoints there and back."""
+
+
+def open(source):  # type: ignore
+    raise NotImplementedError

@@ -13,8 +13,8 @@ from torch import Tensor
 from musicbench import released, torch_files
 from musicbench.errors import UserError
 from musicbench.runs.checkpoints import TRAINING, read_checkpoint
-from musicbench.runs.folder import BEST, LAST, read_training_id
 from musicbench.runs.compose import write_configuration
+from musicbench.runs.folder import BEST, LAST, read_training_id
 from musicbench.runs.run import Run
 from musicbench.runs.start import start_run
 from musicbench.runs.weights import link
