@@ -39,6 +39,20 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_index(path: Path) -> dict[str, str]:
+    """Read which file beside an index holds which tensor.
+
+    Raises:
+        UserError: it is missing, no index, or names a file elsewhere.
+    """
+    shards = read_mapping(path).get("weight_map")
+    if not isinstance(shards, dict) or not shards or not all(isinstance(shard, str) for shard in shards.values()):
+        raise UserError(f"{path} has no weight_map; download it again")
+    if outside := [shard for shard in shards.values() if Path(shard).name != shard]:
+        raise UserError(f"{path} names {outside[0]!r}, which is no file beside it; download it again")
+    return shards
+
+
 def part_tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
     """Read the tensors whose names begin with a prefix, by the rest of their names; no other is read into memory.
 
@@ -103,13 +117,8 @@ def _files(folder: Path, prefix: str) -> list[Path]:
         if (folder / whole).is_file():
             return [folder / whole]
         if (folder / index).is_file():
-            shards = read_mapping(folder / index).get("weight_map")
-            if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
-                raise UserError(f"{folder / index} has no weight_map; download it again")
-            wanted = sorted({shard for name, shard in shards.items() if name.startswith(prefix)})
-            if outside := [shard for shard in wanted if Path(shard).name != shard]:
-                raise UserError(f"{folder / index} names {outside[0]!r}, which is no file beside it; download it again")
-            return [folder / shard for shard in wanted]
+            shards = read_index(folder / index)
+            return sorted({folder / shard for name, shard in shards.items() if name.startswith(prefix)})
     names = " or ".join(whole for whole, _ in INDEXED)
     raise UserError(f"{folder} holds no {names}; give the folder of the whole checkpoint")
 

@@ -56,6 +56,7 @@ MAY_IMPORT = {
         "musicbench.generators",
         "musicbench.models",
         "musicbench.plans",
+        "musicbench.released",
         "musicbench.study",
     ),
     "tracking": ("musicbench.tracking", "musicbench.runs", "musicbench.study"),

@@ -42,7 +42,7 @@ def as_pickles(folder: Path) -> None:
 
 
 def with_first_names(folder: Path) -> None:
-    """Name weights as the checkpoints of 2023 do: torch's first weight norm, and the text's embedding once, elsewhere."""
+    """Name weights as in checkpoints of 2023: torch's first weight norm, and the text's embedding by its other name."""
     changes = {
         "parametrizations.weight.original0": "weight_g",
         "parametrizations.weight.original1": "weight_v",
