@@ -233,6 +233,7 @@ _BENCH_AND_DOCTOR = {
     "repeats": Key("nothing", low=1),
     "matrix": Key("nothing", low=1),
     "fadtk": Key("nothing", example=_FADTK),
+    "released": Key("nothing", example="models"),
     "names": Key("nothing"),
     "shapes": Key("nothing"),
     "engines": Key("nothing"),
