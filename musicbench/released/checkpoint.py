@@ -64,7 +64,7 @@ def part_tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
         UserError: a file is missing, damaged or holds more than tensors; there is no such tensor.
     """
     found: dict[str, Tensor] = {}
-    for path in _files(folder, prefix):
+    for path in weight_files(folder, prefix):
         if reason := why_not_read(path):
             raise UserError(f"cannot read {path} ({reason}); download the whole checkpoint again")
         read = _of_safetensors if path.suffix == ".safetensors" else _of_pickle
@@ -111,8 +111,12 @@ def write_part(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor],
             shutil.copyfile(path, temporary / path.name)
 
 
-def _files(folder: Path, prefix: str) -> list[Path]:
-    """Find the files that hold tensors of a prefix."""
+def weight_files(folder: Path, prefix: str = "") -> list[Path]:
+    """Return the files of a checkpoint that hold tensors of a prefix.
+
+    Raises:
+        UserError: there are none.
+    """
     for whole, index in INDEXED:
         if (folder / whole).is_file():
             return [folder / whole]
