@@ -28,7 +28,9 @@ def empty_network(family: str, model: Mapping[str, Any], options: Mapping[str, A
         return PatternLM(**model) if family == "autoregressive" else MaskedLM(**model, **options)
 
 
-def require_whole(groups: Sequence[Group], shapes: Mapping[str, torch.Size], tensors: Tensors, unused: Sequence[str]) -> None:
+def require_whole(
+    groups: Sequence[Group], shapes: Mapping[str, torch.Size], tensors: Tensors, unused: Sequence[str]
+) -> None:
     """Refuse a checkpoint that lacks weights, or has others than the network.
 
     Args:
@@ -56,7 +58,9 @@ def require_whole(groups: Sequence[Group], shapes: Mapping[str, torch.Size], ten
         raise UserError(f"{tensors.source} does not fit its configuration: {'; '.join(faults)}")
 
 
-def to_ours(groups: Sequence[Group], shapes: Mapping[str, torch.Size], tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
+def to_ours(
+    groups: Sequence[Group], shapes: Mapping[str, torch.Size], tensors: Tensors
+) -> Iterator[tuple[str, Tensor]]:
     """Yield our parameters by name, in fp32; the masked family's row for its one way of decoding is zero."""
     for group in groups:
         rows = _joined([tensors.read(name).float() for name in group.theirs])
