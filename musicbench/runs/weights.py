@@ -82,7 +82,7 @@ def load_trained(run: Run, folder: Path) -> Any:
         UserError: the checkpoint is missing, damaged, of another training or of another model.
     """
     path = folder / BEST
-    checkpoint = read_checkpoint(path, run.training_ids)
+    checkpoint = read_checkpoint(path, run.training_ids, mapped=True)
     other = f"{path} belongs to another model than the configuration's"
     weights = checkpoint["state_dict"]
     if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):
@@ -90,9 +90,9 @@ def load_trained(run: Run, folder: Path) -> Any:
     # Checked before the model is made: a configuration of a few bytes can ask for more than the memory holds.
     if sum(weight.untyped_storage().nbytes() for weight in weights.values()) < _least_bytes(run):
         raise UserError(other)
-    module = run.model()
+    module = run.unread_model()
     try:
-        module.load_state_dict(weights)
+        module.load_state_dict(weights, assign=True)
     except (RuntimeError, KeyError) as error:
         raise UserError(other) from error
     module.best_step = checkpoint["global_step"]
