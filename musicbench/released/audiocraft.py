@@ -11,7 +11,7 @@ from musicbench.released.checkpoint import load_pickle
 from musicbench.released.compression import save_compression
 from musicbench.released.description import Released
 from musicbench.released.encodec_settings import encodec_config
-from musicbench.released.layout import EMBEDDING, HEADS, PROJECTION, PROJECTION_BIAS, Group, each_layer
+from musicbench.released.layout import EMBEDDING, HEADS, PROJECTION, PROJECTION_BIAS, Group, each_layer, fitting
 from musicbench.released.lm_settings import (
     family_of,
     masked_sampling_of,
@@ -19,7 +19,7 @@ from musicbench.released.lm_settings import (
     sampling_of,
     seconds_of,
 )
-from musicbench.released.musicgen import STEREO, fitting
+from musicbench.released.musicgen_config import STEREO
 from musicbench.released.package import CONFIG, unpacked, value_of
 from musicbench.released.parts import save_named_text
 from musicbench.released.tensors import OfPickles
@@ -113,6 +113,9 @@ def _model(tensors: OfPickles, settings: Any) -> dict[str, Any]:
     sizes = {name: tensors.shapes.get(name, ()) for name in ("linears.0.weight", f"{TEXT}.weight")}
     if odd := [name for name, shape in sizes.items() if len(shape) != 2]:
         raise UserError(f"{source} has no matrix {odd[0]}, so it is no MusicGen or MAGNeT")
+    heads = value_of(settings, "transformer_lm.num_heads", source)
+    if not isinstance(heads, int) or heads < 1:
+        raise UserError(f"{source}: transformer_lm.num_heads={heads} is no number of heads")
     (codebook_size, dim), (_, text_dim) = sizes.values()
     return {
         "levels": levels,
@@ -120,7 +123,7 @@ def _model(tensors: OfPickles, settings: Any) -> dict[str, Any]:
         "text_dim": text_dim,
         "dim": dim,
         "layers": len(layers),
-        "heads": value_of(settings, "transformer_lm.num_heads", source),
+        "heads": heads,
         "dropout": 0.0,
         "position": "sinusoidal",
         "null_caption": "zeros",

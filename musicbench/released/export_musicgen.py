@@ -18,7 +18,8 @@ from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.sampling import Sampling
 from musicbench.released.checkpoint import read_mapping, write_model
 from musicbench.released.layout import PROJECTION, Layout
-from musicbench.released.musicgen import DECODER, MODEL_TYPE, PATTERNS, TEXT_PROJECTION, decoder_groups
+from musicbench.released.musicgen import MODEL_TYPE, TEXT_PROJECTION, decoder_groups
+from musicbench.released.musicgen_config import PATTERNS
 from musicbench.released.parts import CODEC, TEXT, modern
 from musicbench.released.surroundings import Surroundings
 from musicbench.released.tensors import part_tensors
@@ -50,15 +51,15 @@ def write_musicgen(module: AutoregressiveLM, sampling: Sampling, around: Surroun
         raise UserError(f"decode.cfg={sampling.cfg} cannot be exported: transformers guides from 1 on")
     if channels != around.channels:
         raise UserError(
-            f"audio of {around.channels} channels in the order of {PATTERNS[channels]} cannot be exported: transformers "
-            f"has {PATTERNS[1]} for one channel and {PATTERNS[2]} for two"
+            f"audio of {around.channels} channels in the order of {PATTERNS[channels]} cannot be exported: "
+            f"transformers has {PATTERNS[1]} for one channel and {PATTERNS[2]} for two"
         )
     config = _decoder_config(module.lm, channels)
     generation = _generation(sampling, module.lm.codebook_size, round(around.seconds * around.frame_rate))
-    reason = _why_alone(around)
+    reason, codec = _why_alone(around), around.codec
     with atomic_folder(folder) as temporary:
-        if reason is None:
-            _write_whole(module.lm, config, around, temporary)
+        if reason is None and codec is not None:
+            _write_whole(module.lm, config, around.encoder, codec, temporary)
         else:
             _write_decoder(module.lm, config, temporary)
         generation.save_pretrained(temporary)
@@ -77,8 +78,8 @@ def _require_order(module: AutoregressiveLM) -> int:
         if plan.positional == wanted.positional and all(np.array_equal(*pair) for pair in tables):
             return channels
     raise UserError(
-        f"{plan.pattern} under {plan.schedule} with codes of the {plan.positional} cannot be exported: transformers has "
-        f"{' and '.join(PATTERNS.values())} with codes of the step"
+        f"{plan.pattern} under {plan.schedule} with codes of the {plan.positional} cannot be exported: "
+        f"transformers has {' and '.join(PATTERNS.values())} with codes of the step"
     )
 
 
@@ -97,8 +98,9 @@ def _why_alone(around: Surroundings) -> str | None:
     return None
 
 
-def _write_whole(lm: PatternLM, config: MusicgenDecoderConfig, around: Surroundings, folder: Path) -> None:
-    encoder, codec = around.encoder, around.codec
+def _write_whole(
+    lm: PatternLM, config: MusicgenDecoderConfig, encoder: TransformersEncoder, codec: Path, folder: Path
+) -> None:
     text = encoder.model.state_dict()
     if _TIED in text and "shared.weight" in text:
         del text[_TIED]
@@ -138,8 +140,8 @@ def _require_nothing_projected(lm: PatternLM) -> None:
     project = lm.conditioner.project
     if not torch.equal(project.weight, torch.eye(lm.dim).to(project.weight)) or project.bias.any():
         raise UserError(
-            f"captions of width {lm.dim} cannot be exported with a network of the same width: transformers' MusicGen has "
-            f"no {PROJECTION} then; train with another width"
+            f"captions of width {lm.dim} cannot be exported with a network of the same width: transformers' MusicGen "
+            f"has no {PROJECTION} then; train with another width"
         )
 
 

@@ -129,6 +129,32 @@ class Layout:
         return [(name, (rows,) if len(first) == 1 else (rows, first[-1])) for name in group.theirs]
 
 
+def fitting(
+    tensors: Tensors,
+    groups: list[Group],
+    model: dict[str, Any],
+    unused: tuple[str, ...] = (),
+    options: dict[str, Any] | None = None,
+) -> Layout:
+    """The layout of a checkpoint that holds exactly the weights of a network.
+
+    Args:
+        model, options: see ``empty_network``.
+        unused: see ``Layout.require``.
+
+    Raises:
+        UserError: it does not, or there is no such network.
+    """
+    if model["layers"] > len(tensors.shapes):  # Or an absurd number of layers would be made first.
+        raise UserError(f"{tensors.source} has not the weights of {model['layers']} layers")
+    try:
+        layout = Layout(groups, empty_network(model, options))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{tensors.source} describes no network that can be made ({error})") from error
+    layout.require(tensors, unused)
+    return layout
+
+
 def _joined(parts: Sequence[Tensor]) -> Tensor:
     flat = [part.reshape(-1, part.shape[-1]) if part.ndim > 1 else part for part in parts]
     return torch.cat(flat) if len(flat) > 1 else flat[0]

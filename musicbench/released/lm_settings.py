@@ -5,7 +5,7 @@ from typing import Any, Literal
 from musicbench.errors import UserError
 from musicbench.models.masked.sampling import MaskedSampling
 from musicbench.models.sampling import Sampling
-from musicbench.released.musicgen import STEREO, USUAL
+from musicbench.released.musicgen_config import STEREO, USUAL
 from musicbench.released.package import value_of
 
 FAMILIES: dict[str, Literal["autoregressive", "magnet"]] = {
@@ -46,7 +46,16 @@ OTHERS = (
     *("dim", "num_heads", "num_layers", "n_q", "card", "causal", "q_modeling"),
     *("subcodes_context", "span_len", "segment_duration", "compression_model_framerate"),
     # Of training and of speed, or of what the keys above leave out.
-    *("dropout", "attention_dropout", "emb_lr", "lr", "weight_decay", "weight_init", "depthwise_init", "zero_bias_init"),
+    *(
+        "dropout",
+        "attention_dropout",
+        "emb_lr",
+        "lr",
+        "weight_decay",
+        "weight_init",
+        "depthwise_init",
+        "zero_bias_init",
+    ),
     *("custom", "memory_efficient", "attention_as_float32", "checkpointing", "cross_attention", "two_step_cfg"),
     *("xpos", "cross_attention_pos_emb_scale"),
 )

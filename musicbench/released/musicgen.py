@@ -1,17 +1,13 @@
 """MusicGen as transformers stores it: ``MusicgenForConditionalGeneration``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, MusicgenDecoderConfig
-from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
+from transformers.utils import CONFIG_NAME
 
-from musicbench.errors import UserError
-from musicbench.models.sampling import Sampling
 from musicbench.released.checkpoint import read_mapping
 from musicbench.released.description import Released
 from musicbench.released.layout import (
@@ -22,8 +18,9 @@ from musicbench.released.layout import (
     Group,
     Layout,
     each_layer,
-    empty_network,
+    fitting,
 )
+from musicbench.released.musicgen_config import PATTERNS, codec_rate, decoder_config, generation, text_width
 from musicbench.released.parts import CODEC, TEXT, save_codec, save_text
 from musicbench.released.tensors import Tensors, tensors_of
 
@@ -58,24 +55,6 @@ LAYER = (
 UNUSED = (f"{TEXT}.", f"{CODEC}.", f"{DECODER}model.decoder.embed_positions.")
 """Beginnings of names of the checkpoint's other models, and of position codes, which are computed."""
 
-FIXED = {
-    "activation_function": "gelu",
-    "scale_embedding": False,
-    "tie_word_embeddings": False,
-    "cross_attention_hidden_size": None,
-}
-"""Settings of the decoder that our network has no choice for, with what it does."""
-
-STEREO = "stereo_partial_delay"
-PATTERNS = {1: "delay", 2: STEREO}
-"""The order of tokens by the number of audio channels."""
-
-_MOST = 1 << 16
-"""Sizes that a configuration is believed to have before the weights are seen."""
-
-USUAL = {"cfg": 3.0, "top_k": 250, "temperature": 1.0}
-"""Settings of sampling of MusicGen's paper (arXiv 2306.05284, section 3.1), where a checkpoint has none."""
-
 
 def decoder_groups(levels: int, layers: int, prefix: str = DECODER) -> list[Group]:
     """The names of the decoder's weights."""
@@ -100,12 +79,11 @@ def open_musicgen(folder: Path, name: str) -> Released:
     """
     source = folder / CONFIG_NAME
     content = read_mapping(source)
-    decoder = _decoder(content, source)
-    require_known(source, decoder)
+    decoder = decoder_config(content, source)
     model = {
         "levels": decoder["num_codebooks"],
         "codebook_size": decoder["vocab_size"],
-        "text_dim": _part(content, TEXT, source).hidden_size,
+        "text_dim": text_width(content, source),
         "dim": decoder["hidden_size"],
         "layers": decoder["num_hidden_layers"],
         "heads": decoder["num_attention_heads"],
@@ -119,7 +97,8 @@ def open_musicgen(folder: Path, name: str) -> Released:
     projection = TEXT_PROJECTION if model["text_dim"] != model["dim"] else ()
     groups = [*decoder_groups(model["levels"], model["layers"]), *projection]
     layout = fitting(tensors, groups, model, UNUSED)
-    sampling, seconds = _generation(folder, frame_rate := _frame_rate(_part(content, CODEC, source), source))
+    frame_rate = codec_rate(content, source)
+    sampling, seconds = generation(folder, frame_rate)
     return Released(
         name=name,
         family="autoregressive",
@@ -137,96 +116,9 @@ def open_musicgen(folder: Path, name: str) -> Released:
     )
 
 
-def require_known(source: Path, decoder: Mapping[str, Any]) -> None:
-    """Refuse a decoder's configuration that our network does not compute.
-
-    Raises:
-        UserError: names the key and its value.
-    """
-    silent = decoder["vocab_size"]
-    sizes = {"ffn_dim": 4 * decoder["hidden_size"], "pad_token_id": silent, "bos_token_id": silent}
-    for key, wanted in {**FIXED, **sizes}.items():
-        if (value := decoder[key]) != wanted:
-            raise UserError(f"{source}: decoder.{key}={value} is not what our network computes, which is {wanted}")
-
-
-def fitting(
-    tensors: Tensors,
-    groups: list[Group],
-    model: dict[str, Any],
-    unused: tuple[str, ...] = (),
-    options: dict[str, Any] | None = None,
-) -> Layout:
-    """The layout of a checkpoint that holds exactly the weights of a network.
-
-    Args:
-        model, options: see ``layout.empty_network``.
-        unused: see ``Layout.require``.
-
-    Raises:
-        UserError: it does not, or there is no such network.
-    """
-    if model["layers"] > len(tensors.shapes):  # Or an absurd number of layers would be made first.
-        raise UserError(f"{tensors.source} has not the weights of {model['layers']} layers")
-    try:
-        layout = Layout(groups, empty_network(model, options))
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"{tensors.source} describes no network that can be made ({error})") from error
-    layout.require(tensors, unused)
-    return layout
-
-
 def _weights(layout: Layout, tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
     yield from layout.to_ours(tensors)
     if not any(PROJECTION in group.ours for group in layout.groups):
         width = layout.shapes[PROJECTION][0]
         yield PROJECTION, torch.eye(width)
         yield PROJECTION_BIAS, torch.zeros(width)
-
-
-def _decoder(content: dict[str, Any], source: Path) -> dict[str, Any]:
-    """The decoder's configuration, with transformers' usual values where it has none."""
-    given = content.get("decoder")
-    if not isinstance(given, dict):
-        raise UserError(f"{source} has no decoder, so it is no MusicGen of transformers")
-    decoder = {**MusicgenDecoderConfig().to_dict(), **given}
-    for key in ("num_codebooks", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
-        if not isinstance(decoder[key], int) or not 0 < decoder[key] <= _MOST:
-            raise UserError(f"{source}: decoder.{key}={decoder[key]} is no size of a MusicGen")
-    if decoder["audio_channels"] not in PATTERNS:
-        raise UserError(f"{source}: decoder.audio_channels={decoder['audio_channels']} must be 1 or 2")
-    return decoder
-
-
-def _part(content: dict[str, Any], part: str, source: Path) -> Any:
-    """The configuration of the text encoder or the codec, as transformers understands it."""
-    given = content.get(part)
-    try:
-        return AutoConfig.for_model(**given)
-    except Exception as error:  # Wrong types and values fail in many ways.
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{source}: its {part} is none that transformers knows ({reason})") from error
-
-
-def _frame_rate(codec: Any, source: Path) -> float:
-    try:
-        return float(codec.sampling_rate / codec.hop_length)
-    except (AttributeError, TypeError, ZeroDivisionError) as error:
-        raise UserError(f"{source} does not say how many frames a second its {CODEC} has") from error
-
-
-def _generation(folder: Path, frame_rate: float) -> tuple[dict[str, Any], float]:
-    """Settings of sampling, and the length of the longest clip in seconds."""
-    path = folder / GENERATION_CONFIG_NAME
-    given = read_mapping(path) if path.is_file() else {}
-    names = {"cfg": "guidance_scale", "top_k": "top_k", "temperature": "temperature"}
-    sampling = {ours: usual if given.get(names[ours]) is None else given[names[ours]] for ours, usual in USUAL.items()}
-    if given.get("do_sample") is False:
-        sampling["temperature"] = 0.0
-    frames = given.get("max_length")
-    try:
-        Sampling(**sampling)
-        # A clip of so many steps lacks the few frames of the delay.
-        return sampling, 30.0 if frames is None else round(frames / frame_rate, 1)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} says {sampling} and max_length={frames}, which cannot be ({error})") from error

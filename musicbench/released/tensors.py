@@ -1,6 +1,6 @@
 """Tensors of a checkpoint by name, each read when it is asked for, so that memory never holds all of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from musicbench.errors import UserError
 from musicbench.regular_files import why_not_read
 from musicbench.released.checkpoint import load_pickle, weight_files
 
-_HELD = 1 << 28
+_HELD = 1 << 26
 """Bytes of a mapped file that are read before it is mapped anew: the system counts them as this process's memory."""
 
 Shape = tuple[int, ...]
@@ -30,7 +30,7 @@ class Tensors(Protocol):
 
     source: Path
     files: tuple[Path, ...]
-    shapes: Mapping[str, Shape]
+    shapes: dict[str, Shape]
 
     def read(self, name: str) -> Tensor:
         """The tensor of a name, as it is stored; it may share its memory with the file."""

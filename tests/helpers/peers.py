@@ -23,14 +23,16 @@ def delays_of(decoder: Any) -> list[int]:
     return [k // decoder.config.audio_channels for k in range(decoder.config.num_codebooks)]
 
 
-def tokens(captions: list[str]) -> dict[str, Tensor]:
-    return dict(small_tokenizer()(captions, padding=True, return_tensors="pt"))
+def tokens(captions: list[str], tokenizer: Any = None) -> dict[str, Tensor]:
+    """Captions as the text encoder reads them; by default those of a small MusicGen."""
+    tokenizer = tokenizer or small_tokenizer()
+    return dict(tokenizer(captions, padding=True, return_tensors="pt", return_token_type_ids=False))
 
 
 @torch.no_grad()
-def conditions_of(peer: Any, captions: list[str]) -> Conditions:
+def conditions_of(peer: Any, captions: list[str], tokenizer: Any = None) -> Conditions:
     """The same captions as ours takes them; the padding holds rubbish."""
-    told = tokens(captions)
+    told = tokens(captions, tokenizer)
     mask_BL = told["attention_mask"].bool()
     states_BLE = peer.text_encoder(**told).last_hidden_state
     return Conditions.of_text(states_BLE.masked_fill(~mask_BL[..., None], 50.0), mask_BL)
@@ -53,12 +55,12 @@ def peer_logits(peer: Any, codes_BKT: Tensor, captions: list[str], dropped: bool
     return torch.stack([logits_BKSV[:, k, late : late + frames] for k, late in enumerate(delays)], 1)
 
 
-def peer_greedy(peer: Any, captions: list[str], frames: int, cfg: float) -> Tensor:
+def peer_greedy(peer: Any, captions: list[str], frames: int, cfg: float, tokenizer: Any = None) -> Tensor:
     """The codes [B, K, T] that it draws greedily."""
     size = peer.decoder.config.vocab_size
     with _codes_of(peer) as found:
         peer.generate(
-            **tokens(captions),
+            **tokens(captions, tokenizer),
             do_sample=False,
             guidance_scale=cfg,
             max_length=frames + max(delays_of(peer.decoder)) + 1,

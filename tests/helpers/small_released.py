@@ -33,7 +33,9 @@ def small_tokenizer() -> T5Tokenizer:
     return T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters, *words, *more], extra_ids=200)
 
 
-def small_musicgen(melody: bool = False, audio_channels: int = 1, sizes: dict[str, Any] | None = None, **t5: Any) -> Any:
+def small_musicgen(
+    melody: bool = False, audio_channels: int = 1, sizes: dict[str, Any] | None = None, **t5: Any
+) -> Any:
     """A MusicGen of transformers: text encoder, codec and language model, whose sizes may be others."""
     torch.manual_seed(0)
     kinds = (MusicgenConfig, MusicgenForConditionalGeneration)
@@ -54,7 +56,7 @@ def small_musicgen(melody: bool = False, audio_channels: int = 1, sizes: dict[st
 
 @torch.no_grad()
 def lively(model: nn.Module) -> nn.Module:
-    """The model with weights of such sizes that attention is far from uniform and no two tokens are nearly as likely."""
+    """The model with weights of sizes at which attention is far from uniform and few tokens are nearly as likely."""
     for name, weight in model.named_parameters():
         if "norm" in name:
             weight.add_(torch.randn_like(weight) * 0.1)

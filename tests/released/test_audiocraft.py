@@ -52,9 +52,7 @@ class TestMusicGen:
         lm = loaded.module.lm
         codes_BKT = codes_of(lm, 17)
         found_BKTV = lm(codes_BKT, loaded.module.tables.tensors(17), conditions)
-        for codes_KT, text_LD, found_KTV in zip(
-            codes_BKT, theirs.text_of(state, conditions), found_BKTV, strict=True
-        ):
+        for codes_KT, text_LD, found_KTV in zip(codes_BKT, theirs.text_of(state, conditions), found_BKTV, strict=True):
             wanted_KTV = theirs.delayed_logits(state, heads, codes_KT, text_LD, delays)
             assert wanted_KTV.std() > 0.3
             torch.testing.assert_close(found_KTV, wanted_KTV, atol=1e-4, rtol=0)

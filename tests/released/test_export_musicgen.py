@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import (
+    AutoTokenizer,
     DynamicCache,
     EncoderDecoderCache,
     GenerationConfig,
@@ -80,6 +81,21 @@ def test_transformers_draws_the_same_tokens(around, stereo, cfg, tmp_path):
     assert len(found_BKT.unique()) > 20
 
 
+def test_with_the_bundled_text_encoder(around, tmp_path):
+    """MiniLM is a BERT, which transformers' MusicGen takes as well as a T5."""
+    encoder = TransformersEncoder()
+    module = make(text_dim=encoder.dim)
+    assert export(module, Sampling(temperature=0), around._replace(encoder=encoder), tmp_path / "out") == []
+    peer = MusicgenForConditionalGeneration.from_pretrained(tmp_path / "out").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    conditions = conditions_of(peer, CAPTIONS, tokenizer)
+    found_BKT = module.generate(conditions, FRAMES, [1, 2, 3], Sampling(temperature=0))
+    assert torch.equal(peer_greedy(peer, CAPTIONS, FRAMES, 3.0, tokenizer), found_BKT)
+    states_BLE, mask_BL = conditions.text
+    for states_LE, mask_L, wanted_LE in zip(states_BLE, mask_BL, encoder.encode(CAPTIONS), strict=True):
+        torch.testing.assert_close(states_LE[mask_L], wanted_LE, atol=1e-5, rtol=0)
+
+
 def test_its_captions_and_its_audio_are_those_of_the_parts(around, codec, tmp_path):
     export(make(), GREEDY, around, tmp_path / "out")
     peer = MusicgenForConditionalGeneration.from_pretrained(tmp_path / "out").eval()
@@ -148,12 +164,13 @@ def test_captions_as_wide_as_the_network(around, tmp_path):
 def test_a_decoder_by_itself_draws_the_same_tokens(encoder, cfg, tmp_path):
     """As the room's README says how to use it."""
     module = make()
-    (note,) = export(module, Sampling(cfg=cfg, temperature=0), Surroundings(encoder, None, 1, 50.0, 2.08), tmp_path / "out")
+    sampling, around = Sampling(cfg=cfg, temperature=0), Surroundings(encoder, None, 1, 50.0, 2.08)
+    (note,) = export(module, sampling, around, tmp_path / "out")
     assert "its codec is no folder of transformers" in note
     states = encoder.encode(CAPTIONS)
     mask_BL = torch.arange(max(map(len, states))) < torch.tensor([[len(one)] for one in states])
     states_BLE = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
-    found_BKT = module.generate(Conditions.of_text(states_BLE, mask_BL), FRAMES, [1, 2, 3], Sampling(cfg=cfg, temperature=0))
+    found_BKT = module.generate(Conditions.of_text(states_BLE, mask_BL), FRAMES, [1, 2, 3], sampling)
 
     decoder = MusicgenForCausalLM.from_pretrained(tmp_path / "out").eval()
     projection = load_file(tmp_path / "out" / PROJECTION_FILE)
@@ -192,7 +209,9 @@ class TestRefusals:
 
     def test_guidance_against_a_learned_null_caption(self, around, tmp_path):
         module = make(null_caption=None)
-        self.refused(module, Sampling(cfg=3.0), around, tmp_path, "train with model.null_caption=zeros, or export without")
+        self.refused(
+            module, Sampling(cfg=3.0), around, tmp_path, "train with model.null_caption=zeros, or export without"
+        )
         assert export(module, GREEDY, around, tmp_path / "out") == []
 
     def test_guidance_that_transformers_has_not(self, around, tmp_path):

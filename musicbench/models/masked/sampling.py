@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -59,8 +60,8 @@ class MaskedSampling:
             without guidance at temperature 1, the literal reading of the paper's formula.
         cfg_inner: scale of the text within other conditions, at the cost of a third row; see ``guidance.guide``.
         remasking: ``released``: as in MAGNeT's released code, how many units are masked is worked out in single
-            precision, where half of an even number is one less, and equally sure units are masked in any order; None:
-            exactly, and in an order that rounding errors do not change.
+            precision, where half of an even number may be one less, and which of equally sure units are masked is
+            left open; None: exactly, and in an order that rounding errors do not change.
 
     Raises:
         ValueError: a setting is out of range.
@@ -142,12 +143,18 @@ class MaskedSampling:
 
     def _share(self, i: int, count: int) -> float:
         """The share of units that iteration i of a level masks."""
-        if self.remasking is None:
-            return math.cos(math.pi / 2 * i / (count - 1)) if count > 1 else 1.0
-        return float(torch.cos(torch.linspace(0, 1, count)[i] * math.pi * 0.5))
+        if self.remasking == "released":
+            return _single_share(i, count)
+        return math.cos(math.pi / 2 * i / (count - 1)) if count > 1 else 1.0
 
     def _heat(self, i: int, count: int) -> float:
         """The share of the starting temperature that iteration i of a level has; see ``anneal``."""
         if self.anneal == "linear":
             return (count - 1 - i) / count
         return (count - 1 - i) / (count - 1) if self.anneal == "linear_from_start" and count > 1 else 1.0
+
+
+@cache
+def _single_share(i: int, count: int) -> float:
+    """The same share in single precision, by the operations of MAGNeT's released code."""
+    return float(torch.cos(torch.linspace(0, 1, count)[i] * math.pi * 0.5))
