@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torchmetrics import Metric
 
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.codecs.load import load_codec
@@ -17,6 +16,7 @@ from musicbench.generators.autoregressive import AutoregressiveLM
 from musicbench.generators.captioned import CaptionedLM
 from musicbench.generators.masked import MagnetLM
 from musicbench.models.token_lm import TokenLM
+from musicbench.models.valueless import without_values
 from musicbench.released.description import Released
 from musicbench.released.source import open_source
 
@@ -76,14 +76,10 @@ def empty_module(released: Released) -> CaptionedLM:
         UserError: there is no such module.
     """
     try:
-        with torch.device("meta"):
-            module = _module(released)
+        with without_values():
+            return _module(released)
     except (ValueError, TypeError) as error:
         raise UserError(f"{released.name} describes no network that can be made ({error})") from error
-    for name, child in module.named_children():
-        if isinstance(child, Metric):  # Their numbers were made without memory too.
-            setattr(module, name, type(child)())
-    return module
 
 
 @torch.no_grad()

@@ -107,7 +107,7 @@ _TRAIN = {
     "seed": Key("everything", low=0, high=2**32 - 1),
     "output": Key("nothing", example="runs"),
     "cache": Key("nothing"),
-    "training.start": Key("nothing", example=_RUN_FOLDER, optional=True),  # It counts by its content.
+    "training.start": Key("record", example=_RUN_FOLDER, optional=True),  # It counts by its content.
     "training.start_sha256": Key("weights", example=64 * "0", optional=True),
     "training.steps": Key("weights", low=0),
     "training.batch_size": Key("weights", low=1),

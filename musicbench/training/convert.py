@@ -1,16 +1,21 @@
-"""Make a run folder of a released model, which every command takes."""
+"""Make a run folder of a released model, which every command takes, and write a run in a released model's format."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from musicbench import released
+from musicbench.assessment.adapters import sampling
 from musicbench.errors import UserError
+from musicbench.models.valueless import without_values
 from musicbench.released.description import Released
-from musicbench.runs.compose import checked, compose, plain
+from musicbench.runs.compose import amend, checked, compose, plain, run_configuration
 from musicbench.runs.folder import TRAINED, mark_trained
-from musicbench.runs.network import Sizes, build_model
+from musicbench.runs.network import build_model
+from musicbench.runs.overrides import read_overrides
 from musicbench.runs.run import Run
-from musicbench.training.start import begin_with, write_untrained
+from musicbench.runs.weights import load_trained
+from musicbench.training.start import write_untrained
 
 TEXT_FOLDER, CODEC_FOLDER = "text_encoder", "codec"
 """Folders of a run folder that hold the parts which the released model brings."""
@@ -44,17 +49,52 @@ def convert(source: str, folder: Path, kind: str, text: str | None, codec: str |
     content["codec"]["name_or_folder"] = codec or str(folder / CODEC_FOLDER)
     content["training"] |= {"start": model.name, "start_sha256": model.sha256, "steps": 0}
     config = checked(content, source)
-    sizes = [model.model[name] for name in ("levels", "codebook_size", "text_dim")]
-    module = build_model(config, Sizes(*sizes, model.frame_rate))
-    begin_with(module, model.weights(), source)
     run = Run(config)
+    sizes = run.parts.sizes
+    for name in ("levels", "codebook_size", "text_dim"):
+        if getattr(sizes, name) != model.model[name]:
+            part = "text encoder" if name == "text_dim" else "codec"
+            raise UserError(
+                f"{source} needs a {part} with {name} {model.model[name]}, and this one has {getattr(sizes, name)}; "
+                f"give another by {'--text' if name == 'text_dim' else '--codec'}"
+            )
+    with without_values():
+        module = build_model(config, sizes)
+    released.fill(module.lm, model)
     write_untrained(run, module, folder)
     mark_trained(folder, run.training_id)
 
 
+def export(folder: Path, to: Path, overrides: Sequence[str]) -> list[str]:
+    """Write a finished run in the format of the released models: MusicGen for transformers, MAGNeT for audiocraft.
+
+    Args:
+        folder: of the run.
+        to: folder to be made.
+        overrides: of the run's settings of sampling, which become those of the checkpoint.
+
+    Returns:
+        What a user should know of the checkpoint, a line each.
+
+    Raises:
+        UserError: there is no such run, or the format cannot express it.
+    """
+    read_overrides(overrides, typed=True)
+    run = Run(amend(run_configuration(folder), overrides))
+    module, codec = load_trained(run, folder), Path(str(run.config.codec.get("name_or_folder", "mini")))
+    around = released.Surroundings(
+        encoder=run.parts.encoder,
+        codec=codec if codec.is_dir() else None,
+        channels=run.parts.codes.channels,
+        frame_rate=run.parts.codes.frame_rate,
+        seconds=run.config.data.seconds,
+    )
+    return released.export(module, sampling(run), around, to)
+
+
 def _configuration(model: Released, row: str) -> dict[str, Any]:
     """The configuration that trains such a model, with the sizes and settings of this one."""
-    choices = ["model=300m", "text=t5", "codec=encodec_32khz", "logger=null", f"family={model.family}"]
+    choices = ["model=300m", "text=t5", "codec=encodec_32khz", f"family={model.family}"]
     choices.append("decode=musicgen" if model.family == "autoregressive" else "decode=magnet_30s")
     if model.pattern is not None:
         choices.append(f"pattern={model.pattern}")
