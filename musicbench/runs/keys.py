@@ -149,6 +149,7 @@ _TRAIN = {
     "model.from_codebooks": Key("weights"),
     "model.null_caption": _option("zeros"),
     "model.text_padding": _option("zeros"),
+    "model.text_fusion": _option("prepend"),
     "model.initialisation": _option("musicgen"),
     **_under("decode", _MASKED_SAMPLING),
     **_under("decode.masked", _MASKED_SAMPLING),
