@@ -78,13 +78,13 @@ def _clips(run: Run, request: Request) -> list[Clip]:
     """The clips in frames, with their prompts read."""
     parts = run.parts
     window = window_frames(run, request.window)
-    lengths = [max(1, round(spec.seconds * parts.store.frame_rate)) for spec in request.specs]
+    lengths = [max(1, round(spec.seconds * parts.codes.frame_rate)) for spec in request.specs]
     windows = None
     if max(lengths) > window:
         windows = fitting_windows(run, window, request.overlap)
-    seconds = min(window, max(lengths)) / parts.store.frame_rate
+    seconds = min(window, max(lengths)) / parts.codes.frame_rate
     advice = "without --window it is drawn window by window"
-    warn_beyond_training(run.config, parts.store.frame_rate, f"a window of {seconds:g} s", seconds, advice)
+    warn_beyond_training(run.config, parts.codes.frame_rate, f"a window of {seconds:g} s", seconds, advice)
 
     @cache  # Many clips may begin with the same sound.
     def prompt(path: Path | None, redraw: tuple[tuple[float, float], ...], frames: int) -> Prompt | None:
@@ -94,7 +94,7 @@ def _clips(run: Run, request: Request) -> list[Clip]:
     def tune(path: Path | None, frames: int) -> Tune | None:
         if path is None or parts.melodies is None:
             return None
-        return read_tune(path, frames / parts.store.frame_rate, parts.melodies.moments(frames))
+        return read_tune(path, frames / parts.codes.frame_rate, parts.melodies.moments(frames))
 
     return [
         Clip(
@@ -124,7 +124,7 @@ def _make(
     run: Run, system: CaptionedModel, clips: Sequence[Clip], files: Sequence[ClipFile], request: Request
 ) -> Iterator[Path]:
     """Draw and write one batch."""
-    codec, levels, first = run.parts.codec, run.parts.store.levels, clips[0]
+    codec, levels, first = run.parts.codec, run.parts.codes.levels, clips[0]
     melodies = run.parts.melodies
     per_frame = 0.0 if melodies is None else melodies.per_frame
     model = system if first.windows is None else WindowedModel(system, first.windows, levels, per_frame)
@@ -135,7 +135,7 @@ def _make(
     prompt_BKT = torch.stack(prompts) if prompts else None
     try:
         if request.stream:
-            every = max(1, round(STREAM_SECONDS * run.parts.store.frame_rate))
+            every = max(1, round(STREAM_SECONDS * run.parts.codes.frame_rate))
             codes = model.stream(*asked, prompt_BKT, every, told)
             write_stream(files, decode_stream(codec, codes), codec.sample_rate, request.force)
             return

@@ -1,0 +1,1 @@
+"""Released checkpoints there and back."""

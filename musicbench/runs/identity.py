@@ -194,4 +194,5 @@ def _value(config: dict[str, Any], key: str) -> Any:
 
 def _in_file_name(value: Any) -> str:
     text = "-".join(map(str, value)) if isinstance(value, list) else str(value).lower()
-    return re.sub(r"[^\w.+-]+", "_", text)
+    # Of a folder its name says enough, and a star in it stands for an id.
+    return re.sub(r"[^\w.+-]+", "_", text.rpartition("/")[2].removesuffix("-*"))

@@ -73,6 +73,9 @@ def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None =
     plain = compose.plain(config)
     shape = {k: v for k, v in plain["model"].items() if k != "from_codebooks" and v is not None}
     optimiser = {k: v for k, v in plain["optimiser"].items() if k != "clip_norm" and v is not None}
+    steps = plain["training"]["steps"]
+    # Without steps there is no schedule, whatever warm-up is configured.
+    length = {"total_steps": steps} if steps else {"total_steps": 1, "warmup_steps": 0}
     options = {key: value for key, value in plain["family"].items() if key not in (named_code.TARGET, "uses_pattern")}
     if has_pattern(plain):
         options |= {
@@ -91,7 +94,7 @@ def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None =
     try:
         module = family(config)(
             model={**of_data, **shape},
-            optimiser={**optimiser, "total_steps": plain["training"]["steps"]},
+            optimiser={**optimiser, **length},
             seed=config.seed,
             **options,
         )

@@ -46,13 +46,19 @@ class Parts:
         """The token store; its codec must be the configured one."""
         return self.contents.store
 
+    @property
+    def codes(self) -> TokenStore | ChunkedCodec:
+        """What knows the numbers and the rate of codes: the token store, or the codec of a run that has no store."""
+        return self.codec if self.config.data.store is None else self.store
+
     @cached_property
     def codec(self) -> ChunkedCodec:
         """The codec, which must be the codec of the token store."""
         if self.like is not None:
             return self.like.codec
         codec: ChunkedCodec = instantiated("codec", self.config.codec)
-        require_codec(self.store, codec)
+        if self.config.data.store is not None:
+            require_codec(self.store, codec)
         return codec.to(device())
 
     @cached_property
@@ -142,7 +148,7 @@ class Parts:
     def sizes(self) -> Sizes:
         """Sizes of data and captions that a network needs."""
         melody = None if self.melodies is None else Prefix(CLASSES, self.melodies.per_frame)
-        sizes = self.store.levels, self.store.codebook_size, self.encoder.dim, self.store.frame_rate
+        sizes = self.codes.levels, self.codes.codebook_size, self.encoder.dim, self.codes.frame_rate
         return Sizes(*sizes, {} if melody is None else {MELODY: melody})
 
     @property

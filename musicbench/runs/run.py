@@ -34,7 +34,7 @@ class Run(NamedRun):
             folder: the run's folder; its weights and the rescorer's count by content.
         """
         clips = {key: self.plain["evaluation"][key] for key in ("split", "seconds", "per_piece", "melody")}
-        contents = self.contents.trained_on | {"device": device().type}
+        contents = self.contents.trained_on | self.contents.tokens | {"device": device().type}
         for name, place in (("weights", folder), ("rescorer", self.rescorer_folder)):
             if place is not None and (place / BEST).is_file():
                 contents[name] = sha256_file(place / BEST)

@@ -235,7 +235,7 @@ def test_labels():
     keys = "label=[decode.masked.cfg,decode.autoregressive.cfg,decode.masked.rescorer]"
     hybrid = ["family=hybrid", "decode=hybrid_10s", "decode.masked.rescorer=runs/de*-1", keys]
     label = row_label(plain(compose("train", hybrid)))
-    assert label == "hybrid.delay.masked.cfg-10.0.autoregressive.cfg-3.0.masked.rescorer-runs_de_-1"
+    assert label == "hybrid.delay.masked.cfg-10.0.autoregressive.cfg-3.0.masked.rescorer-de_-1"
     assert row_label(plain(compose("train", ["row=mine", "schedule=block_4"]))) == "mine"
     assert row_label(plain(compose("evaluate", ["system=uniform"]))) == "uniform"
     folder = run_folder(plain(compose("train", ["output=here"])), "0123abcd")
