@@ -165,7 +165,7 @@ _TRAIN = {
     "logger": Key("nothing", optional=True, free=True),
     "data.store": Key("nothing", optional=True),
     "data.seconds": Key("everything", above_zero=True),
-    "data.melody": Key("everything", example="chroma", among=("chroma",), optional=True),
+    "data.melody": Key("everything", example="chroma", among=("chroma", "musicgen"), optional=True),
     "data.validation_per_piece": Key("everything", low=1),
     "data.workers": Key("nothing", low=0),
     "data.tag_merging": _share(0.25),
