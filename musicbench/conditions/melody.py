@@ -74,7 +74,9 @@ def musicgen_melody(audio_N: Tensor, rate: int, moments: int) -> np.ndarray:
     extractor = MusicgenMelodyFeatureExtractor(sampling_rate=RATE, n_fft=WINDOW, hop_length=HOP, num_chroma=CLASSES)
 
     def classes(seconds: float) -> np.ndarray:
-        features = extractor(audio_N[None], sampling_rate=rate, max_length=round(seconds * RATE), return_tensors="pt")
+        options = {"sampling_rate": rate, "max_length": round(seconds * RATE), "return_tensors": "pt"}
+        # Its annotation leaves out tensors, which its documentation allows and its resampling needs.
+        features = extractor(audio_N[None], **options)  # type: ignore[arg-type]
         found: np.ndarray = features["input_features"][0].argmax(-1).numpy().astype(np.uint8)
         return found
 

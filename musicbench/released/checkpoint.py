@@ -1,14 +1,12 @@
-"""Read parts of a checkpoint in transformers' format tensor by tensor, and write a part as a folder of its own."""
+"""Read the files of a checkpoint without running anything in them, and write a model as a folder of transformers."""
 
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
@@ -51,27 +49,6 @@ def read_index(path: Path) -> dict[str, str]:
     if outside := [shard for shard in shards.values() if Path(shard).name != shard]:
         raise UserError(f"{path} names {outside[0]!r}, which is no file beside it; download it again")
     return shards
-
-
-def part_tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
-    """Read the tensors whose names begin with a prefix, by the rest of their names; no other is read into memory.
-
-    Args:
-        folder: a checkpoint in transformers' format: safetensors or PyTorch's own, in one file or several.
-        prefix: such as ``text_encoder.``; empty: all of them.
-
-    Raises:
-        UserError: a file is missing, damaged or holds more than tensors; there is no such tensor.
-    """
-    found: dict[str, Tensor] = {}
-    for path in weight_files(folder, prefix):
-        if reason := why_not_read(path):
-            raise UserError(f"cannot read {path} ({reason}); download the whole checkpoint again")
-        read = _of_safetensors if path.suffix == ".safetensors" else _of_pickle
-        found |= {name.removeprefix(prefix): tensor for name, tensor in read(path, prefix)}
-    if not found:
-        raise UserError(f"{folder} holds no weights {prefix}*; give the folder of the whole checkpoint")
-    return found
 
 
 def load_pickle(path: Path) -> Any:
@@ -125,23 +102,3 @@ def weight_files(folder: Path, prefix: str = "") -> list[Path]:
             return sorted({folder / shard for name, shard in shards.items() if name.startswith(prefix)})
     names = " or ".join(whole for whole, _ in INDEXED)
     raise UserError(f"{folder} holds no {names}; give the folder of the whole checkpoint")
-
-
-def _of_safetensors(path: Path, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    try:
-        with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118  (no mapping)
-                if name.startswith(prefix):
-                    yield name, file.get_tensor(name)
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}); download it again") from error
-
-
-def _of_pickle(path: Path, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    content = load_pickle(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no weights by name; download it again")
-    for name, tensor in content.items():
-        if isinstance(name, str) and name.startswith(prefix) and isinstance(tensor, Tensor):
-            # A copy of its own, because tensors of one pickle may share memory, which no safetensors file can hold.
-            yield name, tensor.clone(memory_format=torch.contiguous_format)

@@ -10,11 +10,12 @@ from transformers import EncodecConfig, EncodecModel
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 
 from musicbench.errors import UserError
-from musicbench.plain_files import parse_yaml
-from musicbench.released.checkpoint import load_pickle, part_tensors, read_mapping, write_part
+from musicbench.released.checkpoint import load_pickle, read_mapping, write_part
 from musicbench.released.encodec_settings import encodec_config
 from musicbench.released.hub import NAME, folder_of
+from musicbench.released.package import unpacked
 from musicbench.released.parts import modern
+from musicbench.released.tensors import part_tensors
 
 _LAYER = re.compile(
     r"(encoder|decoder)\.model\.(\d+)\.((?:block\.\d+\.|shortcut\.)?)(conv\.conv|convtr\.convtr|lstm)\.([\w.]+)"
@@ -36,18 +37,10 @@ def save_compression(path: Path, folder: Path) -> None:
             ``folder`` cannot be written.
     """
     content = load_pickle(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no codec of audiocraft; download it again")
-    if "pretrained" in content:
+    if isinstance(content, dict) and "pretrained" in content:
         _save_named(path, content["pretrained"], folder)
         return
-    state, text = content.get("best_state"), content.get("xp.cfg")
-    if not isinstance(state, dict) or not isinstance(text, str) or not all(map(torch.is_tensor, state.values())):
-        raise UserError(f"{path} has no best_state with its xp.cfg, so it is no codec that audiocraft exported")
-    try:
-        settings = parse_yaml(text)
-    except ValueError as error:
-        raise UserError(f"{path}: its xp.cfg is no YAML ({error}); download it again") from error
+    state, settings = unpacked(content, path)
     config = encodec_config(settings, str(path))
     # Copies of their own, because tensors of one pickle may share memory, which no safetensors file can hold.
     copies = {

@@ -1,12 +1,12 @@
 """What audiocraft's configuration says of an EnCodec, as the configuration of transformers."""
 
 import math
-import re
 from typing import Any
 
 from transformers import EncodecConfig
 
 from musicbench.errors import UserError
+from musicbench.released.package import value_of
 
 SIZES = {
     "sampling_rate": "encodec.sample_rate",
@@ -52,10 +52,6 @@ OTHERS = (
 )
 """Keys that are read elsewhere, or change nothing."""
 
-_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
-_LONGEST = 10
-"""References from key to key that are followed."""
-
 
 def encodec_config(settings: Any, source: str) -> dict[str, Any]:
     """Return the configuration of transformers for the one of audiocraft.
@@ -90,37 +86,6 @@ def encodec_config(settings: Any, source: str) -> dict[str, Any]:
             f"{source}: transformers' EnCodec has no rvq.n_q={levels} with seanet.lstm={made.num_lstm_layers}"
         )
     return {"model_type": "encodec", "norm_type": "weight_norm", "normalize": False, **config}
-
-
-def value_of(settings: Any, key: str, source: str, **default: Any) -> Any:
-    """Return the value of a dotted key; where that is a reference to another key, the value of the other.
-
-    Args:
-        default: ``default=`` is returned where the key is not there; without it, such a key is an error.
-
-    Raises:
-        UserError: there is no such key, or a reference leads nowhere.
-    """
-    if default and not _exists(settings, key):
-        return default["default"]
-    for _ in range(_LONGEST):
-        if not _exists(settings, key):
-            break
-        value = settings
-        for part in key.split("."):
-            value = value[part]
-        if not (isinstance(value, str) and (reference := _REFERENCE.fullmatch(value))):
-            return value
-        key = reference[1]
-    raise UserError(f"{source}: its xp.cfg has no {key}; give a checkpoint that audiocraft exported")
-
-
-def _exists(settings: Any, key: str) -> bool:
-    for part in key.split("."):
-        if not isinstance(settings, dict) or part not in settings:
-            return False
-        settings = settings[part]
-    return True
 
 
 def _bandwidth(bits_per_second: int) -> float:

@@ -1,20 +1,42 @@
 """MusicGen as transformers stores it: ``MusicgenForConditionalGeneration``."""
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformers import GenerationConfig, MusicgenConfig
+import torch
+from torch import Tensor
+from transformers import AutoConfig, MusicgenDecoderConfig
+from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
 
 from musicbench.errors import UserError
+from musicbench.models.sampling import Sampling
+from musicbench.released.checkpoint import read_mapping
 from musicbench.released.description import Released
-from musicbench.released.names import Group, empty_network, require_whole, to_ours
-from musicbench.released.parts import save_codec, save_text
-from musicbench.released.tensors import tensors_of
+from musicbench.released.layout import (
+    EMBEDDING,
+    HEADS,
+    PROJECTION,
+    PROJECTION_BIAS,
+    Group,
+    Layout,
+    each_layer,
+    empty_network,
+)
+from musicbench.released.parts import CODEC, TEXT, save_codec, save_text
+from musicbench.released.tensors import Tensors, tensors_of
 
-DECODER = "decoder.model.decoder"
-PROJECTION = Group(("conditioner.project.weight",), ("enc_to_dec_proj.weight",))
-PROJECTION_BIAS = Group(("conditioner.project.bias",), ("enc_to_dec_proj.bias",))
+MODEL_TYPE = "musicgen"
+
+DECODER = "decoder."
+"""Beginning of the names of the decoder's weights; a file that holds nothing else has them without it."""
+
+TEXT_PROJECTION = (
+    Group((PROJECTION,), ("enc_to_dec_proj.weight",)),
+    Group((PROJECTION_BIAS,), ("enc_to_dec_proj.bias",)),
+)
+"""From the text encoder's states to the decoder's width."""
 
 LAYER = (
     Group(("norm_self.weight",), ("self_attn_layer_norm.weight",)),
@@ -33,91 +55,178 @@ LAYER = (
 )
 """Weights of a layer."""
 
-UNUSED = ("text_encoder.", "audio_encoder.", f"{DECODER}.embed_positions.")
-"""Beginnings of names of other models in the checkpoint, and of position codes, which are computed."""
+UNUSED = (f"{TEXT}.", f"{CODEC}.", f"{DECODER}model.decoder.embed_positions.")
+"""Beginnings of names of the checkpoint's other models, and of position codes, which are computed."""
 
-FIXED = {"activation_function": "gelu", "scale_embedding": False, "tie_word_embeddings": False}
-"""Settings that our network has no choice for, with what it does."""
+FIXED = {
+    "activation_function": "gelu",
+    "scale_embedding": False,
+    "tie_word_embeddings": False,
+    "cross_attention_hidden_size": None,
+}
+"""Settings of the decoder that our network has no choice for, with what it does."""
+
+STEREO = "stereo_partial_delay"
+PATTERNS = {1: "delay", 2: STEREO}
+"""The order of tokens by the number of audio channels."""
+
+_MOST = 1 << 16
+"""Sizes that a configuration is believed to have before the weights are seen."""
+
+USUAL = {"cfg": 3.0, "top_k": 250, "temperature": 1.0}
+"""Settings of sampling of MusicGen's paper (arXiv 2306.05284, section 3.1), where a checkpoint has none."""
 
 
-def groups(levels: int, layers: int) -> list[Group]:
-    """The names of all weights."""
+def decoder_groups(levels: int, layers: int, prefix: str = DECODER) -> list[Group]:
+    """The names of the decoder's weights."""
+    inner = f"{prefix}model.decoder"
     return [
-        Group(("embedding.weight",), tuple(f"{DECODER}.embed_tokens.{k}.weight" for k in range(levels))),
-        PROJECTION,
-        PROJECTION_BIAS,
-        *(
-            Group(
-                tuple(f"transformer.blocks.{i}.{name}" for name in group.ours),
-                tuple(f"{DECODER}.layers.{i}.{name}" for name in group.theirs),
-            )
-            for i in range(layers)
-            for group in LAYER
-        ),
-        Group(("transformer.out_norm.weight",), (f"{DECODER}.layer_norm.weight",)),
-        Group(("transformer.out_norm.bias",), (f"{DECODER}.layer_norm.bias",)),
-        Group(("heads_KVD",), tuple(f"decoder.lm_heads.{k}.weight" for k in range(levels))),
+        Group((EMBEDDING,), tuple(f"{inner}.embed_tokens.{k}.weight" for k in range(levels))),
+        *each_layer(layers, "transformer.blocks", f"{inner}.layers", LAYER),
+        Group(("transformer.out_norm.weight",), (f"{inner}.layer_norm.weight",)),
+        Group(("transformer.out_norm.bias",), (f"{inner}.layer_norm.bias",)),
+        Group((HEADS,), tuple(f"{prefix}lm_heads.{k}.weight" for k in range(levels))),
     ]
 
 
 def open_musicgen(folder: Path, name: str) -> Released:
     """Describe a MusicGen in transformers' format.
 
+    Args:
+        name: of the checkpoint, for its row and for messages.
+
     Raises:
-        UserError: its configuration is not one that our network computes, or its weights do not fit it.
+        UserError: its configuration is not what our network computes, or its weights do not fit it.
     """
-    config: Any = MusicgenConfig.from_pretrained(folder)
-    decoder = config.decoder
-    for key, value in {**FIXED, "ffn_dim": 4 * decoder.hidden_size, "pad_token_id": decoder.vocab_size}.items():
-        if getattr(decoder, key) != value:
-            raise UserError(f"{name}: decoder.{key} is {getattr(decoder, key)}; our network has {value} alone")
-    stereo = decoder.audio_channels == 2
+    source = folder / CONFIG_NAME
+    content = read_mapping(source)
+    decoder = _decoder(content, source)
+    require_known(source, decoder)
     model = {
-        "levels": decoder.num_codebooks,
-        "codebook_size": decoder.vocab_size,
-        "text_dim": config.text_encoder.hidden_size,
-        "dim": decoder.hidden_size,
-        "layers": decoder.num_hidden_layers,
-        "heads": decoder.num_attention_heads,
+        "levels": decoder["num_codebooks"],
+        "codebook_size": decoder["vocab_size"],
+        "text_dim": _part(content, TEXT, source).hidden_size,
+        "dim": decoder["hidden_size"],
+        "layers": decoder["num_hidden_layers"],
+        "heads": decoder["num_attention_heads"],
         "dropout": 0.0,
         "position": "sinusoidal",
         "null_caption": "zeros",
         "text_padding": None,
     }
-    if model["text_dim"] == model["dim"]:
-        raise UserError(
-            f"{name}: its captions have the width {model['dim']} of its network, and no projection; our network has one"
-        )
-    tensors, sha256 = tensors_of(folder)
-    shapes = {key: value.shape for key, value in empty_network("autoregressive", model, {}).named_parameters()}
-    all_groups = groups(model["levels"], model["layers"])
-    require_whole(all_groups, shapes, tensors, UNUSED)
-    frame_rate = float(config.audio_encoder.frame_rate)
-    sampling, frames = _generation(folder)
+    tensors = tensors_of(folder)
+    # transformers has no projection where there is nothing to change.
+    projection = TEXT_PROJECTION if model["text_dim"] != model["dim"] else ()
+    groups = [*decoder_groups(model["levels"], model["layers"]), *projection]
+    layout = fitting(tensors, groups, model, UNUSED)
+    sampling, seconds = _generation(folder, frame_rate := _frame_rate(_part(content, CODEC, source), source))
     return Released(
         name=name,
         family="autoregressive",
         model=model,
         options={},
-        pattern="stereo_partial_delay" if stereo else "delay",
+        pattern=PATTERNS[decoder["audio_channels"]],
         sampling=sampling,
         frame_rate=frame_rate,
-        seconds=30.0 if frames is None else round(frames / frame_rate, 1),
-        channels=decoder.audio_channels,
-        sha256=sha256,
-        weights=partial(to_ours, all_groups, shapes, tensors),
+        seconds=seconds,
+        channels=decoder["audio_channels"],
+        files=tensors.files,
+        weights=partial(_weights, layout, tensors),
         save_text=partial(save_text, folder),
         save_codec=partial(save_codec, folder),
     )
 
 
-def _generation(folder: Path) -> tuple[dict[str, Any], int | None]:
-    """Settings of sampling, those of the paper (section 3.1) where the checkpoint names none, and its longest clip."""
-    sampling = {"cfg": 3.0, "top_k": 250, "temperature": 1.0}
-    if not (folder / "generation_config.json").is_file():
-        return sampling, None
-    given = GenerationConfig.from_pretrained(folder)
-    for ours, theirs in (("cfg", "guidance_scale"), ("top_k", "top_k"), ("temperature", "temperature")):
-        if getattr(given, theirs, None) is not None:
-            sampling[ours] = getattr(given, theirs)
-    return sampling, given.max_length
+def require_known(source: Path, decoder: Mapping[str, Any]) -> None:
+    """Refuse a decoder's configuration that our network does not compute.
+
+    Raises:
+        UserError: names the key and its value.
+    """
+    silent = decoder["vocab_size"]
+    sizes = {"ffn_dim": 4 * decoder["hidden_size"], "pad_token_id": silent, "bos_token_id": silent}
+    for key, wanted in {**FIXED, **sizes}.items():
+        if (value := decoder[key]) != wanted:
+            raise UserError(f"{source}: decoder.{key}={value} is not what our network computes, which is {wanted}")
+
+
+def fitting(
+    tensors: Tensors,
+    groups: list[Group],
+    model: dict[str, Any],
+    unused: tuple[str, ...] = (),
+    options: dict[str, Any] | None = None,
+) -> Layout:
+    """The layout of a checkpoint that holds exactly the weights of a network.
+
+    Args:
+        model, options: see ``layout.empty_network``.
+        unused: see ``Layout.require``.
+
+    Raises:
+        UserError: it does not, or there is no such network.
+    """
+    if model["layers"] > len(tensors.shapes):  # Or an absurd number of layers would be made first.
+        raise UserError(f"{tensors.source} has not the weights of {model['layers']} layers")
+    try:
+        layout = Layout(groups, empty_network(model, options))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{tensors.source} describes no network that can be made ({error})") from error
+    layout.require(tensors, unused)
+    return layout
+
+
+def _weights(layout: Layout, tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
+    yield from layout.to_ours(tensors)
+    if not any(PROJECTION in group.ours for group in layout.groups):
+        width = layout.shapes[PROJECTION][0]
+        yield PROJECTION, torch.eye(width)
+        yield PROJECTION_BIAS, torch.zeros(width)
+
+
+def _decoder(content: dict[str, Any], source: Path) -> dict[str, Any]:
+    """The decoder's configuration, with transformers' usual values where it has none."""
+    given = content.get("decoder")
+    if not isinstance(given, dict):
+        raise UserError(f"{source} has no decoder, so it is no MusicGen of transformers")
+    decoder = {**MusicgenDecoderConfig().to_dict(), **given}
+    for key in ("num_codebooks", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
+        if not isinstance(decoder[key], int) or not 0 < decoder[key] <= _MOST:
+            raise UserError(f"{source}: decoder.{key}={decoder[key]} is no size of a MusicGen")
+    if decoder["audio_channels"] not in PATTERNS:
+        raise UserError(f"{source}: decoder.audio_channels={decoder['audio_channels']} must be 1 or 2")
+    return decoder
+
+
+def _part(content: dict[str, Any], part: str, source: Path) -> Any:
+    """The configuration of the text encoder or the codec, as transformers understands it."""
+    given = content.get(part)
+    try:
+        return AutoConfig.for_model(**given)
+    except Exception as error:  # Wrong types and values fail in many ways.
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{source}: its {part} is none that transformers knows ({reason})") from error
+
+
+def _frame_rate(codec: Any, source: Path) -> float:
+    try:
+        return float(codec.sampling_rate / codec.hop_length)
+    except (AttributeError, TypeError, ZeroDivisionError) as error:
+        raise UserError(f"{source} does not say how many frames a second its {CODEC} has") from error
+
+
+def _generation(folder: Path, frame_rate: float) -> tuple[dict[str, Any], float]:
+    """Settings of sampling, and the length of the longest clip in seconds."""
+    path = folder / GENERATION_CONFIG_NAME
+    given = read_mapping(path) if path.is_file() else {}
+    names = {"cfg": "guidance_scale", "top_k": "top_k", "temperature": "temperature"}
+    sampling = {ours: usual if given.get(names[ours]) is None else given[names[ours]] for ours, usual in USUAL.items()}
+    if given.get("do_sample") is False:
+        sampling["temperature"] = 0.0
+    frames = given.get("max_length")
+    try:
+        Sampling(**sampling)
+        # A clip of so many steps lacks the few frames of the delay.
+        return sampling, 30.0 if frames is None else round(frames / frame_rate, 1)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} says {sampling} and max_length={frames}, which cannot be ({error})") from error

@@ -12,8 +12,9 @@ from torch import Tensor
 from transformers.utils import CONFIG_NAME
 
 from musicbench.errors import UserError
-from musicbench.released.checkpoint import part_tensors, read_mapping, write_part
+from musicbench.released.checkpoint import read_mapping, write_part
 from musicbench.released.hub import folder_of
+from musicbench.released.tensors import part_tensors
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "spiece.model", "added_tokens.json")
 """Files of a tokenizer; the first one must be there."""

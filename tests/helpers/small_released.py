@@ -33,23 +33,34 @@ def small_tokenizer() -> T5Tokenizer:
     return T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters, *words, *more], extra_ids=200)
 
 
-def small_musicgen(melody: bool = False, audio_channels: int = 1, **t5: Any) -> Any:
-    """A MusicGen of transformers: text encoder, codec and language model."""
+def small_musicgen(melody: bool = False, audio_channels: int = 1, sizes: dict[str, Any] | None = None, **t5: Any) -> Any:
+    """A MusicGen of transformers: text encoder, codec and language model, whose sizes may be others."""
     torch.manual_seed(0)
     kinds = (MusicgenConfig, MusicgenForConditionalGeneration)
     if melody:
         kinds = (MusicgenMelodyConfig, MusicgenMelodyForConditionalGeneration)
     codec = small_encodec(use_causal_conv=False, use_conv_shortcut=False)
     decoder = {
-        "vocab_size": SIZE, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 64,
+        "vocab_size": SIZE, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 128,
         "num_codebooks": LEVELS * audio_channels, "audio_channels": audio_channels,
-        "pad_token_id": SIZE, "bos_token_id": SIZE,
+        "pad_token_id": SIZE, "bos_token_id": SIZE, **(sizes or {}),
     }  # fmt: skip
     text = T5Config(**{**T5, "vocab_size": len(small_tokenizer()), **t5})
     config = kinds[0](text_encoder=text.to_dict(), audio_encoder=codec.config.to_dict(), decoder=decoder)
     model = kinds[1](config)
     model.audio_encoder.load_state_dict(codec.state_dict())
     return model.eval()
+
+
+@torch.no_grad()
+def lively(model: nn.Module) -> nn.Module:
+    """The model with weights of such sizes that attention is far from uniform and no two tokens are nearly as likely."""
+    for name, weight in model.named_parameters():
+        if "norm" in name:
+            weight.add_(torch.randn_like(weight) * 0.1)
+        else:
+            weight.normal_(std=1.0 if "embed" in name or "emb." in name else 1.5 * weight.shape[-1] ** -0.5)
+    return model
 
 
 def save_musicgen(model: Any, folder: Path, **options: Any) -> Path:

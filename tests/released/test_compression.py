@@ -137,7 +137,7 @@ def refused(content: Any, folder: Path) -> str:
         ({"pretrained": "dac_44khz"}, "names the codec 'dac_44khz', which is no EnCodec on the model hub"),
         ({"pretrained": 3}, "names the codec 3"),
         ({"pretrained": "../../etc"}, "names the codec '../../etc'"),
-        ([1, 2], "holds no codec of audiocraft"),
+        ([1, 2], "has no best_state with its xp.cfg"),
         ({}, "has no best_state with its xp.cfg"),
         ({"best_state": {"encoder": 3}, "xp.cfg": ""}, "has no best_state with its xp.cfg"),
         ({"best_state": {}, "xp.cfg": "a: [b"}, "its xp.cfg is no YAML"),
