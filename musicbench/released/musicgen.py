@@ -1,4 +1,4 @@
-"""MusicGen as transformers stores it: ``MusicgenForConditionalGeneration``."""
+"""MusicGen as transformers stores it: ``MusicgenForConditionalGeneration``, and the melody model beside it."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -12,6 +12,7 @@ from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
 
 from musicbench.errors import UserError
 from musicbench.models.sampling import Sampling
+from musicbench.released import melody
 from musicbench.released.checkpoint import read_mapping
 from musicbench.released.description import Released
 from musicbench.released.layout import (
@@ -114,12 +115,17 @@ def open_musicgen(folder: Path, name: str) -> Released:
         "null_caption": "zeros",
         "text_padding": None,
     }
+    frame_rate = _frame_rate(_part(content, CODEC, source), source)
     tensors = tensors_of(folder)
     # transformers has no projection where there is nothing to change.
     projection = TEXT_PROJECTION if model["text_dim"] != model["dim"] else ()
     groups = [*decoder_groups(model["levels"], model["layers"]), *projection]
+    if content.get("model_type") == melody.MODEL_TYPE:
+        melody.require_chroma(content, source)
+        model |= melody.options(frame_rate)
+        groups = melody.groups(groups, "audio_enc_to_dec_proj")
     layout = fitting(tensors, groups, model, UNUSED)
-    sampling, seconds = _generation(folder, frame_rate := _frame_rate(_part(content, CODEC, source), source))
+    sampling, seconds = _generation(folder, frame_rate)
     return Released(
         name=name,
         family="autoregressive",
