@@ -82,10 +82,20 @@ def write_part(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor],
         UserError: the folder cannot be written, or exists.
     """
     with atomic_folder(folder) as temporary:
-        (temporary / CONFIG_NAME).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        save_file(tensors, temporary / SAFE_WEIGHTS_NAME, metadata={"format": "pt"})
+        write_model(temporary, config, tensors)
         for path in beside:
             shutil.copyfile(path, temporary / path.name)
+
+
+def write_model(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write the configuration and the weights of a model in transformers' format."""
+    write_json(folder / CONFIG_NAME, config)
+    save_file(tensors, folder / SAFE_WEIGHTS_NAME, metadata={"format": "pt"})
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write plain values, whose keys are sorted."""
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def weight_files(folder: Path, prefix: str = "") -> list[Path]:

@@ -147,6 +147,7 @@ def masked_sampling_of(settings: Any, levels: int, span: int, source: str) -> di
         "top_p": get("top_p", 0.9) or 1.0,
         "top_k": 0 if get("top_p", 0.9) else get("top_k", 0),
         "prompt_upper_levels": "shown",
+        "remasking": "released",
     }
     return _checked(MaskedSampling, sampling, source)
 

@@ -95,6 +95,7 @@ _MASKED_SAMPLING = {
     "anneal": Key("decoding"),
     "top_p": Key("decoding"),
     "prompt_upper_levels": Key("decoding"),
+    "remasking": Key("decoding", example="released", among=("released",), optional=True),
     "rescore": Key("decoding"),
     "rescorer_probability": Key("decoding"),
     "rescorer": Key("nothing", example=_RUN_FOLDER),

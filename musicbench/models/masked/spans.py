@@ -30,6 +30,7 @@ class Units:
     def __init__(self, open_BT: Tensor, sampling: MaskedSampling) -> None:
         self.frames, self.span = open_BT.shape[1], sampling.span
         self.overlap, self.score = sampling.spans == "stride1", sampling.span_score
+        self.precision = torch.float64 if sampling.remasking is None else torch.float32
         if self.overlap:
             self._lay_over(open_BT)
         counted = open_BT if self.overlap else self._windows(open_BT.float()).amax(-1) > 0
@@ -39,7 +40,7 @@ class Units:
 
     def at_most(self, gamma: float) -> int:
         """Bound on the tokens that any clip masks for a masked share: what an iteration has to compute."""
-        count = max(int(gamma * self.most), self._fewest)
+        count = max(int(self._counted(gamma, torch.tensor(self.most))), self._fewest)
         return min(count + self.span - 1 if self.overlap else count * self.span, self.most_open)
 
     def mask_again(self, gamma: float, masked_BT: Tensor, confidence_BT: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ class Units:
             masked_BT: bool, tokens masked by the iteration before and drawn since.
             confidence_BT: their probabilities.
         """
-        count_B1 = (gamma * self.counts_B.double()).long().clamp_min(self._fewest)[:, None]
+        count_B1 = self._counted(gamma, self.counts_B).clamp_min(self._fewest)[:, None]
         sureness_BU = self._sureness(masked_BT, confidence_BT)
         rank_BU = sureness_BU.argsort(dim=-1, stable=True).argsort(-1)
         if not self.overlap:
@@ -61,6 +62,10 @@ class Units:
         reached_BT = self._before(rank_BU, torch.inf).masked_fill(~self.covered_BTL, torch.inf).amin(-1)
         last_B1 = reached_BT.sort(-1).values.gather(-1, (count_B1 - 1).clamp_max(self.frames - 1))
         return masked_BT & reached_BT.isfinite() & (reached_BT <= last_B1)
+
+    def _counted(self, gamma: float, units: Tensor) -> Tensor:
+        """A share of these numbers of units, rounded down."""
+        return (gamma * units.to(self.precision)).long()
 
     @property
     def _fewest(self) -> int:
