@@ -87,7 +87,8 @@ def open_audiocraft(folder: Path, name: str) -> Released:
         order, sampling = None, masked_sampling_of(settings, levels, span, source)
     else:
         order, sampling = pattern_of(settings, levels, source), sampling_of(settings, source)
-    groups, unused, frame_rate = lm_groups(levels, model["layers"]), (), _frame_rate(folder)
+    groups, frame_rate = lm_groups(levels, model["layers"]), _frame_rate(folder)
+    unused: tuple[str, ...] = ()
     if melody.tells_melodies(settings, source):
         model |= melody.options(frame_rate)
         groups, unused = melody.groups(groups, f"condition_provider.{melody.WAV}.output_proj"), melody.UNUSED

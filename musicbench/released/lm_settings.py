@@ -47,18 +47,9 @@ OTHERS = (
     *("dim", "num_heads", "num_layers", "n_q", "card", "causal", "q_modeling"),
     *("subcodes_context", "span_len", "segment_duration", "compression_model_framerate"),
     # Of training and of speed, or of what the keys above leave out.
-    *(
-        "dropout",
-        "attention_dropout",
-        "emb_lr",
-        "lr",
-        "weight_decay",
-        "weight_init",
-        "depthwise_init",
-        "zero_bias_init",
-    ),
-    *("custom", "memory_efficient", "attention_as_float32", "checkpointing", "cross_attention", "two_step_cfg"),
-    *("xpos", "cross_attention_pos_emb_scale"),
+    *("dropout", "attention_dropout", "emb_lr", "lr", "weight_decay", "weight_init", "depthwise_init"),
+    *("zero_bias_init", "custom", "memory_efficient", "attention_as_float32", "checkpointing", "cross_attention"),
+    *("two_step_cfg", "xpos", "cross_attention_pos_emb_scale"),
 )
 """Keys of both that are read elsewhere, or change nothing."""
 
