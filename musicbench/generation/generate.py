@@ -22,7 +22,7 @@ from musicbench.generation.growing import write_stream
 from musicbench.generation.prompts import Prompt, read_prompt
 from musicbench.generation.tunes import Tune, read_tune
 from musicbench.generation.window_lengths import fitting_windows, window_frames
-from musicbench.generation.windows import WindowedModel
+from musicbench.generation.windows import WindowedModel, told_moments
 from musicbench.models.prompt import PromptError
 from musicbench.runs.compose import amend, run_configuration
 from musicbench.runs.device import set_up
@@ -62,7 +62,7 @@ def generate_clips(folder: Path, overrides: Sequence[str], request: Request) -> 
     read_overrides(overrides, typed=True)
     run = Run(amend(run_configuration(folder), overrides))
     set_up(run.config)
-    if run.parts.melodies is None and any(spec.melody for spec in request.specs):
+    if run.config.data.melody is None and any(spec.melody for spec in request.specs):
         raise UserError(f"{folder} was trained without melodies; leave --melody out, or train with data.melody=chroma")
     clips = _clips(run, request)
     files = clip_files(run, folder, clips, request.output)
@@ -92,9 +92,10 @@ def _clips(run: Run, request: Request) -> list[Clip]:
 
     @cache
     def tune(path: Path | None, frames: int) -> Tune | None:
-        if path is None or parts.melodies is None:
+        if path is None or parts.melody_prefix is None:
             return None
-        return read_tune(path, frames / parts.codes.frame_rate, parts.melodies.moments(frames))
+        moments = told_moments(parts.melody_prefix, frames, frames > window)
+        return read_tune(path, frames / parts.codes.frame_rate, moments, run.config.data.melody)
 
     return [
         Clip(
@@ -125,9 +126,8 @@ def _make(
 ) -> Iterator[Path]:
     """Draw and write one batch."""
     codec, levels, first = run.parts.codec, run.parts.codes.levels, clips[0]
-    melodies = run.parts.melodies
-    per_frame = 0.0 if melodies is None else melodies.per_frame
-    model = system if first.windows is None else WindowedModel(system, first.windows, levels, per_frame)
+    melody = run.parts.melody_prefix
+    model = system if first.windows is None else WindowedModel(system, first.windows, levels, melody)
     tunes = [None if clip.tune is None else clip.tune.classes_M for clip in clips]
     told = tunes if any(clip.tune for clip in clips) else None
     prompts = [clip.prompt.codes_KT for clip in clips if clip.prompt is not None]

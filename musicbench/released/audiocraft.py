@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
+from musicbench.released import melody
 from musicbench.released.checkpoint import load_pickle
 from musicbench.released.compression import save_compression
 from musicbench.released.description import Released
@@ -86,7 +87,12 @@ def open_audiocraft(folder: Path, name: str) -> Released:
         order, sampling = None, masked_sampling_of(settings, levels, span, source)
     else:
         order, sampling = pattern_of(settings, levels, source), sampling_of(settings, source)
-    layout = fitting(tensors, lm_groups(levels, model["layers"]), model, options=options or None)
+    groups, frame_rate = lm_groups(levels, model["layers"]), _frame_rate(folder)
+    unused: tuple[str, ...] = ()
+    if melody.tells_melodies(settings, source):
+        model |= melody.options(frame_rate)
+        groups, unused = melody.groups(groups, f"condition_provider.{melody.WAV}.output_proj"), melody.UNUSED
+    layout = fitting(tensors, groups, model, unused, options or None)
     encoder = value_of(settings, "conditioners.description.t5.name", source)
     return Released(
         name=name,
@@ -95,7 +101,7 @@ def open_audiocraft(folder: Path, name: str) -> Released:
         options=options,
         pattern=order,
         sampling=sampling,
-        frame_rate=_frame_rate(folder),
+        frame_rate=frame_rate,
         seconds=seconds_of(settings, source),
         channels=2 if order == STEREO else 1,
         files=tensors.files,

@@ -15,6 +15,7 @@ from musicbench.errors import UserError
 from musicbench.files import atomic_folder
 from musicbench.generators.autoregressive import AutoregressiveLM
 from musicbench.models.autoregressive.pattern_lm import PatternLM
+from musicbench.models.conditions import TEXT as TEXT_CONDITION
 from musicbench.models.sampling import Sampling
 from musicbench.released.checkpoint import read_mapping, write_model
 from musicbench.released.layout import PROJECTION, Layout
@@ -46,6 +47,8 @@ def write_musicgen(module: AutoregressiveLM, sampling: Sampling, around: Surroun
     Raises:
         UserError: MusicGen cannot express the model; the line says what to change.
     """
+    if (conditions := module.lm.conditioner).names != [TEXT_CONDITION] or conditions.prepends:
+        raise UserError("a model that is told melodies, or text as a prefix, cannot be exported: MusicGen has neither")
     channels = _require_order(module)
     if not sampling.cfg >= 1:
         raise UserError(f"decode.cfg={sampling.cfg} cannot be exported: transformers guides from 1 on")

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from musicbench.errors import UserError
 from musicbench.models.masked.sampling import MaskedSampling
 from musicbench.models.sampling import Sampling
+from musicbench.released import melody
 from musicbench.released.musicgen_config import STEREO, USUAL
 from musicbench.released.package import value_of
 
@@ -46,18 +47,9 @@ OTHERS = (
     *("dim", "num_heads", "num_layers", "n_q", "card", "causal", "q_modeling"),
     *("subcodes_context", "span_len", "segment_duration", "compression_model_framerate"),
     # Of training and of speed, or of what the keys above leave out.
-    *(
-        "dropout",
-        "attention_dropout",
-        "emb_lr",
-        "lr",
-        "weight_decay",
-        "weight_init",
-        "depthwise_init",
-        "zero_bias_init",
-    ),
-    *("custom", "memory_efficient", "attention_as_float32", "checkpointing", "cross_attention", "two_step_cfg"),
-    *("xpos", "cross_attention_pos_emb_scale"),
+    *("dropout", "attention_dropout", "emb_lr", "lr", "weight_decay", "weight_init", "depthwise_init"),
+    *("zero_bias_init", "custom", "memory_efficient", "attention_as_float32", "checkpointing", "cross_attention"),
+    *("two_step_cfg", "xpos", "cross_attention_pos_emb_scale"),
 )
 """Keys of both that are read elsewhere, or change nothing."""
 
@@ -77,9 +69,8 @@ def family_of(settings: Any, source: str) -> Literal["autoregressive", "magnet"]
     kind = value_of(settings, "lm_model", source, default="transformer_lm")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise UserError(f"{source}: lm_model={kind} is neither {' nor '.join(FAMILIES)}")
-    if value_of(settings, "conditioners.self_wav", source, default=None) is not None:
-        raise UserError(f"{source} has a melody beside its captions; convert the model from transformers' format")
-    for group, fixed in (("transformer_lm", TRANSFORMER), ("fuser", ENTRY)):
+    entry = {**ENTRY, **melody.FUSER} if melody.tells_melodies(settings, source) else ENTRY
+    for group, fixed in (("transformer_lm", TRANSFORMER), ("fuser", entry)):
         if not isinstance(keys := value_of(settings, group, source), dict):
             raise UserError(f"{source}: {group}={keys} is no mapping; give a checkpoint that audiocraft exported")
         for key in keys:

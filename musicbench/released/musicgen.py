@@ -1,4 +1,4 @@
-"""MusicGen as transformers stores it: ``MusicgenForConditionalGeneration``."""
+"""MusicGen as transformers stores it: ``MusicgenForConditionalGeneration``, and the melody model beside it."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers.utils import CONFIG_NAME
 
+from musicbench.released import melody
 from musicbench.released.checkpoint import read_mapping
 from musicbench.released.description import Released
 from musicbench.released.layout import (
@@ -92,12 +93,16 @@ def open_musicgen(folder: Path, name: str) -> Released:
         "null_caption": "zeros",
         "text_padding": None,
     }
+    frame_rate = codec_rate(content, source)
     tensors = tensors_of(folder)
     # transformers has no projection where there is nothing to change.
     projection = TEXT_PROJECTION if model["text_dim"] != model["dim"] else ()
     groups = [*decoder_groups(model["levels"], model["layers"]), *projection]
+    if content.get("model_type") == melody.MODEL_TYPE:
+        melody.require_chroma(content, source)
+        model |= melody.options(frame_rate)
+        groups = melody.groups(groups, "audio_enc_to_dec_proj")
     layout = fitting(tensors, groups, model, UNUSED)
-    frame_rate = codec_rate(content, source)
     sampling, seconds = generation(folder, frame_rate)
     return Released(
         name=name,

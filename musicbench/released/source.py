@@ -9,6 +9,7 @@ from musicbench.released.audiocraft import LM_FILE, open_audiocraft
 from musicbench.released.checkpoint import INDEXED, read_mapping
 from musicbench.released.description import Released
 from musicbench.released.hub import folder_of
+from musicbench.released.melody import MODEL_TYPE as MELODY_TYPE
 from musicbench.released.musicgen import MODEL_TYPE, open_musicgen
 from musicbench.released.parts import TOKENIZER
 
@@ -32,9 +33,11 @@ def open_source(source: str | Path) -> Released:
     name = folder.resolve().name if Path(source).expanduser().is_dir() else str(source)
     if (folder / CONFIG_NAME).is_file():
         kind = read_mapping(folder / CONFIG_NAME).get("model_type")
-        if kind == MODEL_TYPE:
+        if kind in (MODEL_TYPE, MELODY_TYPE):
             return open_musicgen(folder, name)
-        raise UserError(f"{source} is of the kind {kind}, not {MODEL_TYPE}; give a MusicGen or MAGNeT")
+        raise UserError(
+            f"{source} is of the kind {kind}, neither {MODEL_TYPE} nor {MELODY_TYPE}; give a MusicGen or MAGNeT"
+        )
     if (folder / LM_FILE).is_file():
         return open_audiocraft(folder, name)
     raise UserError(f"{source} has neither {CONFIG_NAME} nor {LM_FILE}, so it is no MusicGen or MAGNeT")

@@ -55,12 +55,19 @@ def peer_logits(peer: Any, codes_BKT: Tensor, captions: list[str], dropped: bool
     return torch.stack([logits_BKSV[:, k, late : late + frames] for k, late in enumerate(delays)], 1)
 
 
-def peer_greedy(peer: Any, captions: list[str], frames: int, cfg: float, tokenizer: Any = None) -> Tensor:
-    """The codes [B, K, T] that it draws greedily."""
+def peer_greedy(
+    peer: Any, captions: list[str], frames: int, cfg: float, tokenizer: Any = None, **more: Tensor
+) -> Tensor:
+    """The codes [B, K, T] that it draws greedily.
+
+    Args:
+        more: what it is told beside the captions.
+    """
     size = peer.decoder.config.vocab_size
     with _codes_of(peer) as found:
         peer.generate(
             **tokens(captions, tokenizer),
+            **more,
             do_sample=False,
             guidance_scale=cfg,
             max_length=frames + max(delays_of(peer.decoder)) + 1,

@@ -101,7 +101,7 @@ def test_an_option_left_to_its_default_does_not_change_the_id(config):
 
 
 OPTIONS = {
-    "model": ("null_caption", "text_padding", "initialisation"),
+    "model": ("null_caption", "text_padding", "text_fusion", "initialisation"),
     "optimiser": ("decayed",),
     "family": ("condition_dropout_per",),
     "pattern": ("tail",),
@@ -136,6 +136,7 @@ def test_an_older_configuration_without_todays_options_is_the_same_run(choices):
     [
         "model.null_caption=zeros",
         "model.text_padding=zeros",
+        "model.text_fusion=prepend",
         "model.initialisation=musicgen",
         "optimiser.decayed=all",
         "family.condition_dropout_per=step",
