@@ -7,6 +7,7 @@ from typing import Any
 from musicbench import released
 from musicbench.assessment.adapters import sampling
 from musicbench.errors import UserError
+from musicbench.models.conditions import MELODY
 from musicbench.models.valueless import without_values
 from musicbench.released.description import Released
 from musicbench.runs.compose import amend, checked, compose, plain, run_configuration
@@ -104,5 +105,6 @@ def _configuration(model: Released, row: str) -> dict[str, Any]:
     content["family"] |= model.options
     content["decode"] |= model.sampling
     content["data"] |= {"store": None, "seconds": model.seconds}
+    content["data"]["melody"] = "musicgen" if MELODY in model.model.get("prefixes", {}) else None
     content["codec"]["channels"] = model.channels
     return content

@@ -111,3 +111,18 @@ def test_export_of_what_was_converted_is_the_checkpoint_again(
     ours, theirs = (dict(released.open(place).weights()) for place in (tmp_path / "again", checkpoint))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert released.open(tmp_path / "again").sampling == released.open(checkpoint).sampling
+
+
+def test_a_melody_model_follows_a_tune(tmp_path: Path) -> None:
+    model = small_musicgen(melody=True)
+    torch.manual_seed(1)
+    for part in (model.decoder, model.enc_to_dec_proj, model.audio_enc_to_dec_proj):
+        lively(part)
+    source, folder = save_musicgen(model, tmp_path / "melody"), tmp_path / "runs" / "melody-tiny"
+    assert cli.main(["convert", "musicgen", str(source), "--to", str(folder)]) == 0
+    write_music(tmp_path / "music")
+    asked = ["generate", "a tune", "--run", str(folder), "--seconds", "0.5", "--output", str(tmp_path / "out")]
+    assert cli.main(asked) == 0
+    assert cli.main([*asked, "--melody", str(tmp_path / "music" / "3.wav")]) == 0
+    without, told = (soundfile.read(file)[0] for file in sorted((tmp_path / "out").glob("*.flac")))
+    assert not np.array_equal(without, told)
