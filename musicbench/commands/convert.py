@@ -12,25 +12,25 @@ EXPORT = "export"
 
 def main(argv: list[str]) -> int:
     """``musicbench convert musicgen FOLDER --to runs/musicgen-small``."""
-    parser = Parser(prog="musicbench convert", description=__doc__)
+    own, overrides = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    parser = Parser(prog="musicbench convert", description=__doc__, epilog="to export, overrides may follow after --")
     parser.add_argument("kind", choices=[*FAMILIES, EXPORT], help="of the model that is read; export: a run is written")
     parser.add_argument("source", help="folder or hub name of the released model; to export, the run folder")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of an exported run, such as decode.cfg=1")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="folder to be made")
     parser.add_argument("--text", metavar="SOURCE", help="text encoder, folder or hub name (default: the model's own)")
     parser.add_argument("--codec", metavar="SOURCE", help="codec, folder or hub name (default: the model's own)")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(own)
     exports = arguments.kind == EXPORT
     if exports and (arguments.text or arguments.codec):
         raise UserError("a run brings its own text encoder and codec; leave out --text and --codec")
-    if arguments.overrides and not exports:
-        raise UserError(f"{arguments.overrides[0]}: a released model has its own settings; give them to the run folder")
+    if overrides and not exports:
+        raise UserError(f"{overrides[0]}: a released model has its own settings; give them to the run folder")
 
     with heavy_imports():
         from musicbench.training.convert import convert, export
 
     if exports:
-        for line in export(Path(arguments.source), arguments.to, arguments.overrides):
+        for line in export(Path(arguments.source), arguments.to, overrides):
             print(f"note: {line}")
     else:
         convert(arguments.source, arguments.to, FAMILIES[arguments.kind], arguments.text, arguments.codec)

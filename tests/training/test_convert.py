@@ -82,7 +82,7 @@ def test_what_is_refused(checkpoint: Path, converted: Path, tmp_path: Path, refu
     to = ["--to", str(tmp_path / "elsewhere")]
     assert "of the family autoregressive, not magnet" in refused("convert", "magnet", checkpoint, *to)
     assert "is a finished run" in refused("convert", "musicgen", checkpoint, "--to", converted)
-    assert "has its own settings" in refused("convert", "musicgen", checkpoint, "decode.cfg=1", *to)
+    assert "has its own settings" in refused("convert", "musicgen", checkpoint, *to, "--", "decode.cfg=1")
     assert "no folder" in refused("convert", "musicgen", tmp_path / "nowhere", *to)
     assert not (tmp_path / "elsewhere").exists()
 
