@@ -13,8 +13,8 @@ from musicbench.launch.launcher import tidy_launcher_variables
 from musicbench.names import one_line, visible
 
 COMMANDS = (
-    "demo", "prepare", "train", "generate", "evaluate", "sweep", "table", "time", "answers", "claims", "plan", "bench",
-    "doctor",
+    "demo", "prepare", "train", "convert", "generate", "evaluate", "sweep", "table", "time", "answers", "claims",
+    "plan", "bench", "doctor",
 )  # fmt: skip
 
 

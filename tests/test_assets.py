@@ -9,9 +9,9 @@ ASSETS = Path(__file__).parents[1] / "musicbench" / "assets"
 PARTS = ("codec_mini", "clap_mini", "judge_musicnn", "tokens")
 
 
-def test_all_of_it_is_below_25_megabytes() -> None:
+def test_all_of_it_is_below_30_megabytes() -> None:
     sizes = {path: path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()}
-    assert sum(sizes.values()) < 25e6, sorted(sizes.items(), key=lambda item: -item[1])[:8]
+    assert sum(sizes.values()) < 30e6, sorted(sizes.items(), key=lambda item: -item[1])[:8]
 
 
 def test_every_large_file_belongs_to_a_part_with_a_card() -> None:

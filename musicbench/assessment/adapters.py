@@ -118,7 +118,7 @@ def sampling(run: Run) -> Any:
             f"this family does not decode by {type(settings).__name__}; choose decode={' or '.join(fitting)}"
         )
     try:
-        network.family(run.config).require_sampling(settings, run.parts.store.levels, run.rescorer_folder is not None)
+        network.family(run.config).require_sampling(settings, run.parts.codes.levels, run.rescorer_folder is not None)
     except ValueError as error:
         raise UserError(f"decode: {error}") from error
     _require_guided(run, settings)

@@ -15,18 +15,14 @@ from musicbench.conditions.captions import cut_note
 from musicbench.data.crop_codes import crop_codes
 from musicbench.data.crops import evaluation_crops
 from musicbench.data.stages import clips_seen
-from musicbench.errors import UserError
 from musicbench.evaluation.likelihood import bits_per_token
 from musicbench.runs import settings
+from musicbench.runs.again import answer_folder, asked_again
 from musicbench.runs.checkpoints import read_checkpoint
-from musicbench.runs.compose import amend, run_configuration
 from musicbench.runs.folder import LAST, TRAINED
-from musicbench.runs.overrides import read_overrides
 from musicbench.runs.run import Run
 from musicbench.runs.trained_length import warn_beyond_training
 from musicbench.runs.weights import load_trained, require_trained, require_weights, take_over
-
-_AGAIN = ("run=", "trainer.threads=", "judges", "evaluation.", "data.store=")
 
 
 def assess_run(run: Run, folder: Path) -> Path:
@@ -35,7 +31,7 @@ def assess_run(run: Run, folder: Path) -> Path:
     clips = held_out(run.jury)
     system = trained_system(run, module, run.parts.known)
     facts = Facts(
-        kind="trained",
+        kind="trained" if run.config.training.steps else "released",
         parameters=sum(p.numel() for p in module.parameters()),
         plan=system.cost(clips.frames),
         training=_training_facts(run, module, system, folder),
@@ -68,37 +64,22 @@ def trained_run(config: DictConfig, argv: Sequence[str]) -> tuple[Run, Path]:
     Raises:
         UserError: there is no such training, or an override is none that a trained run takes.
     """
-    folder = Path(config.run).resolve()
-    # The user may name code of their own again: a run folder cannot allow it.
-    named = [s.text for s in read_overrides(argv) if any(True for _ in s.named) and not s.text.startswith("judges")]
-    if any(not argument.startswith(_AGAIN) and argument not in named for argument in argv):
-        raise UserError(
-            "run=FOLDER brings its own configuration; give no overrides but judges, evaluation, data.store (if it was "
-            "moved) and trainer.threads"
-        )
-    moved = [a for a in argv if a.startswith("data.store=")]
-    stored = run_configuration(folder)
-    again = amend(stored, [*moved, *named, *(a for a in argv if a.startswith("evaluation."))])
-    if any(argument.startswith("judges") for argument in argv):
-        again.judges = config.judges
-    again.output = str(folder.parent)
-    if not (folder / TRAINED).is_file():
-        raise UserError(f"{folder} is no finished training; go on with `musicbench train`")
+    again, folder = asked_again(config, argv)
     run = Run(again)
     require_trained(run, folder)
     warn_of_long_clips(run)
-    # A run keeps its folder, although an older version may have computed its id.
-    if Run(amend(stored, moved)).id == run.id:
-        return run, folder
-    if not (run.folder / TRAINED).is_file():
+    answers = answer_folder(run, folder, argv)
+    if answers != folder and not (answers / TRAINED).is_file():
         require_weights(folder)
-        take_over(run, folder, run.folder)
-    return run, run.folder
+        take_over(run, folder, answers)
+    return run, answers
 
 
-def _training_facts(run: Run, module: Any, system: Any, folder: Path) -> dict[str, Any]:
+def _training_facts(run: Run, module: Any, system: Any, folder: Path) -> dict[str, Any] | None:
     """Return a training's length and time, and its bits on training and validation crops with averaged weights."""
     config, store = run.config, run.parts.store
+    if config.training.steps == 0:
+        return None
     last = read_checkpoint(folder / LAST, run.training_ids)
     steps = config.training.steps
     seen = list(clips_seen(settings.training_stages(config, store.frame_rate, config.training.batch_size), steps))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from musicbench.bench.products import Product, prepared, values
-from musicbench.bench.work import BLOCK_MATRICES, Step
+from musicbench.bench.work import Step
 from musicbench.models.cost import Shape
 from musicbench.speed.clocks import clock_for
 from musicbench.speed.rounds import in_turns
@@ -81,7 +81,7 @@ class KernelFloor:
     @torch.inference_mode()
     def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> None:
         self.shape, self.dtype, self.device, self.clock = shape, dtype, device, clock_for(device)
-        self._blocks = [self._weight(o, i) for _ in range(shape.layers) for o, i in BLOCK_MATRICES]
+        self._blocks = [self._weight(o, i) for _ in range(shape.layers) for o, i in shape.matrices]
         size = shape.levels * shape.codebook_size
         self._heads_ND = values((size, shape.dim), dtype, device)
         self._stacks: dict[int, dict[str, list[Product]]] = {}
@@ -129,7 +129,7 @@ class KernelFloor:
                 if name in heads:
                     heads[name].append((x_RD, product))
         inputs = {1: self._input(step.positions * rows, 1), 4: self._input(step.positions * rows, 4)}
-        widths = [inputs[i] for _, i in BLOCK_MATRICES] * self.shape.layers
+        widths = [inputs[i] for _, i in self.shape.matrices] * self.shape.layers
 
         def run(name: str) -> Pass:
             pairs = [*zip(widths, stack[name], strict=True), *heads[name]]

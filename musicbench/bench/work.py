@@ -16,10 +16,6 @@ from musicbench.models.masked.sampling import MaskedSampling
 from musicbench.models.masked.spans import Units
 from musicbench.plans import Plan
 
-BLOCK_MATRICES = ((3, 1), (1, 1), (1, 1), (1, 1), (4, 1), (1, 4))
-"""Outputs and inputs, in widths D, of a block's matrices: q/k/v, output; cross-attention's query and output; FFN."""
-BLOCK_WEIGHTS = sum(outputs * inputs for outputs, inputs in BLOCK_MATRICES)
-
 
 class Step(NamedTuple):
     """What one network call computes for one row of the batch.
@@ -79,7 +75,7 @@ def masked_bytes(shape: Shape, calls: int, batch: int, text_tokens: int, guided:
 
 def block_weights(shape: Shape) -> int:
     """Number of weights that every call reads."""
-    return shape.layers * BLOCK_WEIGHTS * shape.dim**2
+    return shape.layers * shape.block_weights
 
 
 def masked_passes(model: MaskedLM, frames: int, sampling: MaskedSampling, given: int = 0) -> list[Pass]:

@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
         from musicbench.study.render import FIGURE, PAGE
         from musicbench.study.samples import RECORDS, clear_table
         from musicbench.study.sentence import trust_sentence
-        from musicbench.sweep.rows import train_all
+        from musicbench.sweep.rows import run_all
         from musicbench.sweep.table import assess_baselines, fill_table
 
     sweep = arguments.sweep or shipped_folder("sweeps") / "demo.yaml"
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     # The committed table is printed below this one, and records of older demos must not mix with this demo's.
     clear_table(DEMO)
     baselines = assess_baselines(runs[0], DEMO)
-    trained, failures = train_all(runs, DEMO / f"{sweep.stem}.sweep.jsonl")
+    trained, failures = run_all("train", runs, DEMO / f"{sweep.stem}.sweep.jsonl")
     fill_table(DEMO, [*baselines, *trained])
 
     committed = COMMITTED / "table.md"

@@ -1,4 +1,4 @@
-"""Say which judges, codecs, text encoders, GPUs and launchers work here, and how to get the others."""
+"""Say which judges, codecs, text encoders, released models, GPUs and launchers work here, and how to get the others."""
 
 import contextlib
 import io
@@ -13,6 +13,7 @@ from musicbench.runs.compose import compose
 
 def main(argv: list[str]) -> int:
     """``musicbench doctor``; overrides such as ``judges.fad.weights=FILE`` say what to look at instead."""
+    offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     # The command reports what is here, so it downloads nothing. Libraries read this once, when they are imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
     config = compose("doctor", argv, typed=True)
@@ -20,7 +21,7 @@ def main(argv: list[str]) -> int:
     from musicbench.runs.checks import checks_of
 
     failed = 0
-    for title, checks in checks_of(config).items():
+    for title, checks in checks_of(config, offline.upper() in ("1", "ON", "YES", "TRUE")).items():
         print(f"{title}:")
         for name, check in checks.items():
             works, line = examine(check)

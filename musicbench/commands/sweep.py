@@ -31,16 +31,17 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from musicbench.launch.slots import parse_gpus, threads, with_threads
-    from musicbench.launch.sweep_file import expand
+    from musicbench.launch.sweep_file import command_of, expand
     from musicbench.runs.overrides import require_harmless
     from musicbench.study.table_spec import read_spec
     from musicbench.sweep.jobs import spelled
-    from musicbench.sweep.rows import train_all
+    from musicbench.sweep.rows import run_all
 
     gpus = parse_gpus(arguments.gpus) if arguments.gpus is not None else []
     jobs = (len(gpus) or 1) if arguments.jobs is None else arguments.jobs
     if jobs < 1:
         raise UserError(f"--jobs {jobs} must be at least 1")
+    command = command_of(arguments.file)
     lines = [
         with_threads([*overrides, f"output={arguments.output}"], threads(jobs))
         for overrides in expand(arguments.file, arguments.count, arguments.seed)
@@ -48,14 +49,14 @@ def main(argv: list[str]) -> int:
     require_harmless(lines)
     if arguments.dry_run:
         for overrides in lines:
-            print(visible(spelled(overrides)))
+            print(visible(spelled(command, overrides)))
         return 0
     if arguments.table:
         read_spec(arguments.table / "table.yaml")  # A mistake in it must not wait until all runs are trained.
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]  # This process evaluates the baselines on it.
     journal = arguments.output / f"{arguments.file.stem}.sweep.jsonl"
-    folders, failures = train_all(lines, journal, arguments.table, jobs, gpus)
+    folders, failures = run_all(command, lines, journal, arguments.table, jobs, gpus)
     if arguments.table:
         # Imported late, because it needs torch and the runs' ids do not.
         from musicbench.sweep.table import assess_baselines, fill_table

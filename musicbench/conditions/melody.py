@@ -29,6 +29,9 @@ _AT_ONCE = 512  # windows of 32 kB each; bounds memory
 _SILENT_DB = -80.0  # of a window's energy, to a sine of full scale
 
 
+MUSICGEN_SECONDS, MUSICGEN_MOMENTS = 30, 235
+"""What the released MusicGen-melody hears of a recording, and the moments that it is always told."""
+
 FINER = 4
 """Moments that are kept for each moment that a model is told, so that clips may begin nearly anywhere."""
 
@@ -53,6 +56,34 @@ def melody(audio_N: Tensor, rate: int, hop: int = HOP) -> np.ndarray:
         silent_M = power_MF.amax(1) < full * 10 ** (_SILENT_DB / 10)
         classes.append((power_MF @ _filters()).argmax(1).masked_fill(silent_M, SILENCE))
     return torch.cat(classes).numpy().astype(np.uint8)
+
+
+def musicgen_melody(audio_N: Tensor, rate: int, moments: int) -> np.ndarray:
+    """The strongest pitch class at each moment as the released MusicGen-melody is told it, uint8 [``moments``].
+
+    By transformers' own feature extractor. It has the filters and windows of ``melody``, but silence is a C there, the
+    recording is mirrored at both ends, and there is a moment more where its end is one. What is behind the first 30 s
+    changes no moment in them; behind its end a recording begins again.
+
+    Args:
+        audio_N: mono, full scale at 1. rate: Hz.
+    """
+    from transformers import MusicgenMelodyFeatureExtractor  # takes a second, and few need it
+
+    audio_N = audio_N[: round((max(MUSICGEN_SECONDS, moments / MOMENTS_PER_SECOND) + 1) * rate)]
+    extractor = MusicgenMelodyFeatureExtractor(sampling_rate=RATE, n_fft=WINDOW, hop_length=HOP, num_chroma=CLASSES)
+
+    def classes(seconds: float) -> np.ndarray:
+        options = {"sampling_rate": rate, "max_length": round(seconds * RATE), "return_tensors": "pt"}
+        # Its annotation leaves out tensors, which its documentation allows and its resampling needs.
+        features = extractor(audio_N[None], **options)  # type: ignore[arg-type]
+        found: np.ndarray = features["input_features"][0].argmax(-1).numpy().astype(np.uint8)
+        return found
+
+    found_M, seconds = classes(MUSICGEN_SECONDS), len(audio_N) / rate
+    if seconds > MUSICGEN_SECONDS and moments > len(found_M):
+        found_M = np.concatenate([found_M, classes(seconds)[len(found_M) :]])
+    return np.resize(found_M, moments)
 
 
 def melody_states(classes_M: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -75,15 +75,22 @@ class TransformersEncoder:
     """
 
     def __init__(self, source: str = "minilm", device: torch.device | str = "cpu") -> None:
-        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+        from transformers import (
+            MODEL_FOR_TEXT_ENCODING_MAPPING,
+            AutoConfig,
+            AutoModel,
+            AutoModelForTextEncoding,
+            AutoTokenizer,
+        )
 
         self.id = source
         folder = str(bundled_encoder_folder() if source == "minilm" else source)
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            is_encoder_decoder = getattr(config, "is_encoder_decoder", False)
-            kind: Any = AutoModelForTextEncoding if is_encoder_decoder else AutoModel
+            # A folder of T5's encoder alone does not say that it belongs to an encoder-decoder.
+            encoders = (getattr(config, "is_encoder_decoder", False), type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING)
+            kind: Any = AutoModelForTextEncoding if any(encoders) else AutoModel
             model, info = kind.from_pretrained(
                 folder, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
             )

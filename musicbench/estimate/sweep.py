@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
+from musicbench.errors import UserError
 from musicbench.estimate.assumed import assumed
 from musicbench.estimate.report import Row, reasons, table
 from musicbench.estimate.row import Hardware, estimate_row
-from musicbench.launch.sweep_file import expand, settings
+from musicbench.launch.sweep_file import command_of, expand, settings
 from musicbench.runs.overrides import read_overrides, require_harmless
 from musicbench.study.environment import environment
 
@@ -26,6 +27,8 @@ def estimate_sweep(file: Path, at: Sequence[str], assumptions: Sequence[str], ha
     files = [one for one in at if one.endswith((".yaml", ".yml")) and "=" not in one]
     read_overrides([one for one in at if one not in files], typed=True)
     scale = [line for one in at for line in (settings(one) if one in files else [one])]
+    if command_of(file) != "train":
+        raise UserError(f"{file} trains nothing; there is nothing to estimate")
     lines = expand(file)
     require_harmless([*lines, scale])
     sizes = assumed(assumptions)

@@ -60,7 +60,7 @@ def clip_files(run: Run, folder: Path, clips: Sequence[Clip], output: Path) -> l
     Raises:
         UserError: two clips are the same.
     """
-    name, generation, rate = folder.resolve().name, run.generation_id(folder), run.parts.store.frame_rate
+    name, generation, rate = folder.resolve().name, run.generation_id(folder), run.parts.codes.frame_rate
     made_by = {
         "run": name,
         "row": row_label(run.plain),

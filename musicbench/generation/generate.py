@@ -22,7 +22,7 @@ from musicbench.generation.growing import write_stream
 from musicbench.generation.prompts import Prompt, read_prompt
 from musicbench.generation.tunes import Tune, read_tune
 from musicbench.generation.window_lengths import fitting_windows, window_frames
-from musicbench.generation.windows import WindowedModel
+from musicbench.generation.windows import WindowedModel, told_moments
 from musicbench.models.prompt import PromptError
 from musicbench.runs.compose import amend, run_configuration
 from musicbench.runs.device import set_up
@@ -62,7 +62,7 @@ def generate_clips(folder: Path, overrides: Sequence[str], request: Request) -> 
     read_overrides(overrides, typed=True)
     run = Run(amend(run_configuration(folder), overrides))
     set_up(run.config)
-    if run.parts.melodies is None and any(spec.melody for spec in request.specs):
+    if run.config.data.melody is None and any(spec.melody for spec in request.specs):
         raise UserError(f"{folder} was trained without melodies; leave --melody out, or train with data.melody=chroma")
     clips = _clips(run, request)
     files = clip_files(run, folder, clips, request.output)
@@ -78,13 +78,13 @@ def _clips(run: Run, request: Request) -> list[Clip]:
     """The clips in frames, with their prompts read."""
     parts = run.parts
     window = window_frames(run, request.window)
-    lengths = [max(1, round(spec.seconds * parts.store.frame_rate)) for spec in request.specs]
+    lengths = [max(1, round(spec.seconds * parts.codes.frame_rate)) for spec in request.specs]
     windows = None
     if max(lengths) > window:
         windows = fitting_windows(run, window, request.overlap)
-    seconds = min(window, max(lengths)) / parts.store.frame_rate
+    seconds = min(window, max(lengths)) / parts.codes.frame_rate
     advice = "without --window it is drawn window by window"
-    warn_beyond_training(run.config, parts.store.frame_rate, f"a window of {seconds:g} s", seconds, advice)
+    warn_beyond_training(run.config, parts.codes.frame_rate, f"a window of {seconds:g} s", seconds, advice)
 
     @cache  # Many clips may begin with the same sound.
     def prompt(path: Path | None, redraw: tuple[tuple[float, float], ...], frames: int) -> Prompt | None:
@@ -92,9 +92,10 @@ def _clips(run: Run, request: Request) -> list[Clip]:
 
     @cache
     def tune(path: Path | None, frames: int) -> Tune | None:
-        if path is None or parts.melodies is None:
+        if path is None or parts.melody_prefix is None:
             return None
-        return read_tune(path, frames / parts.store.frame_rate, parts.melodies.moments(frames))
+        moments = told_moments(parts.melody_prefix, frames, frames > window)
+        return read_tune(path, frames / parts.codes.frame_rate, moments, run.config.data.melody)
 
     return [
         Clip(
@@ -124,10 +125,9 @@ def _make(
     run: Run, system: CaptionedModel, clips: Sequence[Clip], files: Sequence[ClipFile], request: Request
 ) -> Iterator[Path]:
     """Draw and write one batch."""
-    codec, levels, first = run.parts.codec, run.parts.store.levels, clips[0]
-    melodies = run.parts.melodies
-    per_frame = 0.0 if melodies is None else melodies.per_frame
-    model = system if first.windows is None else WindowedModel(system, first.windows, levels, per_frame)
+    codec, levels, first = run.parts.codec, run.parts.codes.levels, clips[0]
+    melody = run.parts.melody_prefix
+    model = system if first.windows is None else WindowedModel(system, first.windows, levels, melody)
     tunes = [None if clip.tune is None else clip.tune.classes_M for clip in clips]
     told = tunes if any(clip.tune for clip in clips) else None
     prompts = [clip.prompt.codes_KT for clip in clips if clip.prompt is not None]
@@ -135,7 +135,7 @@ def _make(
     prompt_BKT = torch.stack(prompts) if prompts else None
     try:
         if request.stream:
-            every = max(1, round(STREAM_SECONDS * run.parts.store.frame_rate))
+            every = max(1, round(STREAM_SECONDS * run.parts.codes.frame_rate))
             codes = model.stream(*asked, prompt_BKT, every, told)
             write_stream(files, decode_stream(codec, codes), codec.sample_rate, request.force)
             return

@@ -22,7 +22,7 @@ def window_frames(run: Run, seconds: float | None) -> int:
     Raises:
         UserError: it is too short to overlap with another window.
     """
-    rate = run.parts.store.frame_rate
+    rate = run.parts.codes.frame_rate
     frames = settings.frames(run.config, rate) if seconds is None else round(seconds * rate)
     if seconds is not None and frames < 2:
         raise UserError(f"--window {seconds:g} is shorter than two frames; give {2 / rate:g} s or more")
@@ -38,15 +38,15 @@ def fitting_windows(run: Run, length: int, overlap: float | None) -> Windows:
     Raises:
         UserError: the overlap leaves nothing to draw, or the plan can continue from none that is near it.
     """
-    rate = run.parts.store.frame_rate
+    rate = run.parts.codes.frame_rate
     asked = round(USUAL_SHARE * length) if overlap is None else round(overlap * rate)
     window = f"a window of {length / rate:g} s"
     if overlap is not None and not 0 < asked < length:
         raise UserError(
             f"--overlap {overlap:g} must be a frame ({1 / rate:g} s) or more and leave one of {window} to be drawn"
         )
-    grain = run.parts.store.segment_frames
-    plan_can = beginnings(run.config, run.parts.store.levels, length, sampling(run))
+    grain = run.parts.codes.segment_frames
+    plan_can = beginnings(run.config, run.parts.codes.levels, length, sampling(run))
     # New windows begin with a segment of the codec, as training crops do.
     possible = [frames for frames in plan_can if (length - frames) % grain == 0]
     nearest = min(possible, key=lambda frames: abs(frames - asked), default=None)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from musicbench.assessment.adapters import CaptionedModel, MelodiesOfClips
+from musicbench.models.prefix import Prefix
 
 WINDOW_USE = 2
 """Keeps the seeds of windows apart from all other streams of a clip's seed."""
@@ -66,6 +67,13 @@ def window_seed(seed: int, number: int) -> int:
     return int(stream.generate_state(1, np.uint64)[0] >> np.uint64(2))
 
 
+def told_moments(melody: Prefix, frames: int, windowed: bool) -> int:
+    """Moments that a clip of so many frames is told at most, in one window or in several."""
+    if melody.length is None or not windowed:
+        return melody.rows(frames)
+    return math.ceil(frames * melody.per_frame) + melody.length  # A window may begin anywhere in the clip.
+
+
 class WindowedModel:
     """A trained model that draws clips of any length in windows; arguments and results are those of the model.
 
@@ -74,11 +82,11 @@ class WindowedModel:
     Args:
         model: draws one window.
         levels: K, codes per frame.
-        per_frame: moments of a melody for each frame.
+        melody: how the model is told melodies; None: it is told none.
     """
 
-    def __init__(self, model: CaptionedModel, windows: Windows, levels: int, per_frame: float = 0.0) -> None:
-        self.model, self.windows, self.levels, self.per_frame = model, windows, levels, per_frame
+    def __init__(self, model: CaptionedModel, windows: Windows, levels: int, melody: Prefix | None = None) -> None:
+        self.model, self.windows, self.levels, self.melody = model, windows, levels, melody
 
     def generate(
         self,
@@ -124,9 +132,9 @@ class WindowedModel:
 
     def _heard(self, melodies: MelodiesOfClips, start: int) -> MelodiesOfClips:
         """The part of each melody that goes along with a window."""
-        if melodies is None:
+        if melodies is None or self.melody is None:
             return None
-        first, moments = round(start * self.per_frame), math.ceil(self.windows.length * self.per_frame)
+        first, moments = round(start * self.melody.per_frame), self.melody.rows(self.windows.length)
         return [None if classes_M is None else classes_M[first : first + moments] for classes_M in melodies]
 
     def _begun(self, clips: int, frames: int, prompt_BKT: Tensor | None) -> Tensor:

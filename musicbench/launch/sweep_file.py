@@ -1,4 +1,4 @@
-"""W&B sweep files, read without W&B: each run's parameters as overrides of ``musicbench train``."""
+"""W&B sweep files, read without W&B: each run's parameters as overrides of a command."""
 
 import itertools
 import json
@@ -13,6 +13,9 @@ from musicbench.plain_files import read_yaml
 
 MOST = 100_000
 """Runs of a sweep: a few lines of a grid can stand for more than fit in memory."""
+COMMANDS = ("train", "evaluate")
+"""The commands whose runs a sweep may ask for; the first one is usual."""
+
 _AGENTS_ONLY = ("logger=",)
 """Words of a file's ``command:`` that only W&B's agents need."""
 
@@ -66,6 +69,20 @@ def _read_sweep(path: Path | str) -> dict[str, Any]:
     if lost:
         raise UserError(f"{path}: {lost[0]} in 'command:' reaches W&B's agents only; move it to 'parameters:'")
     return content
+
+
+def command_of(path: Path | str) -> str:
+    """Return the command of musicbench that takes a sweep's lines: ``train``, or ``evaluate``.
+
+    Raises:
+        UserError: the file is no sweep, or has another command.
+    """
+    words = [str(word) for word in _read_sweep(path).get("command") or []]
+    named = words[words.index("musicbench") + 1 :][:1] if "musicbench" in words else []
+    name = named[0] if named else COMMANDS[0]
+    if name not in COMMANDS:
+        raise UserError(f"{path}: 'command:' must be musicbench {' or '.join(COMMANDS)}; got {name}")
+    return name
 
 
 def settings(path: Path | str) -> list[str]:

@@ -1,4 +1,4 @@
-"""How conditions enter the network: captions by cross-attention, others as a prefix of the sequence.
+"""How conditions enter the network: captions by cross-attention or as a prefix of the sequence, others as a prefix.
 
 Shape suffixes: B batch, D width, E width of states, L states of a clip, M rows of the prefixes.
 """
@@ -16,6 +16,7 @@ from musicbench.models.products import linear
 
 NullCaption = Literal["zeros"]
 TextPadding = Literal["zeros"]
+TextFusion = Literal["prepend"]
 
 
 class TextConditioner(nn.Module):
@@ -80,10 +81,26 @@ class Conditioner(TextConditioner):
         dim: width D of the transformer.
         text: keyword arguments of ``TextConditioner`` but for ``dim``.
         prefixes: name -> ``Prefix``, as a mapping or its values, of the conditions that come before the sequence.
+        text_fusion: ``prepend``: the text too comes before the sequence, behind the other conditions, as in the
+            released MusicGen-melody; None: by cross-attention.
+
+    Raises:
+        ValueError: an unknown option, or a text before the sequence whose padding is not seen.
+
+    Attributes:
+        prepends: whether the text comes before the sequence. Then position codes count through prefix and sequence: row
+            i of M has code i, and what had code s has code M + s. M depends on the longest caption of the batch, as
+            released.
     """
 
-    def __init__(self, dim: int, text: Mapping[str, Any], prefixes: Mapping[str, Any]) -> None:
+    def __init__(
+        self, dim: int, text: Mapping[str, Any], prefixes: Mapping[str, Any], text_fusion: TextFusion | None = None
+    ) -> None:
         super().__init__(dim=dim, **text)
+        require_choice("text_fusion", text_fusion, TextFusion)
+        self.prepends = text_fusion == "prepend"
+        if self.prepends and not self.sees_padding:
+            raise ValueError("text_fusion=prepend needs text_padding=zeros, because a prefix is seen whole")
         self.shapes = {name: Prefix(**prefix) for name, prefix in prefixes.items()}
         self.prefixes = nn.ModuleDict({name: PrefixConditioner(shape, dim) for name, shape in self.shapes.items()})
 
@@ -93,28 +110,31 @@ class Conditioner(TextConditioner):
         return [TEXT, *self.shapes]
 
     def rows(self, frames: int) -> int:
-        """Rows M of the prefixes of a clip of so many frames."""
+        """Rows of the prefixes of a clip of so many frames, without those of its text."""
         return sum(shape.rows(frames) for shape in self.shapes.values())
 
     def frames(self, frames: int) -> Tensor:
-        """The frame beside which each row of the prefixes stands, int64 [M]."""
+        """The frame beside which each row of the prefixes stands, int64 [M], without those of the text."""
         return torch.cat([shape.frames(frames) for shape in self.shapes.values()])
 
-    def prefix(self, conditions: Conditions, frames: int) -> Tensor | None:
+    def prefix(self, conditions: Conditions, frames: int, text_BLD: Tensor) -> Tensor | None:
         """Rows [B, M, D] of all prefixes one behind the other; None if the model has none.
+
+        Args:
+            text_BLD: projected text of ``forward``.
 
         Raises:
             ValueError: a condition is given that the model does not use, or has too many states.
         """
         conditions.require(self.names)
-        if not self.shapes:
+        if not (self.shapes or self.prepends):
             return None
         rows = []
         for name, shape in self.shapes.items():
             states_BLE, mask_BL = conditions.text
             absent = States(states_BLE.new_zeros(len(conditions), 0, shape.width), mask_BL[:, :0])
             rows.append(self.prefixes[name](conditions.named.get(name, absent), frames))
-        return torch.cat(rows, 1)
+        return torch.cat([*rows, text_BLD] if self.prepends else rows, 1)
 
     def begun(self, conditions: Conditions, frames: int) -> Conditions:
         """The conditions of the first frames of clips."""

@@ -17,7 +17,8 @@ class Context(NamedTuple):
     """Conditions as every layer of a network sees them, computed once a clip.
 
     Attributes:
-        text: keys and values of the caption for cross-attention, of every layer, each [B, H, L, D/H].
+        text: keys and values of the caption for cross-attention, of every layer, each [B, H, L, D/H]; empty: the layers
+            have none, and ``text_mask_B11L`` says nothing (L is 0).
         text_mask_B11L: True at what is seen of them, or what is added to their scores.
         prefix: keys and values for self-attention, of every layer, each [B, H, M, D/H], which all positions see; None:
             the model has no condition that is a prefix.
@@ -26,6 +27,16 @@ class Context(NamedTuple):
     text: list[KeysValues]
     text_mask_B11L: Tensor
     prefix: list[KeysValues] | None
+
+    @property
+    def rows(self) -> int:
+        """Number M of rows of the prefix."""
+        return 0 if self.prefix is None else self.prefix[0][0].shape[2]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of keys and values."""
+        return (self.text or self.prefix or [])[0][0].dtype
 
     def first(self, sequences: int) -> "Context":
         """The context of the first sequences."""

@@ -10,7 +10,11 @@ from typing import NamedTuple
 
 
 class Shape(NamedTuple):
-    """Sizes of a token language model: D, blocks, H, K, V, E."""
+    """Sizes of a token language model: D, blocks, H, K, V, E.
+
+    Attributes:
+        crosses: whether blocks attend to the caption; if not, it comes before the sequence as a prefix.
+    """
 
     dim: int
     layers: int
@@ -18,6 +22,20 @@ class Shape(NamedTuple):
     levels: int
     codebook_size: int
     text_dim: int
+    crosses: bool = True
+
+    @property
+    def matrices(self) -> tuple[tuple[int, int], ...]:
+        """Outputs and inputs, in widths D, of what a block multiplies each position by: queries, keys and values, and
+        output; cross-attention's query and output, if there is any; the FFN, 4D wide.
+        """
+        cross = ((1, 1), (1, 1)) if self.crosses else ()
+        return ((3, 1), (1, 1), *cross, (4, 1), (1, 4))
+
+    @property
+    def block_weights(self) -> int:
+        """Numbers in the matrices of a block."""
+        return self.dim**2 * sum(outputs * inputs for outputs, inputs in self.matrices)
 
 
 class Pass(NamedTuple):
@@ -52,18 +70,25 @@ def training_flops(shape: Shape, passes: Sequence[Pass], text_tokens: float) -> 
 
 
 def pass_flops(shape: Shape, work: Pass, text_tokens: float) -> float:
-    """Floating-point operations of one forward pass over one clip whose caption has its keys and values already."""
+    """Floating-point operations of one forward pass over one clip whose caption has its keys and values already.
+
+    All positions see the caption, by cross-attention or as a prefix. A caption behind another prefix sees that instead,
+    which is as many pairs.
+    """
     width = shape.dim
-    # Rows of a block's matrices: queries, keys, values and output, cross-attention's query and output, and the FFN's
-    # two of width 4D see every position.
-    matrices = 2 * width**2 * 14 * work.positions
+    matrices = 2 * shape.block_weights * work.positions
     attention = 4 * width * (work.pairs + work.positions * text_tokens)
     return shape.layers * (matrices + attention) + 2 * width * shape.codebook_size * work.predictions
 
 
 def caption_flops(shape: Shape, text_tokens: float) -> tuple[float, float]:
     """Operations that project a caption's states, and that make keys and values of them in all layers."""
-    return 2 * shape.text_dim * shape.dim * text_tokens, shape.layers * 4 * shape.dim**2 * text_tokens
+    projection = 2 * shape.text_dim * shape.dim * text_tokens
+    if shape.crosses:
+        return projection, shape.layers * 4 * shape.dim**2 * text_tokens
+    own_pairs = text_tokens * (text_tokens + 1) / 2
+    attention = 4 * shape.dim * own_pairs
+    return projection, shape.layers * (2 * shape.block_weights * text_tokens + attention)
 
 
 def _training_flops(shape: Shape, work: Pass, text_tokens: float) -> float:

@@ -46,11 +46,16 @@ def activation_bytes(shape: Shape, work: Pass, saved: Saved, text_tokens: float,
         saved: of the self-attention.
         working: as of ``state_bytes``.
     """
-    width, rows = shape.dim, work.positions
-    # The residual stream before each of three norms stays in fp32; then three normed inputs, queries, keys, values,
-    # two attention outputs, the query of cross-attention, and both sides of the FFN's activation, 4D wide.
-    block: float = rows * width * (3 * FULL + (3 + 3 + 2 + 1 + 8) * working)
-    block += 2 * text_tokens * width * working  # keys and values of the caption
+    # A caption without cross-attention goes through the blocks as positions do.
+    width, rows = shape.dim, work.positions + (0 if shape.crosses else text_tokens)
+    # The residual stream before both norms stays in fp32; then two normed inputs, queries, keys, values, the attention
+    # output, and both sides of the FFN's activation, 4D wide.
+    block: float = rows * width * (2 * FULL + (2 + 3 + 1 + 8) * working)
+    if shape.crosses:
+        # A third norm and its input, the query and the output, and the caption's keys and values.
+        block += rows * width * (FULL + (1 + 1 + 1) * working) + 2 * text_tokens * width * working
+    else:
+        block += 2 * rows * width * working  # copies of keys and values, joined with those of the caption
     block += saved.working * working + saved.weights * (FULL + _copy(working))
     # Inputs of the heads, and the slope of the loss by each logit (``models.token_loss``).
     heads = work.predictions * (width * FULL + shape.codebook_size * working)

@@ -39,8 +39,11 @@ class PositionTables(NamedTuple):
         return PositionTables(*(table if table is None else table[index_M.to(table.device)] for table in self))
 
 
-def position_tables(plan: Plan, code: PositionCode, dim: int, heads: int) -> PositionTables:
+def position_tables(plan: Plan, code: PositionCode, dim: int, heads: int, rows: int = 0) -> PositionTables:
     """The tables of a plan for a model of width ``dim`` with ``heads`` attention heads.
+
+    Args:
+        rows: of a prefix that is counted before the plan's positions; see ``prefix_tables``.
 
     A plan's ``positional`` says what is coded. ``step``: the decoding step. ``frame``: one half of the width codes
     ``frame_in``, the other ``frame_out``, both shifted by one so that "none" (-1) is position 0.
@@ -48,9 +51,19 @@ def position_tables(plan: Plan, code: PositionCode, dim: int, heads: int) -> Pos
     Raises:
         ValueError: unknown code, or a width that the halves cannot share.
     """
+    return _tables([coded + rows for coded in _coded(plan)], code, dim, heads)
+
+
+def prefix_tables(rows: int, plan: Plan, code: PositionCode, dim: int, heads: int) -> PositionTables:
+    """The tables of the rows of a prefix that are counted before a plan's positions: 0, 1, .., in all that is coded."""
+    return _tables([torch.arange(rows) for _ in _coded(plan)], code, dim, heads)
+
+
+def _coded(plan: Plan) -> list[Tensor]:
+    """What is coded of each position, int64 [P]; see ``position_tables``."""
     if plan.positional == "step":
-        return _tables([torch.from_numpy(plan.step.copy())], code, dim, heads)
-    return _tables([torch.from_numpy(f + 1) for f in (plan.frame_in, plan.frame_out)], code, dim, heads)
+        return [torch.from_numpy(plan.step.copy())]
+    return [torch.from_numpy(frame + 1) for frame in (plan.frame_in, plan.frame_out)]
 
 
 def frame_tables(frames: int, code: PositionCode, dim: int, heads: int) -> PositionTables:

@@ -20,14 +20,17 @@ class Prefix(NamedTuple):
     Attributes:
         width: E, numbers of a state.
         per_frame: states for each frame of the clip; they are spread evenly over it.
+        length: states of every clip, whatever its frames, as in the released MusicGen-melody: fewer are repeated, more
+            are cut off, and where there is none stands that of the first class; None: as many as the frames want.
     """
 
     width: int
     per_frame: float
+    length: int | None = None
 
     def rows(self, frames: int) -> int:
         """How many states a clip of so many frames has."""
-        return math.ceil(frames * self.per_frame)
+        return math.ceil(frames * self.per_frame) if self.length is None else self.length
 
     def frames(self, frames: int) -> Tensor:
         """The frame beside which each state stands, int64 [M]."""
@@ -37,16 +40,19 @@ class Prefix(NamedTuple):
 
 class PrefixConditioner(nn.Module):
     """Project states that go along with the music; where there is none, a learned null vector stands (MusicGen,
-    arXiv 2306.05284, section 2.3: melody).
+    arXiv 2306.05284, section 2.3: melody), or, where ``Prefix.length`` is given, the projected first class.
 
-    Every clip has as many rows as its length wants, so that no clip depends on what others of its batch have.
+    Every clip has as many rows as its length wants, so that no clip depends on what others of its batch have. What is
+    repeated is the batch's padded states, as released: shorter melodies beside longer ones end in the first class.
     """
+
+    null_D: nn.Parameter | None
 
     def __init__(self, prefix: Prefix, dim: int) -> None:
         super().__init__()
         self.shape = prefix
         self.project = nn.Linear(prefix.width, dim)
-        self.null_D = nn.Parameter(torch.randn(dim) * 2.0)
+        self.null_D = nn.Parameter(torch.randn(dim) * 2.0) if prefix.length is None else None
         # As loud as embeddings of tokens, or position codes drown them.
         nn.init.normal_(self.project.weight, std=2.0)
 
@@ -56,6 +62,8 @@ class PrefixConditioner(nn.Module):
         Raises:
             ValueError: there are more states than the clip has.
         """
+        if self.null_D is None:
+            return self._repeated(states, self.shape.rows(frames))
         rows = self.shape.rows(frames)
         states_BLE, mask_BL = states
         missing = rows - mask_BL.shape[1]
@@ -64,3 +72,13 @@ class PrefixConditioner(nn.Module):
         seen_BM1 = F.pad(mask_BL, (0, missing))[:, :, None]
         row_BMD = linear(F.pad(states_BLE, (0, 0, 0, missing)), self.project.weight, self.project.bias)
         return torch.where(seen_BM1, row_BMD, self.null_D.to(row_BMD.dtype))
+
+    def _repeated(self, states: States, rows: int) -> Tensor:
+        """So many rows, which begin again where the states end."""
+        states_BLE, mask_BL = states
+        if not mask_BL.shape[1]:
+            states_BLE, mask_BL = F.pad(states_BLE, (0, 0, 0, 1)), F.pad(mask_BL, (0, 1))
+        first_E = F.pad(states_BLE.new_ones(1), (0, self.shape.width - 1))
+        states_BLE = torch.where(mask_BL[:, :, None], states_BLE, first_E)
+        row_BLD = linear(states_BLE, self.project.weight, self.project.bias)
+        return row_BLD[:, torch.arange(rows, device=row_BLD.device) % row_BLD.shape[1]]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicbench.choices import require_choice
-from musicbench.models.conditioning import Conditioner, NullCaption, TextPadding
+from musicbench.models.conditioning import Conditioner, NullCaption, TextFusion, TextPadding
 from musicbench.models.conditions import Conditions, copies
 from musicbench.models.context import Context
 from musicbench.models.cost import Shape
@@ -36,7 +36,7 @@ class TokenLM(nn.Module):
             ``both``.
         modes: embeddings of ways of decoding, appended to those of the tokens.
         null_caption, text_padding: see ``TextConditioner``.
-        prefixes: conditions beside the text, by name: see ``Conditioner``.
+        prefixes, text_fusion: conditions beside the text by name, and how the text enters: see ``Conditioner``.
         initialisation: ``musicgen``: see ``start_as_musicgen``; None: our own, which learns faster in short trainings.
 
     Raises:
@@ -60,6 +60,7 @@ class TokenLM(nn.Module):
         text_padding: TextPadding | None = None,
         initialisation: Initialisation | None = None,
         prefixes: Mapping[str, Any] | None = None,
+        text_fusion: TextFusion | None = None,
     ) -> None:
         super().__init__()
         require_choice("initialisation", initialisation, Initialisation)
@@ -74,20 +75,23 @@ class TokenLM(nn.Module):
             self._rows_KVD()[:, codebook_size].mul_(0.1)
             self.embedding.weight[self.tokens :].mul_(0.1)
         text = {"text_dim": text_dim, "null_caption": null_caption, "text_padding": text_padding}
-        self.conditioner = Conditioner(dim, text, prefixes or {})
-        self.transformer = Transformer(dim, layers, heads, dropout)
+        self.conditioner = Conditioner(dim, text, prefixes or {}, text_fusion)
+        self.transformer = Transformer(dim, layers, heads, dropout, crosses=not self.conditioner.prepends)
         self.heads_KVD = nn.Parameter(torch.randn(levels, codebook_size, dim) * 0.5 * dim**-0.5)
         if initialisation == "musicgen":
             tokens_ND, modes_MD = self.embedding.weight.detach().split([self.tokens, modes])
             start_as_musicgen(tokens_ND, modes_MD, self.transformer, self.heads_KVD)
-        self.register_buffer("level_offset_K", torch.arange(levels) * (codebook_size + 1), persistent=False)
+        # On the CPU even where weights are made without memory, for no file of weights holds it.
+        offset_K = torch.arange(levels, device="cpu") * (codebook_size + 1)
+        self.register_buffer("level_offset_K", offset_K, persistent=False)
 
     @property
     def shape(self) -> Shape:
         """Sizes from which costs follow."""
         transformer, text_dim = self.transformer, self.conditioner.project.in_features
         layers = len(transformer.blocks)
-        return Shape(self.dim, layers, transformer.heads, self.levels, self.codebook_size, text_dim)
+        sizes = self.dim, layers, transformer.heads, self.levels, self.codebook_size, text_dim
+        return Shape(*sizes, crosses=transformer.crosses)
 
     def _rows_KVD(self) -> Tensor:
         """Token embeddings; row V of each level is the absent one."""
@@ -113,25 +117,27 @@ class TokenLM(nn.Module):
         return copies(conditions, scales.drops(self.conditioner.names))
 
     def _context(
-        self, conditions: Conditions, frames: int, codes: Callable[[Tensor], PositionTables], attend: SelfAttend
+        self, conditions: Conditions, frames: int, codes: Callable[[int], PositionTables], attend: SelfAttend
     ) -> Context:
         """The conditions as the transformer sees them.
 
         Args:
-            codes: of the frames beside which the rows of a prefix stand, int64 [M] -> position codes.
+            codes: number M of rows of a prefix -> their position codes.
             attend: self-attention of a prefix.
 
         Raises:
             ValueError: a condition is given that the model does not use, or has too many states.
         """
         text_BLD, text_mask_B11L = self.conditioner(conditions.text)
+        if not self.transformer.crosses:
+            text_mask_B11L = text_mask_B11L[..., :0]
         context = Context(self.transformer.text_keys_values(text_BLD), text_mask_B11L, None)
-        prefix_BMD = self.conditioner.prefix(conditions, frames)
+        prefix_BMD = self.conditioner.prefix(conditions, frames, text_BLD)
         if prefix_BMD is None:
             return context
         # The residual stream of tokens has the weights' precision under autocast too.
         prefix_BMD = prefix_BMD.to(self.embedding.weight.dtype)
-        code_MD, turn_M2F = codes(self.conditioner.frames(frames)).to(prefix_BMD.device)
+        code_MD, turn_M2F = codes(prefix_BMD.shape[1]).to(prefix_BMD.device)
         remembering = Remembering(attend)
         # Prefix rows never see a token, so that they can be computed before any is there.
         self.transformer(

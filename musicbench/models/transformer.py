@@ -91,18 +91,24 @@ class Remembering:
 
 
 class Block(nn.Module):
-    """One layer; the self-attention is given from outside, so that training and decoding share all weights."""
+    """One layer; the self-attention is given from outside, so that training and decoding share all weights.
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    Args:
+        crosses: whether there is cross-attention.
+        Others as of ``Transformer``.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float, crosses: bool) -> None:
         super().__init__()
         self.heads = heads
         self.norm_self = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.self_out = nn.Linear(dim, dim, bias=False)
-        self.norm_cross = nn.LayerNorm(dim)
-        self.cross_q = nn.Linear(dim, dim, bias=False)
-        self.cross_kv = nn.Linear(dim, 2 * dim, bias=False)
-        self.cross_out = nn.Linear(dim, dim, bias=False)
+        if crosses:
+            self.norm_cross = nn.LayerNorm(dim)
+            self.cross_q = nn.Linear(dim, dim, bias=False)
+            self.cross_kv = nn.Linear(dim, 2 * dim, bias=False)
+            self.cross_out = nn.Linear(dim, dim, bias=False)
         self.norm_ffn = nn.LayerNorm(dim)
         self.ffn_in = nn.Linear(dim, 4 * dim, bias=False)
         self.ffn_out = nn.Linear(4 * dim, dim, bias=False)
@@ -119,14 +125,15 @@ class Block(nn.Module):
         return k_BHLD, v_BHLD
 
     def forward(
-        self, x_BQD: Tensor, layer: int, attend: SelfAttend, text: KeysValues, text_mask_B11L: Tensor
+        self, x_BQD: Tensor, layer: int, attend: SelfAttend, text: KeysValues | None, text_mask_B11L: Tensor
     ) -> Tensor:
         q, k, v = self._heads(linear(self.norm_self(x_BQD), self.qkv.weight), 3)
         attended_BQD = attend(layer, q, k, v).transpose(1, 2).flatten(2)
         x_BQD = x_BQD + self.dropout(linear(attended_BQD, self.self_out.weight))
-        (q,) = self._heads(linear(self.norm_cross(x_BQD), self.cross_q.weight), 1)
-        seen_BQD = F.scaled_dot_product_attention(q, text[0], text[1], attn_mask=text_mask_B11L)
-        x_BQD = x_BQD + self.dropout(linear(seen_BQD.transpose(1, 2).flatten(2), self.cross_out.weight))
+        if text is not None:
+            (q,) = self._heads(linear(self.norm_cross(x_BQD), self.cross_q.weight), 1)
+            seen_BQD = F.scaled_dot_product_attention(q, text[0], text[1], attn_mask=text_mask_B11L)
+            x_BQD = x_BQD + self.dropout(linear(seen_BQD.transpose(1, 2).flatten(2), self.cross_out.weight))
         wide = F.gelu(linear(self.norm_ffn(x_BQD), self.ffn_in.weight))
         return x_BQD + self.dropout(linear(wide, self.ffn_out.weight))
 
@@ -139,17 +146,18 @@ class Transformer(nn.Module):
         layers: number of blocks.
         heads: attention heads H.
         dropout: rate after each sub-layer, 0 to 1.
+        crosses: whether layers attend to the caption.
 
     Raises:
         ValueError: ``dim`` is no multiple of ``heads``.
     """
 
-    def __init__(self, dim: int, layers: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, dim: int, layers: int, heads: int, dropout: float = 0.0, crosses: bool = True) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"dim must be a multiple of heads; got dim={dim}, heads={heads}")
-        self.dim, self.heads = dim, heads
-        self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
+        self.dim, self.heads, self.crosses = dim, heads, crosses
+        self.blocks = nn.ModuleList(Block(dim, heads, dropout, crosses) for _ in range(layers))
         self.out_norm = nn.LayerNorm(dim)
         for name, weight in self.named_parameters():
             if weight.ndim == 2:
@@ -158,12 +166,15 @@ class Transformer(nn.Module):
                 nn.init.normal_(weight, std=shrink * weight.shape[1] ** -0.5)
 
     def text_keys_values(self, text_BLD: Tensor) -> list[KeysValues]:
-        """Cross-attention keys and values of every layer."""
+        """Cross-attention keys and values of every layer that has such attention."""
+        if not self.crosses:
+            return []
         return [block.text_keys_values(text_BLD) for block in self.blocks]  # type: ignore[operator]
 
     def forward(self, x_BQD: Tensor, attend: SelfAttend, context: Context) -> Tensor:
         """Run all layers on [B, Q, D] rows; ``attend`` knows of the context's prefix."""
         for layer, block in enumerate(self.blocks):
-            x_BQD = block(x_BQD, layer, attend, context.text[layer], context.text_mask_B11L)
+            text = context.text[layer] if self.crosses else None
+            x_BQD = block(x_BQD, layer, attend, text, context.text_mask_B11L)
         normed: Tensor = self.out_norm(x_BQD)
         return normed

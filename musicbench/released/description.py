@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from musicbench.files import known_sha256
+from musicbench.seals import content_sha256
+
 
 @dataclass(frozen=True)
 class Released:
@@ -22,9 +25,9 @@ class Released:
         frame_rate: frames per second.
         seconds: length of the clips that it was trained on.
         channels: of its audio, 1 or 2.
-        sha256: hash of the files that hold the network's weights.
+        files: those that hold the network's weights, perhaps beside others.
         weights: yields the network's parameters by their names in ours, one after the other, so that memory never holds
-            all of them twice.
+            all of them twice. They may lie in memory that they share with a file: who keeps one copies it.
         save_text: writes the text encoder as a transformers folder, tokenizer included.
         save_codec: writes the codec as a transformers folder.
     """
@@ -38,7 +41,13 @@ class Released:
     frame_rate: float
     seconds: float
     channels: int
-    sha256: str
+    files: tuple[Path, ...]
     weights: Callable[[], Iterator[tuple[str, Tensor]]]
     save_text: Callable[[Path], None]
     save_codec: Callable[[Path], None]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of ``files``, which are read once in a process."""
+        found = [known_sha256(path) for path in self.files]
+        return found[0] if len(found) == 1 else content_sha256(found)

@@ -11,16 +11,17 @@ TRAINING = "musicbench_training"
 """Key of a checkpoint under which it holds the id of the training that made its weights."""
 
 
-def read_checkpoint(path: Path, trainings: Collection[str]) -> dict[str, Any]:
+def read_checkpoint(path: Path, trainings: Collection[str], mapped: bool = False) -> dict[str, Any]:
     """Read a checkpoint that ``AtomicCheckpoints`` wrote.
 
     Args:
         trainings: the training ids that the checkpoint may have.
+        mapped: see ``torch_files.load``.
 
     Raises:
         UserError: the file is missing, damaged, no checkpoint of a run, or of another training.
     """
-    content = torch_files.load(path, "state_dict", "global_step", "callbacks")
+    content = torch_files.load(path, "state_dict", "global_step", "callbacks", mapped=mapped)
     require_training(path, content.get(TRAINING, ""), trainings)
     return content
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from musicbench.errors import UserError
 from musicbench.evaluation.references.sets import fma_pop
 from musicbench.named_code import TARGET
+from musicbench.released import presence
+from musicbench.released.catalogue import CATALOGUE
 from musicbench.runs.compose import compose, instantiated
 from musicbench.runs.options import options
 
@@ -21,11 +24,12 @@ Check = Callable[[], str]
 """Says in a line what works; raises where it does not."""
 
 
-def checks_of(config: Any) -> dict[str, dict[str, Check]]:
-    """Return a check for every part, reference, device and launcher, by kind and name.
+def checks_of(config: Any, offline: bool) -> dict[str, dict[str, Check]]:
+    """Return a check for every part, released model, reference, device and launcher, by kind and name.
 
     Args:
         config: configuration of ``musicbench doctor``.
+        offline: whether the user forbade to ask the model hub.
     """
     bundled = compose("doctor", ["judges=bundled", "text=minilm"])
 
@@ -50,6 +54,7 @@ def checks_of(config: Any) -> dict[str, dict[str, Check]]:
         "references of FAD": {"FMA-Pop (evaluation.reference=fma_pop)": _fma_pop(config)},
         "codecs": _codecs(config),
         "text encoders": _encoders(config, loaded),
+        "released models": _released(config, offline),
         "devices": {"CPU": _cpu, "GPU": _gpu},
         "launchers": {"torchrun": _torchrun, "wandb": _wandb, "Slurm": _slurm},
     }
@@ -62,6 +67,12 @@ def _encoders(config: Any, loaded: Callable[[str, Any], Check]) -> dict[str, Che
     if config.text not in parts.values():
         found[f"as given ({config.text.get('source') or config.text['_target_']})"] = loaded("text", config.text)
     return found
+
+
+def _released(config: Any, offline: bool) -> dict[str, Check]:
+    """Check every released model of MusicGen and MAGNeT."""
+    folder = None if config.released is None else Path(config.released).expanduser()
+    return {entry.hub: partial(presence.check, entry, folder, offline) for entry in CATALOGUE}
 
 
 def _codecs(config: Any) -> dict[str, Check]:

@@ -101,18 +101,26 @@ class Contents:
         Raises:
             UserError: the token store was made with another codec.
         """
+        contents = {"codec": self.codec.sha256, "text": self.encoder}
+        if self.config.training.steps == 0:  # The weights come from elsewhere, and no token changes them.
+            return contents
+        if self.config.data.melody is not None:
+            contents["melody"] = self.melodies.sha256
+        return contents | self.tokens
+
+    @cached_property
+    def tokens(self) -> dict[str, str]:
+        """Hashes of the token store; none for a run that has no store.
+
+        Raises:
+            UserError: it was made with another codec.
+        """
+        if self.config.data.store is None:
+            return {}
         if self.store.card["codec"]["sha256"] != self.codec.sha256:
             # Opening the store raises if it is damaged.
             require_codec(self.store, compose.instantiated("codec", self.config.codec))
-        contents = {
-            "tokens": self.store.card["codes_sha256"],
-            "clips": self.store.card["clips_sha256"],
-            "codec": self.codec.sha256,
-            "text": self.encoder,
-        }
-        if self.config.data.melody is not None:
-            contents["melody"] = self.melodies.sha256
-        return contents
+        return {"tokens": self.store.card["codes_sha256"], "clips": self.store.card["clips_sha256"]}
 
     @cached_property
     def judged_by(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
+from musicbench.files import atomic_path
 from musicbench.regular_files import require_regular
 from musicbench.runs.identity import row_label
 from musicbench.study.records import read_record
@@ -50,6 +51,12 @@ def read_training_id(folder: Path) -> str:
     if not found:
         raise UserError(f"{folder} was trained by an older version; delete it and train again")
     return found
+
+
+def mark_trained(folder: Path, training_id: str) -> None:
+    """Let a run folder say that its training is finished."""
+    with atomic_path(folder / TRAINED) as temporary:
+        temporary.write_text(f"{training_id}\n", encoding="utf-8")
 
 
 def lenders(output: Path, training: str) -> Iterator[Path]:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from musicbench.errors import UserError
@@ -59,13 +60,22 @@ def _hash(content: dict[str, Any], contents: dict[str, str]) -> str:
 
 
 def recorded_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration as a record keeps it: without paths of one machine, and with code named by option.
+    """Return the configuration as a record keeps it: without places on one machine, and with code named by option.
 
     Where a class lies does not change numbers, so a family is named by the file of ``conf/family`` that chooses it, and
     ways of decoding, codecs and encoders by their other keys. A user's own code, which no file names, stands under
     ``code``.
     """
-    return _named(_recorded(config, (*_NUMBERS, "record"), has_pattern(config)))
+    return _without_places(_named(_recorded(config, (*_NUMBERS, "record"), has_pattern(config))))
+
+
+def _without_places(tree: Any) -> Any:
+    """Return plain values with the name alone of each absolute path."""
+    if isinstance(tree, dict):
+        return {key: _without_places(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_without_places(item) for item in tree]
+    return Path(tree).name if isinstance(tree, str) and Path(tree).is_absolute() else tree
 
 
 def unrecorded(config: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -194,4 +204,5 @@ def _value(config: dict[str, Any], key: str) -> Any:
 
 def _in_file_name(value: Any) -> str:
     text = "-".join(map(str, value)) if isinstance(value, list) else str(value).lower()
-    return re.sub(r"[^\w.+-]+", "_", text)
+    # Of a folder its name says enough, and a star in it stands for an id.
+    return re.sub(r"[^\w.+-]+", "_", text.rpartition("/")[2].removesuffix("-*"))

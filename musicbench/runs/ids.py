@@ -10,6 +10,7 @@ from musicbench.runs import settings
 from musicbench.runs.contents import Contents
 from musicbench.runs.folder import read_training_id, run_folder
 from musicbench.runs.identity import former_training_id, run_id, training_id
+from musicbench.runs.start import start_sha256
 
 
 class NamedRun:
@@ -25,8 +26,10 @@ class NamedRun:
 
     @cached_property
     def plain(self) -> dict[str, Any]:
-        """The configuration as plain containers, with the rescorer's folder by its name."""
-        return settings.plain(self.config)
+        """The configuration as plain containers, with the rescorer's folder by its name and the hash of its start."""
+        content = settings.plain(self.config)
+        content["training"]["start_sha256"] = start_sha256(self.config)
+        return content
 
     @cached_property
     def rescorer_folder(self) -> Path | None:
@@ -38,7 +41,7 @@ class NamedRun:
         """Eight hex digits of everything that changes the run's numbers."""
         found = self.contents
         # The user's own files come first: their errors show at once, and hashing them shows progress.
-        contents = found.own_files | found.trained_on | found.judged_by
+        contents = found.own_files | found.trained_on | found.tokens | found.judged_by
         if self.rescorer_folder is not None:
             contents["rescorer"] = read_training_id(self.rescorer_folder)
         return run_id(self.precise, contents)

@@ -61,6 +61,11 @@ def beginnings(config: DictConfig, levels: int, frames: int, sampling: Any) -> S
     return found
 
 
+def _options(prefix: Prefix) -> dict[str, Any]:
+    """Return the options of a prefix that are set, so that a new option changes no older checkpoint."""
+    return {name: value for name, value in prefix._asdict().items() if value is not None}
+
+
 def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None = None) -> Any:
     """Build the LightningModule of the configured family, freshly initialised from the seed.
 
@@ -73,6 +78,9 @@ def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None =
     plain = compose.plain(config)
     shape = {k: v for k, v in plain["model"].items() if k != "from_codebooks" and v is not None}
     optimiser = {k: v for k, v in plain["optimiser"].items() if k != "clip_norm" and v is not None}
+    steps = plain["training"]["steps"]
+    # Without steps there is no schedule, whatever warm-up is configured.
+    length = {"total_steps": steps} if steps else {"total_steps": 1, "warmup_steps": 0}
     options = {key: value for key, value in plain["family"].items() if key not in (named_code.TARGET, "uses_pattern")}
     if has_pattern(plain):
         options |= {
@@ -84,14 +92,14 @@ def build_model(config: DictConfig, sizes: Sizes, codebooks_KVC: Tensor | None =
     seed_everything(config.seed, verbose=False)
     of_data: dict[str, Any] = {"levels": sizes.levels, "codebook_size": sizes.codebook_size, "text_dim": sizes.text_dim}
     if sizes.prefixes:  # Only then, so that checkpoints of other models need not name them.
-        of_data["prefixes"] = {name: prefix._asdict() for name, prefix in sizes.prefixes.items()}
+        of_data["prefixes"] = {name: _options(prefix) for name, prefix in sizes.prefixes.items()}
         usual = {"melody": 0.5, "text": 0.0}  # as MusicGen's released configuration
         shares = {name: plain["training"][f"{name}_dropout"] for name in usual}
         options["dropout_apart"] = {name: usual[name] if share is None else share for name, share in shares.items()}
     try:
         module = family(config)(
             model={**of_data, **shape},
-            optimiser={**optimiser, "total_steps": plain["training"]["steps"]},
+            optimiser={**optimiser, **length},
             seed=config.seed,
             **options,
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from musicbench.codecs.chunked import ChunkedCodec
 from musicbench.conditions.caption_table import CaptionTable, caption_states, caption_table, empty_table, pad_states
-from musicbench.conditions.melody import CLASSES
+from musicbench.conditions.melody import CLASSES, MOMENTS_PER_SECOND, MUSICGEN_MOMENTS
 from musicbench.conditions.text_facts import NO_TEXT
 from musicbench.data.caption_changes import CaptionChanges
 from musicbench.data.crops import Crop
@@ -46,13 +46,19 @@ class Parts:
         """The token store; its codec must be the configured one."""
         return self.contents.store
 
+    @property
+    def codes(self) -> TokenStore | ChunkedCodec:
+        """What knows the numbers and the rate of codes: the token store, or the codec of a run that has no store."""
+        return self.codec if self.config.data.store is None else self.store
+
     @cached_property
     def codec(self) -> ChunkedCodec:
         """The codec, which must be the codec of the token store."""
         if self.like is not None:
             return self.like.codec
         codec: ChunkedCodec = instantiated("codec", self.config.codec)
-        require_codec(self.store, codec)
+        if self.config.data.store is not None:
+            require_codec(self.store, codec)
         return codec.to(device())
 
     @cached_property
@@ -138,11 +144,23 @@ class Parts:
             )
         return changes
 
+    @cached_property
+    def melody_prefix(self) -> Prefix | None:
+        """How models are told melodies, by the store's or by those of a user's recordings; None: they are told none."""
+        kind = self.config.data.melody
+        if kind is not None and self.config.data.store is None:
+            per_frame = MOMENTS_PER_SECOND / self.codes.frame_rate
+        elif self.melodies is not None:
+            per_frame = self.melodies.per_frame
+        else:
+            return None
+        return Prefix(CLASSES, per_frame, MUSICGEN_MOMENTS if kind == "musicgen" else None)
+
     @property
     def sizes(self) -> Sizes:
         """Sizes of data and captions that a network needs."""
-        melody = None if self.melodies is None else Prefix(CLASSES, self.melodies.per_frame)
-        sizes = self.store.levels, self.store.codebook_size, self.encoder.dim, self.store.frame_rate
+        melody = self.melody_prefix
+        sizes = self.codes.levels, self.codes.codebook_size, self.encoder.dim, self.codes.frame_rate
         return Sizes(*sizes, {} if melody is None else {MELODY: melody})
 
     @property

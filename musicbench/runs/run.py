@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from musicbench.files import sha256_file
+from musicbench.models.valueless import without_values
 from musicbench.runs.device import device
 from musicbench.runs.folder import BEST
 from musicbench.runs.identity import row_label, run_id
@@ -34,7 +35,7 @@ class Run(NamedRun):
             folder: the run's folder; its weights and the rescorer's count by content.
         """
         clips = {key: self.plain["evaluation"][key] for key in ("split", "seconds", "per_piece", "melody")}
-        contents = self.contents.trained_on | {"device": device().type}
+        contents = self.contents.trained_on | self.contents.tokens | {"device": device().type}
         for name, place in (("weights", folder), ("rescorer", self.rescorer_folder)):
             if place is not None and (place / BEST).is_file():
                 contents[name] = sha256_file(place / BEST)
@@ -49,3 +50,9 @@ class Run(NamedRun):
         """Build the LightningModule, freshly initialised from the seed."""
         # A codec may draw random numbers while it loads, so it is loaded before the seed is set.
         return build_model(self.config, self.parts.sizes, self.parts.codebooks_KVC)
+
+    def unread_model(self) -> Any:
+        """Build the LightningModule for weights that are to be read; its parameters have no memory yet."""
+        sizes = self.parts.sizes
+        with without_values():
+            return build_model(self.config, sizes)

@@ -42,14 +42,32 @@ def rescorer_folder(config: DictConfig) -> Path | None:
     pattern = config.decode.get("masked", config.decode).get("rescorer")
     if pattern is None or config.get("system"):  # Baselines do not decode.
         return None
+    return one_folder("rescorer", pattern)
+
+
+def one_folder(key: str, pattern: str) -> Path:
+    """Return the folder that a pattern such as ``runs/rescorer-*`` fits, or the pattern itself if it fits none.
+
+    Raises:
+        UserError: the pattern fits several folders.
+    """
     found = sorted(glob(pattern))
     if len(found) > 1:
-        raise UserError(f"rescorer={pattern} fits {len(found)} folders ({', '.join(found)}); name one")
+        raise UserError(f"{key}={pattern} fits {len(found)} folders ({', '.join(found)}); name one")
     return Path(found[0] if found else pattern)
 
 
-def store_folder(name: str) -> Path:
-    """Return the folder of a token store; ``embedded`` names the bundled store."""
+def store_folder(name: str | None) -> Path:
+    """Return the folder of a token store; ``embedded`` names the bundled store.
+
+    Raises:
+        UserError: no store is named.
+    """
+    if name is None:
+        raise UserError(
+            "this run has no token store; make one with its codec (`musicbench prepare manifest=FILE "
+            "codec.name_or_folder=..`) and give data.store=FOLDER"
+        )
     return ASSETS / "tokens" if name == "embedded" else Path(name)
 
 

@@ -42,9 +42,7 @@ def take_over(run: Run, lender: Path, folder: Path) -> None:
     """
     write_configuration(run.plain, folder)
     for name in (LAST, BEST, TRAINED):
-        with atomic_path(folder / name) as temporary:
-            temporary.unlink()
-            _link(lender / name, temporary)
+        link(lender / name, folder / name)
 
 
 def require_trained(run: Run, folder: Path) -> None:
@@ -67,11 +65,14 @@ def require_weights(folder: Path) -> None:
         read_checkpoint(folder / name, {training})
 
 
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # The folders lie on different disks, or the disk has no hard links.
-        shutil.copyfile(source, target)
+def link(source: Path, target: Path) -> None:
+    """Let ``target`` be the same file as ``source``, or a copy of it where the disk has no hard links."""
+    with atomic_path(target) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:  # The folders may also lie on different disks.
+            shutil.copyfile(source, temporary)
 
 
 def load_trained(run: Run, folder: Path) -> Any:
@@ -81,7 +82,7 @@ def load_trained(run: Run, folder: Path) -> Any:
         UserError: the checkpoint is missing, damaged, of another training or of another model.
     """
     path = folder / BEST
-    checkpoint = read_checkpoint(path, run.training_ids)
+    checkpoint = read_checkpoint(path, run.training_ids, mapped=True)
     other = f"{path} belongs to another model than the configuration's"
     weights = checkpoint["state_dict"]
     if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):
@@ -89,9 +90,9 @@ def load_trained(run: Run, folder: Path) -> Any:
     # Checked before the model is made: a configuration of a few bytes can ask for more than the memory holds.
     if sum(weight.untyped_storage().nbytes() for weight in weights.values()) < _least_bytes(run):
         raise UserError(other)
-    module = run.model()
+    module = run.unread_model()
     try:
-        module.load_state_dict(weights)
+        module.load_state_dict(weights, assign=True)
     except (RuntimeError, KeyError) as error:
         raise UserError(other) from error
     module.best_step = checkpoint["global_step"]

@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from musicbench.study.cells import Cell, Row
+from musicbench.study.run_record import MODELS
 from musicbench.study.table_spec import ColumnSpec
 from musicbench.study.times import is_time
 
 
 def mark_best(rows: tuple[Row, ...], columns: tuple[ColumnSpec, ...]) -> tuple[Row, ...]:
-    """Mark the best value of each column among trained rows, all of a tie, but no single candidate.
+    """Mark the best value of each column among rows of models, all of a tie, but no single candidate.
 
-    A time is marked only if its spread overlaps that of no other trained row; without a spread it is not marked.
+    A time is marked only if its spread overlaps that of no other such row; without a spread it is not marked.
     """
     cells = [list(row.cells) for row in rows]
     for index, column in enumerate(columns):
-        trained = [n for n, row in enumerate(rows) if row.kind == "trained" and row.cells[index].state == "value"]
+        trained = [n for n, row in enumerate(rows) if row.kind in MODELS and row.cells[index].state == "value"]
         if "better" not in column or column.get("difference") or len(trained) < 2:
             continue
         choose = min if column["better"] == "lower" else max

@@ -16,6 +16,7 @@ from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
 from musicbench.study.cells import Cell, Row
+from musicbench.study.run_record import MODELS
 from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
 from musicbench.study.times import is_time
@@ -55,17 +56,17 @@ def draw_figure(table: Table, path: Path) -> None:
 
 def trained_families(table: Table) -> list[str]:
     """Families of the trained rows; their order chooses markers and colours, and "" is for rows without one."""
-    return list(dict.fromkeys(row.spec.get("family", "") for row in table.rows if row.kind == "trained"))
+    return list(dict.fromkeys(row.spec.get("family", "") for row in table.rows if row.kind in MODELS))
 
 
 def _draw_panel(panel: Any, table: Table, x: int, y: int, families: list[str]) -> None:
     points = [row for row in table.rows if row.cells[x].state == row.cells[y].state == "value"]
     lines = [row for row in table.rows if row.cells[y].state == "value" and row.cells[x].state != "value"]
     for family in families:
-        members = [row for row in points if row.spec.get("family", "") == family and row.kind == "trained"]
+        members = [row for row in points if row.spec.get("family", "") == family and row.kind in MODELS]
         order = families.index(family)
         _draw_points(panel, members, x, y, MARKERS[order % 6], COLOURS[order % 6], family)
-    _draw_points(panel, [row for row in points if row.kind != "trained"], x, y, "x", "0.35", "not trained")
+    _draw_points(panel, [row for row in points if row.kind not in MODELS], x, y, "x", "0.35", "not trained")
     speeds = [row.cells[x].value for row in points]
     if speeds and min(speeds) > 0:
         if max(speeds) / min(speeds) > 4:

@@ -29,7 +29,7 @@ from musicbench.study.table import Row, Table
 
 # Committed tables bring their audio along, so it stays at a few megabytes.
 PROMPTS = 3
-ORDER = ("reference", "external", "trained", "baseline")
+ORDER = ("reference", "external", "released", "trained", "baseline")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 
 from musicbench.study.cells import Row
 from musicbench.study.hypotheses import SIGNIFICANT
+from musicbench.study.run_record import MODELS
 from musicbench.study.statistics import POWER
 from musicbench.study.table_spec import ColumnSpec
 
@@ -13,7 +14,7 @@ def power_notes(rows: tuple[Row, ...], columns: tuple[ColumnSpec, ...]) -> list[
     count = sum(cell.difference is not None for row in rows for cell in row.cells)
     notes = []
     for index, column in enumerate(columns):
-        trained = [row.cells[index].difference for row in rows if row.kind == "trained"]
+        trained = [row.cells[index].difference for row in rows if row.kind in MODELS]
         sizes = [found.detectable(SIGNIFICANT / count) for found in trained if found is not None]
         if not sizes or math.isinf(max(sizes)):
             continue

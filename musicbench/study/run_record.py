@@ -4,8 +4,11 @@ from typing import Literal, NotRequired, TypedDict
 
 SCHEMA = 3
 
-Kind = Literal["trained", "baseline", "reference", "external"]
-"""The kinds of runs; ``external`` is audio of a system that musicbench has not trained."""
+Kind = Literal["trained", "released", "baseline", "reference", "external"]
+"""The kinds of runs; ``released`` is a model whose weights came from elsewhere, ``external`` audio of any system."""
+
+MODELS = ("trained", "released")
+"""The kinds of runs that are models, and so candidates for a table's best value."""
 
 
 class Git(TypedDict):

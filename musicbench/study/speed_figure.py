@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from musicbench.study.cells import Row
 from musicbench.study.figure import COLOURS, LITERAL, MARKERS
+from musicbench.study.run_record import MODELS
 from musicbench.study.table import Table
 from musicbench.study.times import Timing
 
@@ -61,7 +62,7 @@ def speed_lines(table: Table, field: str) -> list[Line]:
         batches = {int(batch) for session in row.times.sessions for batch in session.batches}
         timings = [(batch, row.times.timing(f"speed.{batch}.{field}")) for batch in sorted(batches)]
         points = [(batch, timing) for batch, timing in timings if timing is not None]
-        if row.kind == "trained" and points:
+        if row.kind in MODELS and points:
             found.append(Line(row, points))
     return found
 

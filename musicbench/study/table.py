@@ -12,7 +12,7 @@ from musicbench.study.notes import cell_notes, power_notes, seed_notes
 from musicbench.study.quantities import clips_without_value, contrast, estimate, quantity
 from musicbench.study.recipe_notes import recipe_notes
 from musicbench.study.records import read_records
-from musicbench.study.run_record import RunRecord
+from musicbench.study.run_record import MODELS, RunRecord
 from musicbench.study.samples import RECORDS
 from musicbench.study.table_spec import ColumnSpec, TableSpec, all_columns, read_spec
 from musicbench.study.time_notes import time_notes
@@ -135,10 +135,10 @@ def _speed_cell(records: tuple[RunRecord, ...], times: RowTimes, column: ColumnS
 
 
 def _failed(records: tuple[RunRecord, ...], key: str) -> bool:
-    """A metric that gave null, or one that is absent from a trained run that reports failures."""
+    """A metric that gave null, or one that is absent from a model that reports failures."""
     name = key.removeprefix("metrics.")
     tried = any(name in record["metrics"] for record in records)
-    return tried or any(record["failures"] and record["kind"] == "trained" for record in records)
+    return tried or any(record["failures"] and record["kind"] in MODELS for record in records)
 
 
 def _correct(rows: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from musicbench.errors import UserError
 from musicbench.launch.job import Job
 from musicbench.launch.locks import training_lock
+from musicbench.runs.again import answer_folder, asked_again
 from musicbench.runs.compose import compose
 from musicbench.runs.contents import Contents
 from musicbench.runs.folder import finished, lenders
@@ -19,9 +20,9 @@ from musicbench.study.samples import RECORDS
 _PROGRAM = (sys.executable, "-m", "musicbench.cli")
 
 
-def spelled(overrides: Sequence[str]) -> str:
+def spelled(command: str, overrides: Sequence[str]) -> str:
     """Return the command of a run as a user types it."""
-    return shlex.join(["musicbench", "train", *overrides])
+    return shlex.join(["musicbench", command, *overrides])
 
 
 @dataclass
@@ -39,23 +40,27 @@ class Resolved:
     alone: bool = False
 
 
-def resolve(lines: Sequence[list[str]], committed: set[str]) -> Resolved:
+def resolve(command: str, lines: Sequence[list[str]], committed: set[str]) -> Resolved:
     """Make jobs of lines of overrides.
 
     Args:
-        lines: overrides of ``musicbench train``.
+        command: ``train`` or ``evaluate``.
+        lines: overrides of it.
         committed: ids of runs whose records are in a table already.
     """
     found, folders = Resolved(), set[Path]()
     known: dict[str, Contents] = {}
     for overrides in lines:
         try:
-            config = compose("train", overrides)
-            contents = known.setdefault(Contents.key(config), Contents(config))
-            run = NamedRun(config, contents)
-            job = _job(run, overrides, committed)
+            config = compose(command, overrides)
+            place = None
+            if config.get("run") is not None:
+                config, place = asked_again(config, overrides)
+            run = NamedRun(config, known.setdefault(Contents.key(config), Contents(config)))
+            folder = run.folder if place is None else answer_folder(run, place, overrides)
+            job = _job(run, folder, (*_PROGRAM, command, *overrides), committed)
         except UserError as error:
-            found.mistaken.append(f"{spelled(overrides)}: {error}")
+            found.mistaken.append(f"{spelled(command, overrides)}: {error}")
             continue
         if job.folder not in folders:
             folders.add(job.folder)
@@ -73,11 +78,11 @@ def committed_ids(table: Path | None) -> set[str]:
     return {record["id"] for record in read_records(table / RECORDS)} if table is not None else set()
 
 
-def _job(run: NamedRun, overrides: Sequence[str], committed: set[str]) -> Job:
-    folder, identity, training = run.folder, run.id, run.training_id
+def _job(run: NamedRun, folder: Path, command: tuple[str, ...], committed: set[str]) -> Job:
+    identity, training = run.id, run.training_id
     return Job(
         folder,
-        (*_PROGRAM, "train", *overrides),
+        command,
         finished=lambda: identity in committed or finished(folder),
         common=training_lock(folder.parent, training),
         common_done=lambda: any(lenders(folder.parent, training)),

@@ -12,12 +12,18 @@ from musicbench.names import one_line, visible
 from musicbench.sweep.jobs import committed_ids, resolve
 
 
-def train_all(
-    lines: Sequence[list[str]], journal: Path, table: Path | None = None, jobs: int = 1, gpus: Sequence[str] = ()
+def run_all(
+    command: str,
+    lines: Sequence[list[str]],
+    journal: Path,
+    table: Path | None = None,
+    jobs: int = 1,
+    gpus: Sequence[str] = (),
 ) -> tuple[list[Path], int]:
-    """Train and evaluate every run in a process of its own, as many at once as there are jobs.
+    """Make every run in a process of its own, as many at once as there are jobs.
 
     Args:
+        command: ``train`` or ``evaluate``.
         lines: overrides of each run.
         journal: file to which starts, ends and failures are appended.
         table: folder of a table whose records count as finished.
@@ -30,7 +36,7 @@ def train_all(
     Raises:
         KeyboardInterrupt: the user interrupted the sweep; it is raised after the runs have ended.
     """
-    found = resolve(lines, committed_ids(table))
+    found = resolve(command, lines, committed_ids(table))
     if found.alone:
         # Such a run has all devices to itself.
         if jobs > 1:

@@ -24,8 +24,8 @@ from musicbench.tracking.send import assess_and_send
 
 def assess_baselines(overrides: Sequence[str], table: Path) -> list[Path]:
     """Evaluate the rows of a table that need no training, under a run's protocol; return their folders."""
-    trained_only = ("row", "label", "seed")
-    common = [o for o in overrides if not o.lstrip("+~").startswith(trained_only)]
+    of_models = ("row", "label", "seed", "run=")
+    common = [o for o in overrides if not o.lstrip("+~").startswith(of_models)]
     folders, committed = [], committed_ids(table)
     for row in read_spec(table / "table.yaml")["rows"]:
         if row["row"] not in SYSTEMS:

@@ -18,12 +18,13 @@ from musicbench.launch.job import FAILED
 from musicbench.launch.locks import awaited, held, run_lock, training_lock
 from musicbench.runs import settings
 from musicbench.runs.device import set_up
-from musicbench.runs.folder import BEST, LAST, RECORD, TRAINED, finished
+from musicbench.runs.folder import BEST, LAST, RECORD, TRAINED, finished, mark_trained
 from musicbench.runs.run import Run
 from musicbench.runs.weights import adopt, require_trained
 from musicbench.tracking.loggers import make_loggers, send_once, tracking
 from musicbench.training.fit import TrainerSettings, fit
 from musicbench.training.processes import is_first_process
+from musicbench.training.start import begin_with, start_weights, write_untrained
 
 
 def train(config: DictConfig) -> None:
@@ -70,6 +71,12 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
     config, parts = run.config, run.parts
     # Loaded before the seed is set, because an encoder may draw random numbers while it loads.
     parts.load_conditions()
+    module = run.model()
+    if config.training.start is not None and not (folder / LAST).is_file():
+        begin_with(module, start_weights(config.training.start), f"training.start={config.training.start}")
+    if config.training.steps == 0:
+        write_untrained(run, module, folder)
+        return
 
     def data(crops: int) -> TokenDataModule:
         return TokenDataModule(
@@ -85,7 +92,7 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
         )
 
     trainer_settings = TrainerSettings(run.plain, settings.precision(config), run.training_id)
-    fit(run.model(), data, trainer_settings, folder, loggers)
+    fit(module, data, trainer_settings, folder, loggers)
 
 
 def _make_weights(run: Run, folder: Path, loggers: list[Logger]) -> None:
@@ -104,8 +111,7 @@ def _make_weights(run: Run, folder: Path, loggers: list[Logger]) -> None:
     with _first_holds(hold(training_lock(folder.parent, run.training_id), "the same weights are being trained")):
         if not adopt(run, folder):
             fit_run(run, folder, loggers)
-            with atomic_path(folder / TRAINED) as temporary:
-                temporary.write_text(f"{run.training_id}\n", encoding="utf-8")
+            mark_trained(folder, run.training_id)
 
 
 def _first_holds(lock: AbstractContextManager[None]) -> AbstractContextManager[None]:

@@ -7,9 +7,11 @@ import pytest
 from musicbench import cli
 from musicbench.commands import doctor
 from musicbench.errors import UserError
+from musicbench.released.catalogue import CATALOGUE
 from musicbench.runs import checks
 from musicbench.runs.options import options
 from tests.helpers.small_codecs import small_dac
+from tests.helpers.small_released import save_musicgen, small_musicgen
 
 
 @pytest.fixture
@@ -17,6 +19,7 @@ def report(capsys, monkeypatch, tmp_path):
     import torch
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     def run(*arguments: str) -> dict[str, str]:
@@ -46,7 +49,24 @@ def test_says_what_works_and_how_to_get_the_rest(report):
             line = lines[f"no     codec={option}"]
             assert "https://huggingface.co/" in line or "download https://dl.fbaipublicfiles.com/encodec/" in line
             assert "codec.name_or_folder=F" in line
-    assert len(lines) == 16 + len(options("codec"))
+    for entry in CATALOGUE:
+        line = lines[f"no     {entry.hub}"]
+        assert f"https://huggingface.co/{entry.hub}" in line and f"into FOLDER/{entry.name}" in line
+        assert "HF_HUB_OFFLINE forbids to fetch it" in line
+    assert len(lines) == 16 + len(options("codec")) + len(CATALOGUE)
+
+
+def test_with_a_network_a_released_model_is_fetched_at_its_first_use(report, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    line = report()["no     facebook/musicgen-small"]
+    assert "with a network its first use fetches it" in line and "OFFLINE" not in line
+
+
+def test_released_models_in_a_folder(report, tmp_path):
+    save_musicgen(small_musicgen(), tmp_path / "musicgen-small")
+    lines = report(f"released={tmp_path}")
+    assert lines["works  facebook/musicgen-small"].startswith("transformers format, 0.00 GB in ")
+    assert f"into {tmp_path / 'musicgen-large'}" in lines["no     facebook/musicgen-large"]
 
 
 def test_an_own_codec(report, tmp_path):

@@ -1,6 +1,7 @@
 """Files that grow past a limit, as on a full disk: one line, and what was finished before is as it was."""
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicbench import cli
+from musicbench import cli, torch_files
 from musicbench.conditions.caption_table import caption_table
 from musicbench.data.audio import read_audio
 from musicbench.data.manifest import read_user_manifest
@@ -49,12 +50,18 @@ def test_a_crash_leaves_no_half_checkpoints_for_ever(make_run, tmp_path):
 
 
 def test_interruption_while_a_checkpoint_is_written(tmp_path, monkeypatch):
-    def interrupt(path: Path, content: bytes) -> None:
-        raise KeyboardInterrupt
+    parts = []
+
+    class Interrupted(io.BytesIO):
+        def write(self, part: bytes) -> int:
+            parts.append(part)
+            if len(parts) == 3:
+                raise KeyboardInterrupt
+            return super().write(part)
 
     AtomicCheckpoints("0dd5").save_checkpoint({"global_step": 1}, tmp_path / LAST)
     before = contents(tmp_path)
-    monkeypatch.setattr(Path, "write_bytes", interrupt)
+    monkeypatch.setattr(torch_files, "_Writer", lambda stream, writer=torch_files._Writer: writer(Interrupted()))
     with pytest.raises(KeyboardInterrupt):
         AtomicCheckpoints("0dd5").save_checkpoint({"global_step": 2}, tmp_path / LAST)
     assert contents(tmp_path) == before

@@ -12,12 +12,14 @@ from musicbench.conditions.melody import (
     CLASSES,
     HOP,
     MOMENTS_PER_SECOND,
+    MUSICGEN_MOMENTS,
     RATE,
     SILENCE,
     WINDOW,
     melody,
     melody_similarity,
     melody_states,
+    musicgen_melody,
 )
 
 NOTE = 0.512  # seconds: four moments
@@ -90,3 +92,44 @@ def test_similarity_is_the_cosine_of_one_hot_vectors(wanted, made):
 
 def test_moments_of_a_second():
     assert MOMENTS_PER_SECOND == 7.8125
+
+
+def extracted(audio: torch.Tensor, rate: int) -> np.ndarray:
+    """What transformers' processor of MusicGen-melody gives the model."""
+    from transformers import MusicgenMelodyFeatureExtractor
+
+    features = MusicgenMelodyFeatureExtractor()(audio[None], sampling_rate=rate, return_tensors="pt")
+    one_hot_MC = features["input_features"][0]
+    assert torch.equal(one_hot_MC.sum(1), torch.ones(len(one_hot_MC))) and one_hot_MC.shape[1] == CLASSES
+    return one_hot_MC.argmax(1).numpy()
+
+
+@pytest.mark.parametrize("rate", [32_000, 44_100])
+@pytest.mark.parametrize("notes", [1, 9, 58, 70], ids=lambda notes: f"{notes * NOTE:g}s")
+def test_the_released_melody_is_transformers(notes, rate):
+    torch.manual_seed(notes)
+    audio = tune([int(note) for note in torch.randint(45, 80, (notes,))], rate)
+    audio = audio + 0.02 * torch.randn(len(audio))
+    wanted = extracted(audio, rate)
+    assert len(wanted) == min(MUSICGEN_MOMENTS, 1 + round(len(audio) / rate * RATE) // HOP)
+    found = musicgen_melody(audio, rate, MUSICGEN_MOMENTS)
+    assert found.dtype == np.uint8
+    # Shorter ones are repeated, as the model repeats their projections.
+    np.testing.assert_array_equal(found, [wanted[m % len(wanted)] for m in range(MUSICGEN_MOMENTS)])
+    if notes > 9:  # Where nothing is silent and no edge near, it is ours.
+        ours = melody(audio, rate)
+        np.testing.assert_array_equal(found[4 : len(wanted) - 4], ours[4 : len(wanted) - 4])
+
+
+def test_a_longer_released_melody_begins_as_the_shorter():
+    audio = tune([45 + i % 31 for i in range(80)])  # 41 s
+    first, longer = (musicgen_melody(audio, RATE, moments) for moments in (MUSICGEN_MOMENTS, 300))
+    np.testing.assert_array_equal(longer[:MUSICGEN_MOMENTS], first)
+    np.testing.assert_array_equal(longer[MUSICGEN_MOMENTS:], melody(audio, RATE)[MUSICGEN_MOMENTS:300])
+    again = musicgen_melody(audio, RATE, 400)
+    length = 1 + len(audio) // HOP
+    np.testing.assert_array_equal(again[length:], first[: 400 - length])
+
+
+def test_silence_of_a_released_melody_is_a_c():
+    assert (musicgen_melody(torch.zeros(RATE), RATE, MUSICGEN_MOMENTS) == 0).all()

@@ -1,6 +1,7 @@
 """The bundled encoder and a T5 in the real format, both offline, through the same class."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from musicbench.conditions.text import OneByOne, TransformersEncoder, bundled_encoder_folder
 from musicbench.errors import UserError
 from tests.helpers.small_clap import write_vocabulary
+from tests.helpers.small_released import small_tokenizer
 
 CAPTIONS = ["drums", "a slow waltz for string ensemble in F minor, quiet and sad", "fast fiddle tune, 120 bpm"]
 
@@ -68,14 +70,10 @@ FLAN = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
 @pytest.fixture(scope="module", params=[{}, FLAN], ids=["t5", "flan_t5"])
 def t5_folder(tmp_path_factory, request) -> Path:
     """A T5 or a Flan-T5 with tiny random weights, saved as transformers saves any of them."""
-    from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
+    from transformers import T5Config, T5ForConditionalGeneration
 
-    letters = [(c, -4.0) for c in "▁abcdefghijklmnopqrstuvwxyz0123456789,"]
-    words = [(f"▁{a}{b}", -6.0) for a in "abcdefghijklmnopqrstuvwxyz" for b in "abcdefghijklmnopqrstuvwxyz"]
-    more = [(f"{a}{b}", -6.5) for a in "aeiou" for b in "abcdefghijklmnopqrstuvwxyz"]
-    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters, *words, *more]
     folder = tmp_path_factory.mktemp("t5")
-    tokenizer = T5Tokenizer(vocab=vocabulary, extra_ids=200)
+    tokenizer = small_tokenizer()
     torch.manual_seed(0)
     config = T5Config(
         vocab_size=len(tokenizer),
@@ -107,6 +105,18 @@ def test_t5_from_a_folder(t5_folder):
             wanted = reference(input_ids=ids).last_hidden_state[0]
         torch.testing.assert_close(states_LE, wanted, atol=1e-5, rtol=0)
         assert len(states_LE) > 2
+
+
+def test_a_folder_of_the_encoder_alone(t5_folder, tmp_path):
+    """As T5's encoder saves itself: nothing in its configuration says that there is a decoder elsewhere."""
+    from transformers import T5EncoderModel
+
+    folder = shutil.copytree(t5_folder, tmp_path / "alone")
+    T5EncoderModel.from_pretrained(t5_folder).save_pretrained(folder)
+    assert json.loads((folder / "config.json").read_text())["is_encoder_decoder"] is False
+    whole, alone = TransformersEncoder(str(t5_folder)), TransformersEncoder(str(folder))
+    for ours, wanted in zip(alone.encode(CAPTIONS), whole.encode(CAPTIONS), strict=True):
+        assert torch.equal(ours, wanted)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

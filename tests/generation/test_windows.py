@@ -11,8 +11,9 @@ from torch import Tensor
 
 from musicbench.assessment.adapters import CaptionedModel, sampling
 from musicbench.conditions.caption_table import caption_states
-from musicbench.generation.windows import WindowedModel, Windows, window_seed
+from musicbench.generation.windows import WindowedModel, Windows, told_moments, window_seed
 from musicbench.models.conditions import Conditions
+from musicbench.models.prefix import Prefix
 from musicbench.models.sampling import uniforms
 from tests.helpers.tiny_run import StubEncoder
 
@@ -169,6 +170,32 @@ def test_a_stream_draws_no_frames_beyond_its_clip(make_model, monkeypatch):
     monkeypatch.setattr(CaptionedModel, "stream", watched)
     list(WindowedModel(model, Windows(WINDOW, 16), LEVELS).stream(CAPTIONS, 26, SEEDS, None, 1))
     assert sum(drawn) == WINDOW + 16 + 2
+
+
+class Listener:
+    """A model that notes what melodies it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[list[int] | None] = []
+
+    def generate(self, captions, frames, seeds, prompt_BKT=None, melodies=None) -> Tensor:
+        self.heard += [None if classes_M is None else classes_M.tolist() for classes_M in melodies]
+        return torch.zeros(len(seeds), LEVELS, frames, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("length", [None, 20], ids=["chroma", "musicgen"])
+def test_each_window_is_told_the_melody_from_its_beginning(length):
+    melody, model, windows = Prefix(12, 0.3, length), Listener(), Windows(24, 16)
+    moments = told_moments(melody, 60, windowed=True)
+    assert told_moments(melody, 60, windowed=False) == (18 if length is None else 20)
+    tune_M = np.arange(moments)
+    WindowedModel(model, windows, LEVELS, melody).generate(["a", "b"], 60, [1, 2], None, [tune_M, None])
+    starts = [0, 8, 16, 24, 32, 40]
+    rows = 8 if length is None else 20  # of 24 frames; or always
+    wanted = [[*range(moments)][round(start * 0.3) :][:rows] for start in starts]
+    assert model.heard == [told for own in wanted for told in (own, None)]
+    if length is not None:
+        assert {len(told) for told in wanted} == {20}, "a window never runs out of the melody"
 
 
 @given(data=st.data(), length=st.integers(2, 30))

@@ -20,6 +20,7 @@ from musicbench.models.footprint import FULL, activation_bytes
 
 LEVELS, SIZE, TEXT_DIM, CLIPS, TOKENS = 4, 256, 48, 2, 7
 SIZES = {"levels": LEVELS, "codebook_size": SIZE, "text_dim": TEXT_DIM, "dim": 64, "layers": 3, "heads": 4}
+PREPENDS = {"text_fusion": "prepend", "text_padding": "zeros"}
 OPTIMISER = {"lr": 1e-3, "total_steps": 10}
 CASES = ["parallel", "delay", "flat", "coarse_first", "stack", "stack_delay", "level 0", "level 1"]
 
@@ -28,7 +29,8 @@ def make(case: str, frames: int) -> AutoregressiveLM | MagnetLM:
     torch.manual_seed(0)
     if case.startswith("level"):
         return MagnetLM(model=SIZES, optimiser=OPTIMISER)
-    return AutoregressiveLM(model=SIZES, pattern={"pattern": case}, frames=frames, optimiser=OPTIMISER)
+    pattern, sizes = case.removesuffix(" behind text"), SIZES | (PREPENDS if case.endswith(" behind text") else {})
+    return AutoregressiveLM(model=sizes, pattern={"pattern": pattern}, frames=frames, optimiser=OPTIMISER)
 
 
 def nats(module: AutoregressiveLM | MagnetLM, case: str, frames: int) -> torch.Tensor:
@@ -75,6 +77,22 @@ def test_operations(case):
         assert work.pairs == module.tables.plan(frames).mask().sum() <= computed.pairs
 
 
+@pytest.mark.parametrize("case", ["delay behind text", "stack_delay behind text"])
+def test_operations_behind_a_text(case):
+    frames = 20
+    module = make(case, frames)
+    with kernels.using("plain"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        nats(module, case, frames).backward()
+    (work,) = module.passes(frames)
+    computed = work._replace(pairs=computed_pairs(module, case, frames))
+    wanted, dim, layers = training_flops(module.lm.shape, [computed], TOKENS), SIZES["dim"], SIZES["layers"]
+    hidden_pairs = 4 * dim * (TOKENS**2 - TOKENS * (TOKENS + 1) // 2)  # of the text; computed, although not seen
+    wanted += 3 * layers * hidden_pairs
+    # Nobody reads the text's rows behind the last layer's keys and values, so the rest of it has no backward pass.
+    wanted -= 2 * (2 * dim**2 * (1 + 4 + 4) * TOKENS + 4 * dim * TOKENS**2)
+    assert counter.get_total_flops() == CLIPS * wanted
+
+
 @pytest.mark.parametrize("context", [None, 0, 1, 5, 100])
 @pytest.mark.parametrize("frames", [1, 4, 40])
 def test_pairs_of_the_masked_model(context, frames):
@@ -96,7 +114,7 @@ def test_the_hybrid_is_the_mean_of_its_steps():
 
 
 @pytest.mark.parametrize("mixed", [False, True], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("case", ["delay", "flat", "stack", "stack_delay", "level 1"])
+@pytest.mark.parametrize("case", ["delay", "flat", "stack", "stack_delay", "level 1", "delay behind text"])
 def test_what_passes_keep_for_the_backward(case, mixed):
     """Bytes of all tensors that autograd holds, each storage once, but for the weights and their copies."""
     frames = 96

@@ -26,7 +26,15 @@ MAY_IMPORT = {
     "plans": ("musicbench.plans",),
     "models": ("musicbench.models", "musicbench.plans"),
     "generators": ("musicbench.generators", "musicbench.models", "musicbench.plans"),
-    "released": ("musicbench.released", "musicbench.models", "musicbench.plans"),
+    # A checkpoint in memory is a module of a family, with its text encoder and its codec.
+    "released": (
+        "musicbench.released",
+        "musicbench.codecs",
+        "musicbench.conditions",
+        "musicbench.generators",
+        "musicbench.models",
+        "musicbench.plans",
+    ),
     "codecs": ("musicbench.codecs",),
     # Text-audio models condition on captions as they judge them.
     "conditions": ("musicbench.conditions", "musicbench.evaluation"),
@@ -56,6 +64,7 @@ MAY_IMPORT = {
         "musicbench.generators",
         "musicbench.models",
         "musicbench.plans",
+        "musicbench.released",
         "musicbench.study",
     ),
     "tracking": ("musicbench.tracking", "musicbench.runs", "musicbench.study"),
@@ -76,6 +85,7 @@ MAY_IMPORT = {
         "musicbench.generators",
         "musicbench.launch",
         "musicbench.models",
+        "musicbench.released",
         "musicbench.runs",
         "musicbench.speed",
         "musicbench.tracking",

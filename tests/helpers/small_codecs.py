@@ -52,7 +52,7 @@ def small_encodec(**changes: Any) -> EncodecModel:
     torch.manual_seed(0)
     model = EncodecModel(EncodecConfig(**ENCODEC | changes)).eval()
     layers = [layer.codebook for layer in model.quantizer.layers]
-    _spread(layers, model.encoder(noise(4, model.config.audio_channels, 64 * 40)))
+    spread(layers, model.encoder(noise(4, model.config.audio_channels, 64 * 40)))
     return model
 
 
@@ -99,14 +99,14 @@ def save_package_model(rate: int, folder: Path) -> tuple[Any, Path]:
     books = [layer._codebook for layer in model.quantizer.vq.layers]
     for book in books:
         book.inited.fill_(1)
-    _spread(books, model.encoder(noise(4, model.channels, 320 * 40)))
+    spread(books, model.encoder(noise(4, model.channels, 320 * 40)))
     torch.save(model.state_dict(), folder / "weights")
     path = folder / f"encodec_{rate}khz-{sha256_file(folder / 'weights')[:8]}.th"
     return model, (folder / "weights").rename(path)
 
 
 @torch.no_grad()
-def _spread(codebooks: list[Any], latent_BDT: Tensor) -> None:
+def spread(codebooks: list[Any], latent_BDT: Tensor) -> None:
     """Lay code vectors where latents of noise are."""
     latent_ND = latent_BDT.transpose(1, 2).flatten(0, 1)
     for k, codebook in enumerate(codebooks):

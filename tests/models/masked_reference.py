@@ -123,7 +123,8 @@ def slow(lm, conditions, frames, seed, sampling, prompt_KT=None, second=None) ->
                             break
                         left -= p
                     codes_1KT[0, level, t] = token
-                    sure_T[t] = probabilities[token] * (1 - TIE * (float(uniforms_IT[call, t]) * 4096 % 1))
+                    tie = TIE if sampling.remasking is None else 0.0
+                    sure_T[t] = probabilities[token] * (1 - tie * (float(uniforms_IT[call, t]) * 4096 % 1))
             if second is not None:
                 like = (cfg, heat) if sampling.rescorer_probability == "comparable" else (1.0, 1.0)
                 second_T = second(codes_1KT, level, *like)

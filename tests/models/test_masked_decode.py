@@ -43,6 +43,7 @@ SETTINGS = [
     {"anneal": "linear_from_start", "temperature": 1.5},
     {"prompt_upper_levels": "shown", "cfg": 2.0},
     {"temperature": 0.0},
+    {"remasking": "released"},
 ]
 
 

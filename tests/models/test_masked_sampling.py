@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from musicbench.models.masked.sampling import MaskedSampling
+from musicbench.models.masked.spans import Units
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20, 60])
@@ -49,6 +51,7 @@ def test_without_annealing():
         {"span_score": "max", "spans": "stride1"},
         {"anneal": True},
         {"prompt_upper_levels": "all"},
+        {"remasking": "all"},
         {"rescorer_probability": "guided"},
         {"temperature": -1.0},
         {"cfg": math.nan},
@@ -67,6 +70,28 @@ def test_overlapping_spans_are_scored_by_all_of_their_tokens():
     with pytest.raises(ValueError, match="set span_score=product"):
         MaskedSampling(spans="stride1")
     assert MaskedSampling(spans="stride1", span_score="product").span_score == "product"
+
+
+@pytest.mark.parametrize("frames", [36, 498, 500])
+@pytest.mark.parametrize("count", [1, 2, 4, 10, 20, 60])
+def test_released_code_counts_units_in_single_precision(frames, count):
+    released, exact = (MaskedSampling(iterations=(count,), remasking=way) for way in ("released", None))
+    open_BT = torch.ones(1, frames, dtype=torch.bool)
+    counts = {}
+    for sampling in (released, exact):
+        units = Units(open_BT, sampling)
+        masked = [
+            int(units.mask_again(step.gamma, open_BT, torch.rand(1, frames))[0, ::3].sum())
+            for step in sampling.schedule(0)
+        ]
+        assert all(units.at_most(step.gamma) >= 3 * n - 2 for step, n in zip(sampling.schedule(0), masked, strict=True))
+        counts[sampling.remasking] = masked
+    spans = -(-frames // 3)
+    shares = torch.linspace(0, 1, count)
+    assert counts["released"] == [max(int((torch.cos(share * math.pi * 0.5) * spans).item()), 1) for share in shares]
+    # The rounded two thirds of ten iterations' way make of half an even number one less.
+    apart = [a != b for a, b in zip(counts["released"], counts[None], strict=True)]
+    assert apart == [count == 10 and i == 6 and spans % 2 == 0 for i in range(count)]
 
 
 def test_how_often_a_rescorer_is_asked():

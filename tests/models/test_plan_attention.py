@@ -125,4 +125,4 @@ def test_fused_attention_is_for_a_gpu_with_a_compiler(monkeypatch):
 def test_the_causal_kernel_is_used_exactly_where_the_mask_is_causal(pattern):
     plan = plans.build(pattern, 8, 3)
     tables = PlanTensors(plan, position_tables(plan, "sinusoidal", 16, 2))
-    assert isinstance(tables.attention(None), KeptAttention) == (pattern in ("stack", "stack_delay"))
+    assert isinstance(tables.attention(None, None), KeptAttention) == (pattern in ("stack", "stack_delay"))

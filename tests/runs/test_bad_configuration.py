@@ -12,8 +12,8 @@ from musicbench.runs.values import validate
 NAN, INF = float("nan"), float("inf")
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("training.steps", 0, "at least 1"),
-    ("training.steps", -3, "at least 1"),
+    ("training.steps", -3, "at least 0"),
+    ("training.start", 3, "text"),
     ("training.steps", 1.5, "a whole number"),
     ("training.steps", NAN, "a whole number"),
     ("training.steps", True, "a whole number"),
@@ -29,7 +29,6 @@ WRONG: list[tuple[str, Any, str]] = [
     ("data.seconds", NAN, "a number"),
     ("data.seconds", INF, "a number"),
     ("data.seconds", True, "a number"),
-    ("data.store", None, "text"),
     ("data.store", 3, "text"),
     ("data.workers", -1, "at least 0"),
     ("optimiser.lr", NAN, "a number"),
@@ -67,7 +66,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("row", "a/b", "it holds a slash"),
     ("row", "../../up", "it begins with a dot"),
     ("row", ["a"], "without slashes"),
-    ("training", 3, "a group with the keys steps"),
+    ("training", 3, "a group with the keys start"),
     ("codec", None, "a group with the keys"),
 ]
 

@@ -9,7 +9,7 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
 from musicbench.errors import UserError
-from musicbench.launch.sweep_file import expand
+from musicbench.launch.sweep_file import command_of, expand
 from musicbench.runs.compose import compose, plain, shipped_folder
 
 CONF = shipped_folder("conf")
@@ -30,7 +30,8 @@ def test_lines_of_the_shipped_sweeps(path):
     lines = expand(path)
     for line in random.Random(0).sample(lines, min(4, len(lines))):
         given = [*line, "output=elsewhere", "trainer.threads=1", "row=mine", "evaluation.speed_batches=[1,2]"]
-        assert plain(compose("train", given)) == by_hydra("train", given)
+        command = command_of(path)
+        assert plain(compose(command, given)) == by_hydra(command, given)
 
 
 GROUPS = ("family", "decode", "pattern", "schedule", "model", "trainer", "judges", "text", "codec", "logger")

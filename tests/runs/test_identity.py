@@ -101,7 +101,7 @@ def test_an_option_left_to_its_default_does_not_change_the_id(config):
 
 
 OPTIONS = {
-    "model": ("null_caption", "text_padding", "initialisation"),
+    "model": ("null_caption", "text_padding", "text_fusion", "initialisation"),
     "optimiser": ("decayed",),
     "family": ("condition_dropout_per",),
     "pattern": ("tail",),
@@ -136,6 +136,7 @@ def test_an_older_configuration_without_todays_options_is_the_same_run(choices):
     [
         "model.null_caption=zeros",
         "model.text_padding=zeros",
+        "model.text_fusion=prepend",
         "model.initialisation=musicgen",
         "optimiser.decayed=all",
         "family.condition_dropout_per=step",
@@ -234,7 +235,7 @@ def test_labels():
     keys = "label=[decode.masked.cfg,decode.autoregressive.cfg,decode.masked.rescorer]"
     hybrid = ["family=hybrid", "decode=hybrid_10s", "decode.masked.rescorer=runs/de*-1", keys]
     label = row_label(plain(compose("train", hybrid)))
-    assert label == "hybrid.delay.masked.cfg-10.0.autoregressive.cfg-3.0.masked.rescorer-runs_de_-1"
+    assert label == "hybrid.delay.masked.cfg-10.0.autoregressive.cfg-3.0.masked.rescorer-de_-1"
     assert row_label(plain(compose("train", ["row=mine", "schedule=block_4"]))) == "mine"
     assert row_label(plain(compose("evaluate", ["system=uniform"]))) == "uniform"
     folder = run_folder(plain(compose("train", ["output=here"])), "0123abcd")

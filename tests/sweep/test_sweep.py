@@ -30,7 +30,7 @@ class Here:
     """A child of a pool that runs in this process, with the tests' stubs, as soon as it is started."""
 
     def __init__(self, command, environment, log, handles) -> None:
-        assert command[1:4] == ("-m", "musicbench.cli", "train")
+        assert command[1:3] == ("-m", "musicbench.cli")
         log.parent.mkdir(parents=True, exist_ok=True)
         with pytest.MonkeyPatch.context() as patch, open(log, "a", encoding="utf-8") as stream:
             for name, value in environment.items():
@@ -252,3 +252,31 @@ def test_devices_of_the_runs(file, tmp_path, monkeypatch, capsys, more, options,
 def test_wrong_options(file, wrong):
     with pytest.raises(UserError):
         sweep.main([str(file), "--dry-run", *wrong])
+
+
+def test_finished_runs_are_evaluated_again(trained_run, overrides, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("musicbench.launch.pool.Process", Here)
+    cli.main(["train", *overrides, f"training.start={trained_run}", "training.steps=0", "row=released"])
+    (released,) = tmp_path.glob("released-*")
+    file = tmp_path / "again.yaml"
+    command = ["${env}", "musicbench", "evaluate", "${args_no_hyphens}", "logger=wandb"]
+    parameters = {"run": {"values": [str(trained_run), str(released)]}, "evaluation.per_piece": {"value": 1}}
+    file.write_text(json.dumps({"method": "grid", "command": command, "parameters": parameters}), encoding="utf-8")
+    arguments = [str(file), "--output", str(tmp_path / "again")]
+    capsys.readouterr()
+    assert sweep.main([*arguments, "--dry-run"]) == 0
+    assert all(line.startswith("musicbench evaluate run=") for line in capsys.readouterr().out.splitlines())
+    assert sweep.main(arguments) == 0
+    records = [json.loads(path.read_text()) for path in (tmp_path / "again").glob("*/record.json")]
+    assert {(record["row"], record["kind"], record["protocol"]["per_piece"]) for record in records} == {
+        ("delay", "trained", 1),
+        ("released", "released", 1),
+    }
+    assert sweep.main(arguments) == 0
+    assert "2/2 finished (0 here, 2 skipped)" in capsys.readouterr().out
+
+
+def test_only_runs_can_be_swept(file, tmp_path):
+    file.write_text("command: [musicbench, generate]\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(UserError, match="must be musicbench train or evaluate; got generate"):
+        sweep.main([str(file), "--output", str(tmp_path / "out")])

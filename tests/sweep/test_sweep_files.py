@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from musicbench.launch.sweep_file import expand
+from musicbench.launch.sweep_file import command_of, expand
 from musicbench.runs.compose import compose, plain, shipped_folder
 from musicbench.runs.identity import row_label
 from musicbench.study.table_spec import read_spec
@@ -73,10 +73,14 @@ def test_lines_are_rows_of_the_table(path, agent_command):
     assert len(lines) == len(points(sweep))
     for point, ours in zip(points(sweep), lines, strict=True):
         environment, program, command, *theirs, logger = agent_command(sweep, point)
-        assert (environment, program, command, logger) == ("/usr/bin/env", "musicbench", "train", "logger=wandb")
+        assert (environment, program, command, logger) == (
+            "/usr/bin/env", "musicbench", command_of(path), "logger=wandb"
+        )  # fmt: skip
         assert parsed(theirs) == parsed(ours)
-        config = plain(compose("train", [*theirs, logger]))
-        labels.append((row_label(config), config["seed"]))
+        config = plain(compose(command, [*theirs, logger]))
+        # A run that is evaluated again has its row in its folder, which is called alike here.
+        label = Path(config["run"]).name if config.get("run") else row_label(config)
+        labels.append((label, config["seed"]))
     assert len(set(labels)) == len(labels)
     table = re.search(r"--table (results/\w+)", path.read_text(encoding="utf-8"))
     if table:

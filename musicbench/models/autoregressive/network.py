@@ -39,6 +39,7 @@ class StepNetwork:
         self.prompted = False
         self.positions = model.positions(plan).to(grid_BKT.device)
         self.context = self._context(model.guided(conditions, scales))
+        self.positions = model.positions_behind(self.context, plan, self.positions)
         self.reads_PK = reads_or_absent(plan).to(grid_BKT.device)
         self.code_PD, self.turn_P2F = self.positions
         self.level_K = torch.arange(model.levels, device=grid_BKT.device)
@@ -76,9 +77,9 @@ class StepNetwork:
             self.model.transformer.heads,
             slots,
             self.model.dim // self.model.transformer.heads,
-            prefix=self.model.conditioner.rows(self.plan.frames),
+            prefix=self.context.rows,
             device=self.grid_BKT.device,
-            dtype=self.context.text[0][0].dtype,
+            dtype=self.context.dtype,
         )
         cache.take(self.context.prefix)
         return cache

@@ -1,6 +1,7 @@
 """The autoregressive pattern language model: any decoding plan over one transformer.
 
-Shape suffixes: B batch, K levels, T frames, V codebook size, D width, P positions, M rows of a prefix.
+Shape suffixes: B batch, K levels, T frames, V codebook size, D width, F frequencies, P positions, M rows of a prefix,
+L tokens of a caption.
 """
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from musicbench.models.autoregressive.plan_tensors import PlanTensors
 from musicbench.models.conditions import Conditions
 from musicbench.models.context import Context
-from musicbench.models.positions import PositionTables, position_tables
+from musicbench.models.positions import PositionTables, position_tables, prefix_tables
 from musicbench.models.products import linear
 from musicbench.models.token_lm import TokenLM
 from musicbench.models.token_loss import token_nats
@@ -37,16 +38,27 @@ class PatternLM(TokenLM):
     def plan_context(self, conditions: Conditions, plan: Plan, positions: PositionTables) -> Context:
         """Conditions as the plan's positions see them; a prefix is causal, as in MusicGen.
 
-        Its rows have the position codes of the frames beside which they stand: of the positions that draw level 0.
+        Its rows have the position codes of the frames beside which they stand: of the positions that draw level 0; or,
+        where the text is among them, codes that count (see ``conditioning.Conditioner``).
 
         Args:
             positions: position codes of the plan.
         """
 
-        def codes(frame_M: Tensor) -> PositionTables:
+        def codes(rows: int) -> PositionTables:
+            if self.conditioner.prepends:
+                return prefix_tables(rows, plan, self.position, self.dim, self.transformer.heads)
+            frame_M = self.conditioner.frames(plan.frames)
             return positions.at(torch.from_numpy(plan.source[0].copy())[frame_M])
 
         return self._context(conditions, plan.frames, codes, MaskedAttention(None))
+
+    def positions_behind(self, context: Context, plan: Plan, positions: PositionTables) -> PositionTables:
+        """The plan's position codes behind a context of ``plan_context``: the same, unless its prefix is counted."""
+        if not self.conditioner.prepends:
+            return positions
+        counted = position_tables(plan, self.position, self.dim, self.transformer.heads, context.rows)
+        return counted.to(context.text_mask_B11L.device)
 
     def forward(self, codes_BKT: Tensor, plan: PlanTensors, conditions: Conditions) -> Tensor:
         """Logits [B, K, T, V] re-aligned with the codes: the loss need not know the plan.
@@ -74,6 +86,7 @@ class PatternLM(TokenLM):
         absent_BK1 = codes_BKT.new_full((len(codes_BKT), self.levels, 1), self.codebook_size)
         padded_BKT = torch.cat([codes_BKT, absent_BK1], dim=2)
         ids_BPK = torch.stack([padded_BKT[:, k, plan.reads_PK[:, k]] for k in range(self.levels)], dim=-1)
-        x_BPD = self.embed(ids_BPK, plan.code_PD)
-        hidden_BPD: Tensor = self.transformer(x_BPD, plan.attention(context.prefix), context)
+        code_PD, turn_P2F = self.positions_behind(context, plan.plan, plan.positions)
+        x_BPD = self.embed(ids_BPK, code_PD)
+        hidden_BPD: Tensor = self.transformer(x_BPD, plan.attention(context.prefix, turn_P2F), context)
         return hidden_BPD

@@ -46,13 +46,17 @@ class PlanTensors(nn.Module):
         """Position codes of the plan."""
         return PositionTables(self.code_PD, self.turn_P2F)
 
-    def attention(self, prefix: list[KeysValues] | None) -> SelfAttend:
+    def attention(self, prefix: list[KeysValues] | None, turn_P2F: Tensor | None) -> SelfAttend:
         """Training attention behind a prefix: a causal kernel where the mask is exactly the lower triangle, else one
-        that skips expired positions."""
+        that skips expired positions.
+
+        Args:
+            turn_P2F: see ``PositionTables``.
+        """
         # The fused kernel knows no prefix.
         fused = self._fused(self.source_KT.device) if prefix is None else None
         attend = fused or behind(prefix, self.masked)
-        return attend if self.turn_P2F is None else rotated(attend, self.turn_P2F)
+        return attend if turn_P2F is None else rotated(attend, turn_P2F)
 
     def _fused(self, device: torch.device) -> SelfAttend | None:
         """One kernel in place of ``KeptAttention``, where it can be had."""

@@ -63,7 +63,7 @@ class GraphedFrames(FramesNetwork):
     def __init__(self, model: MaskedLM, conditions: Conditions, frames: int, sampling: MaskedSampling) -> None:
         super().__init__(model, conditions, frames, sampling)
         codes, context, device = (len(conditions), model.levels, frames), self.context, conditions.device
-        dtype, copies = context.text[0][0].dtype, self.scales.copies
+        dtype, copies = context.dtype, self.scales.copies
         key = FramesKey(codes, copies, self.shows_upper, sizes(context), dtype, addresses(model))
 
         def make() -> FramesSpace:

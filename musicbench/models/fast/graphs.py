@@ -78,8 +78,8 @@ class GraphedSteps(StepNetwork):
 
     def _new_cache(self, slots: int) -> KeyValueCache:
         """The workspace's cache."""
-        dtype = self.context.text[0][0].dtype
-        key = StepKey(self.plan, self.scales, len(self.grid_BKT), sizes(self.context), dtype, addresses(self.model))
+        context_sizes, dtype = sizes(self.context), self.context.dtype
+        key = StepKey(self.plan, self.scales, len(self.grid_BKT), context_sizes, dtype, addresses(self.model))
 
         def make() -> Workspace:
             cache = super(GraphedSteps, self)._new_cache(capacity(self.plan))

@@ -44,26 +44,33 @@ def addresses(model: nn.Module) -> Addresses:
     return tuple((x.data_ptr(), tuple(x.shape)) for x in (*model.parameters(), *model.buffers()))
 
 
-Sizes = tuple[tuple[int, ...], tuple[int, ...] | None]
-"""Sizes of one layer's keys of captions, and of a prefix if there is one."""
+Sizes = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
+"""Sizes of one layer's keys of captions, and of a prefix; None where there are none."""
 
 
 def sizes(context: Context) -> Sizes:
     """The sizes for a context, captions in whole sixteens: few lengths, such as attention kernels want."""
-    batch, heads, length, width = context.text[0][0].shape
     prefix = None if context.prefix is None else tuple(context.prefix[0][0].shape)
+    if not context.text:
+        return None, prefix
+    batch, heads, length, width = context.text[0][0].shape
     return (batch, heads, -(-length // 16) * 16, width), prefix
 
 
 def context_like(context: Context) -> Context:
     """Memory at fixed addresses for contexts of these sizes."""
-    like, (text, prefix) = context.text[0][0], sizes(context)
+    text, prefix = sizes(context)
 
-    def memory(shape: tuple[int, ...]) -> list[KeysValues]:
-        return [(like.new_zeros(shape), like.new_zeros(shape)) for _ in context.text]
+    def memory(layers: list[KeysValues], shape: tuple[int, ...]) -> list[KeysValues]:
+        return [(keys.new_zeros(shape), values.new_zeros(shape)) for keys, values in layers]
 
-    bias_B11L = like.new_zeros(text[0], 1, 1, text[2])
-    return Context(memory(text), bias_B11L, None if prefix is None else memory(prefix))
+    mask_B11L = context.text_mask_B11L
+    bias_B11L = mask_B11L.new_zeros(len(mask_B11L), 1, 1, 0 if text is None else text[2], dtype=context.dtype)
+    return Context(
+        [] if text is None else memory(context.text, text),
+        bias_B11L,
+        None if prefix is None or context.prefix is None else memory(context.prefix, prefix),
+    )
 
 
 def take(memory: Context, context: Context) -> None:

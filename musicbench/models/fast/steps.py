@@ -37,7 +37,7 @@ LAYER = (
     "ffn_in.weight",
     "ffn_out.weight",
 )
-"""Weights of a layer, in the order of the compiled function's table."""
+"""Weights of a layer, in the order of the compiled function's table; those of cross-attention may be missing."""
 
 
 def can_run(model: PatternLM, device: torch.device) -> bool:
@@ -64,7 +64,8 @@ class FastSteps(StepNetwork):
         super().__init__(model, plan, conditions, scales, grid_BKT)
         self.parts = set_threads()
         weights = [dict(block.named_parameters()) for block in model.transformer.blocks]
-        self.table_LW = np.array([[layer[name].data_ptr() for name in LAYER] for layer in weights])
+        nowhere = torch.empty(0)
+        self.table_LW = np.array([[layer.get(name, nowhere).data_ptr() for name in LAYER] for layer in weights])
         norm = model.transformer.out_norm
         ends = (model.embedding.weight, norm.weight, norm.bias, model.heads_KVD)
         self.top = np.array([*(weight.data_ptr() for weight in ends), model.codebook_size])
@@ -73,8 +74,8 @@ class FastSteps(StepNetwork):
         self.code = np.empty((0, 0), np.float32) if self.code_PD is None else self.code_PD.numpy()
         self.turn = np.empty((0, 2, 0), np.float32) if self.turn_P2F is None else self.turn_P2F.numpy()
         self.keys, self.values = self.cache.keys.numpy(), self.cache.values.numpy()
-        texts = [torch.stack([pair[part] for pair in self.context.text]).numpy() for part in range(2)]
-        self.text_keys, self.text_values = texts
+        layers = self.context.text or [(keys[:, :, :0], values[:, :, :0]) for keys, values in self.context.prefix or []]
+        self.text_keys, self.text_values = (torch.stack(part).numpy() for part in zip(*layers, strict=True))
         self.length = self.context.text_mask_B11L.sum((1, 2, 3)).numpy()
         self.spaces: dict[tuple[int, int], Workspace] = {}
 

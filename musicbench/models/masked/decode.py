@@ -122,7 +122,8 @@ def _draw_level(
         logits_BnV = network.logits(codes_BKT, level, frame_Bn, iteration)
         uniform_Bn = uniform_IBT[i].gather(-1, frame_Bn)
         token_Bn, probability_Bn = _drawn(logits_BnV, uniform_Bn, iteration, sampling)
-        probability_Bn = untied(probability_Bn, uniform_Bn)
+        if sampling.remasking is None:
+            probability_Bn = untied(probability_Bn, uniform_Bn)
         rest_BT = codes_BKT[:, level].clone()
         codes_BKT[:, level] = rest_BT.scatter(-1, frame_Bn, token_Bn).where(masked_BT, rest_BT)
         confidence_BT = confidence_BT.scatter(-1, frame_Bn, probability_Bn)

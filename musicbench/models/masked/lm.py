@@ -31,11 +31,14 @@ class MaskedLM(TokenLM):
         Others as of ``TokenLM``.
 
     Raises:
-        ValueError: sizes do not fit together, or a negative context.
+        ValueError: sizes do not fit together, a negative context, or a text before the sequence, which no masked model
+            was released with.
     """
 
     def __init__(self, *, context: int | None = 5, **options: Any) -> None:
         super().__init__(modes=1, **options)
+        if self.conditioner.prepends:
+            raise ValueError("text_fusion=prepend is for autoregressive models alone; leave it out")
         if context is not None and context < 0:
             raise ValueError(f"context must be a number of frames from 0, or null for all; got {context}")
         self.context = context
@@ -44,7 +47,11 @@ class MaskedLM(TokenLM):
     def frame_context(self, conditions: Conditions, frames: int) -> Context:
         """Conditions as the frames of a clip see them; the rows of a prefix all see each other."""
         tables, _ = self.frames(frames, 0, conditions.device)
-        return self._context(conditions, frames, tables.at, FullAttention())
+
+        def codes(rows: int) -> PositionTables:
+            return tables.at(self.conditioner.frames(frames))
+
+        return self._context(conditions, frames, codes, FullAttention())
 
     def frame_hidden(self, ids_BKT: Tensor, level: int, context: Context, shows_upper: bool = False) -> Tensor:
         """Output [B, T, D] of the transformer at every frame, to be read by the head of one level.

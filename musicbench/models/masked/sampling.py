@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple, get_args
 
+import torch
+
+from musicbench.choices import require_choice
 from musicbench.models.guidance import Scales, require_scales
 
 COLDEST = 0.01
@@ -13,6 +17,7 @@ Spans = Literal["nonoverlap", "stride1"]
 SpanScore = Literal["max", "product"]
 Anneal = Literal["linear", "linear_from_start", "constant"]
 PromptUpperLevels = Literal["hidden", "shown"]
+Remasking = Literal["released"]
 RescorerProbability = Literal["comparable", "plain"]
 
 _CHOICES = {
@@ -54,6 +59,9 @@ class MaskedSampling:
         rescorer_probability: ``comparable`` is guided and tempered as the model's own is; ``plain`` is the rescorer's
             without guidance at temperature 1, the literal reading of the paper's formula.
         cfg_inner: scale of the text within other conditions, at the cost of a third row; see ``guidance.guide``.
+        remasking: ``released``: as in MAGNeT's released code, how many units are masked is worked out in single
+            precision, where half of an even number may be one less, and which of equally sure units are masked is
+            left open; None: exactly, and in an order that rounding errors do not change.
 
     Raises:
         ValueError: a setting is out of range.
@@ -74,6 +82,7 @@ class MaskedSampling:
     rescore: float = 1.0
     rescorer_probability: RescorerProbability = "comparable"
     cfg_inner: float | None = None
+    remasking: Remasking | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "iterations", tuple(self.iterations))
@@ -84,6 +93,7 @@ class MaskedSampling:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}; got {getattr(self, name)!r}")
+        require_choice("remasking", self.remasking, Remasking)
         if (self.spans, self.span_score) == ("stride1", "max"):
             raise ValueError("spans=stride1 scores a span by all of its tokens; set span_score=product")
         if not all(map(math.isfinite, (self.cfg, self.cfg_final, self.temperature))) or self.temperature < 0:
@@ -124,15 +134,27 @@ class MaskedSampling:
         count = self.iterations[level]
         schedule = []
         for i in range(count):
-            gamma = math.cos(math.pi / 2 * i / (count - 1)) if count > 1 else 1.0
+            gamma = self._share(i, count)
             cfg = gamma * self.cfg + (1 - gamma) * self.cfg_final
             schedule.append(
                 Iteration(gamma, Scales(cfg, self.cfg_inner), max(self.temperature * self._heat(i, count), COLDEST))
             )
         return schedule
 
+    def _share(self, i: int, count: int) -> float:
+        """The share of units that iteration i of a level masks."""
+        if self.remasking == "released":
+            return _single_share(i, count)
+        return math.cos(math.pi / 2 * i / (count - 1)) if count > 1 else 1.0
+
     def _heat(self, i: int, count: int) -> float:
         """The share of the starting temperature that iteration i of a level has; see ``anneal``."""
         if self.anneal == "linear":
             return (count - 1 - i) / count
         return (count - 1 - i) / (count - 1) if self.anneal == "linear_from_start" and count > 1 else 1.0
+
+
+@cache
+def _single_share(i: int, count: int) -> float:
+    """The same share in single precision, by the operations of MAGNeT's released code."""
+    return float(torch.cos(torch.linspace(0, 1, count)[i] * math.pi * 0.5))

@@ -3,6 +3,7 @@
 Shape suffixes: B batch, T frames, L frames of a unit, U units (spans) of tokens.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,6 +31,7 @@ class Units:
     def __init__(self, open_BT: Tensor, sampling: MaskedSampling) -> None:
         self.frames, self.span = open_BT.shape[1], sampling.span
         self.overlap, self.score = sampling.spans == "stride1", sampling.span_score
+        self.single = sampling.remasking == "released"
         if self.overlap:
             self._lay_over(open_BT)
         counted = open_BT if self.overlap else self._windows(open_BT.float()).amax(-1) > 0
@@ -39,7 +41,8 @@ class Units:
 
     def at_most(self, gamma: float) -> int:
         """Bound on the tokens that any clip masks for a masked share: what an iteration has to compute."""
-        count = max(int(gamma * self.most), self._fewest)
+        share = np.float32(gamma) * np.float32(self.most) if self.single else gamma * self.most
+        count = max(int(share), self._fewest)
         return min(count + self.span - 1 if self.overlap else count * self.span, self.most_open)
 
     def mask_again(self, gamma: float, masked_BT: Tensor, confidence_BT: Tensor) -> Tensor:
@@ -50,7 +53,8 @@ class Units:
             masked_BT: bool, tokens masked by the iteration before and drawn since.
             confidence_BT: their probabilities.
         """
-        count_B1 = (gamma * self.counts_B.double()).long().clamp_min(self._fewest)[:, None]
+        counts_B = self.counts_B.float() if self.single else self.counts_B.double()
+        count_B1 = (gamma * counts_B).long().clamp_min(self._fewest)[:, None]
         sureness_BU = self._sureness(masked_BT, confidence_BT)
         rank_BU = sureness_BU.argsort(dim=-1, stable=True).argsort(-1)
         if not self.overlap:

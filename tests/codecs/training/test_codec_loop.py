@@ -3,6 +3,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from musicbench import torch_files
 from musicbench.codecs import load_codec
 from musicbench.codecs.training.audio import RandomCrops, read_split
 from musicbench.codecs.training.config import CodecTrainingConfig
@@ -135,8 +137,24 @@ def test_a_full_disk_loses_nothing_that_was_written(
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(path, content)
 
+    class Full(torch_files._Writer):
+        """The same for a checkpoint."""
+
+        def __init__(self, stream: BinaryIO) -> None:
+            nonlocal writes
+            super().__init__(stream)
+            writes += 1
+            self.full = writes > fails_at
+
+        def write(self, data: bytes) -> int:
+            if self.full:
+                self.error = OSError(errno.ENOSPC, "No space left on device")
+                raise self.error
+            return super().write(data)
+
     with monkeypatch.context() as patch, pytest.raises(UserError, match=r"cannot write .* No space left on device"):
         patch.setattr(Path, "write_bytes", full)
+        patch.setattr(torch_files, "_Writer", Full)
         train_codec(TINY, corpus, tmp_path / "full", {})
     if (tmp_path / "full" / "codec" / "model.safetensors").is_file():
         load_codec(str(tmp_path / "full" / "codec"))

@@ -189,6 +189,7 @@ def run_step(
         table_LW: addresses of each layer's weights, in the order of ``steps.LAYER``.
         top: addresses of the embedding, the output norm's weight and bias, and the heads; and V.
         slot_Q, live, seen_QS: see ``KeyValueCache``; ``seen_QS`` is empty if all is seen.
+        text_keys_LRHSC, text_values_LRHSC: without any slot if the model has no cross-attention.
         length_R: number of caption states of each sequence.
         query_N, level_N: position and level of each token drawn.
         cfg, inner: see ``guidance.Scales``; which of them count follows from the number of sequences.
@@ -202,7 +203,10 @@ def run_step(
     embedding_ED = array_at(top[0], (levels * (size + 1), dim))
     if not _read(grid_BKT, reads_QK, code_QD, embedding_ED, size, sequences, x_MD):
         return False
+    crosses = text_keys_LRHSC.shape[3] > 0
     for loop in range(6 * layers):
+        if not crosses and (loop % 6 == 2 or loop % 6 == 3):
+            continue
         layer = loop // 6
         for p in prange(parts):
             _part_of_layer(
