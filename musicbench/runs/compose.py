@@ -38,6 +38,10 @@ CONFIG = "config.yaml"
 """Name of the file in a run folder that holds its resolved configuration."""
 
 
+OWN = "./"
+"""Beginning of the place of a text encoder or a codec that lies in the run folder itself."""
+
+
 def compose(name: str, overrides: Sequence[str], typed: bool = False) -> DictConfig:
     """Compose the configuration ``name`` with overrides; no part of it is instantiated.
 
@@ -116,6 +120,10 @@ def run_configuration(folder: Path) -> DictConfig:
     content = renewed(content)
     _require_own(content, str(path))
     content["cache"] = _near(str(content["cache"]), folder)
+    for group, key in (("text", "source"), ("codec", "name_or_folder")):
+        place = content[group].get(key)
+        if isinstance(place, str) and place.startswith(OWN):
+            content[group][key] = str(folder.resolve() / Path(place).name)
     return _fixed(content)
 
 

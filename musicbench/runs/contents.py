@@ -44,7 +44,10 @@ class Contents:
     def key(config: DictConfig) -> str:
         """A key that two configurations share when their contents are the same."""
         groups = ("codec", "text", "judges", "evaluation", "audio", "captions", "originals")
-        return json.dumps([config.data.store, config.data.melody, *(_plain(config.get(group)) for group in groups)])
+        trains = config.training.steps > 0
+        return json.dumps(
+            [trains, config.data.store, config.data.melody, *(_plain(config.get(group)) for group in groups)]
+        )
 
     @cached_property
     def store(self) -> TokenStore:
@@ -102,15 +105,12 @@ class Contents:
             UserError: the token store was made with another codec.
         """
         contents = {"codec": self.codec.sha256, "text": self.encoder}
-        if self.config.training.steps == 0:  # The weights come from elsewhere, and no token changes them.
-            return contents
-        if self.config.data.melody is not None:
-            contents["melody"] = self.melodies.sha256
-        return contents | self.tokens
+        # Without steps the weights come from elsewhere, and no token changes them.
+        return contents | self.tokens if self.config.training.steps else contents
 
     @cached_property
     def tokens(self) -> dict[str, str]:
-        """Hashes of the token store; none for a run that has no store.
+        """Hashes of the token store, and of its melodies where they are told; none for a run that has no store.
 
         Raises:
             UserError: it was made with another codec.
@@ -120,7 +120,10 @@ class Contents:
         if self.store.card["codec"]["sha256"] != self.codec.sha256:
             # Opening the store raises if it is damaged.
             require_codec(self.store, compose.instantiated("codec", self.config.codec))
-        return {"tokens": self.store.card["codes_sha256"], "clips": self.store.card["clips_sha256"]}
+        contents = {"tokens": self.store.card["codes_sha256"], "clips": self.store.card["clips_sha256"]}
+        if self.config.data.melody is not None:
+            contents["melody"] = self.melodies.sha256
+        return contents
 
     @cached_property
     def judged_by(self) -> dict[str, str]:

@@ -203,6 +203,7 @@ def _value(config: dict[str, Any], key: str) -> Any:
 
 
 def _in_file_name(value: Any) -> str:
-    text = "-".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+    if isinstance(value, list):
+        return "-".join(map(_in_file_name, value))
     # Of a folder its name says enough, and a star in it stands for an id.
-    return re.sub(r"[^\w.+-]+", "_", text.rpartition("/")[2].removesuffix("-*"))
+    return re.sub(r"[^\w.+-]+", "_", str(value).lower().rstrip("/").rpartition("/")[2].removesuffix("-*"))

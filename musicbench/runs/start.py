@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from musicbench.errors import UserError
 from musicbench.files import known_sha256
-from musicbench.runs.folder import BEST, TRAINED
+from musicbench.runs.folder import BEST, LAST, TRAINED
 from musicbench.runs.settings import one_folder
 
 
@@ -37,7 +37,13 @@ def start_run(source: str) -> Path | None:
     """Return the run folder that ``training.start`` names; None: it names a released model.
 
     Raises:
-        UserError: it fits several folders.
+        UserError: it fits several folders, there is none, or its training is not finished.
     """
     folder = one_folder("training.start", source)
-    return folder if (folder / TRAINED).is_file() else None
+    if (folder / TRAINED).is_file():
+        return folder
+    if any((folder / name).exists() for name in ("config.yaml", LAST)):
+        raise UserError(f"training.start={source} is no finished training; go on with `musicbench train`")
+    if not folder.exists() and folder.parent.is_dir() and folder.parent != Path():
+        raise UserError(f"training.start={source}: there is no such folder")
+    return None

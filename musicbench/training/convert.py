@@ -7,11 +7,12 @@ from typing import Any
 from musicbench import released
 from musicbench.assessment.adapters import sampling
 from musicbench.errors import UserError
+from musicbench.files import atomic_folder
 from musicbench.models.conditions import MELODY
 from musicbench.models.valueless import without_values
 from musicbench.released.description import Released
-from musicbench.runs.compose import amend, checked, compose, plain, run_configuration
-from musicbench.runs.folder import TRAINED, mark_trained
+from musicbench.runs.compose import OWN, amend, checked, compose, plain, run_configuration, write_configuration
+from musicbench.runs.folder import mark_trained
 from musicbench.runs.network import build_model
 from musicbench.runs.overrides import read_overrides
 from musicbench.runs.run import Run
@@ -32,25 +33,37 @@ def convert(source: str, folder: Path, kind: str, text: str | None, codec: str |
         codec: folder or hub name of the codec; None: the one that comes with the model.
 
     Raises:
-        UserError: the model is of another kind, a part is missing, or the folder holds another run.
+        UserError: the model is of another kind, a part is missing or does not fit, or there is such a folder.
     """
     model = released.open(source)
     if model.family != kind:
         raise UserError(f"{source} is of the family {model.family}, not {kind}; convert it as that")
-    if (folder / TRAINED).exists():
-        raise UserError(f"{folder} is a finished run; give another folder, or remove it")
-    folder.mkdir(parents=True, exist_ok=True)
-    if text is None:
-        model.save_text(folder / TEXT_FOLDER)
-    if codec is None:
-        model.save_codec(folder / CODEC_FOLDER)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists; give another folder, or remove it")
     content = _configuration(model, folder.name)
     content["output"] = str(folder.parent)
-    content["text"]["source"] = text or str(folder / TEXT_FOLDER)
-    content["codec"]["name_or_folder"] = codec or str(folder / CODEC_FOLDER)
     content["training"] |= {"start": model.name, "start_sha256": model.sha256, "steps": 0}
-    config = checked(content, source)
-    run = Run(config)
+    with atomic_folder(folder) as temporary:
+        if text is None:
+            model.save_text(temporary / TEXT_FOLDER)
+        if codec is None:
+            model.save_codec(temporary / CODEC_FOLDER)
+        content["text"]["source"] = text or str(temporary / TEXT_FOLDER)
+        content["codec"]["name_or_folder"] = codec or str(temporary / CODEC_FOLDER)
+        run = Run(checked(content, source))
+        write_untrained(run, _filled(run, model, source), temporary)
+        content["text"]["source"] = text or f"{OWN}{TEXT_FOLDER}"
+        content["codec"]["name_or_folder"] = codec or f"{OWN}{CODEC_FOLDER}"
+        write_configuration(content, temporary)
+        mark_trained(temporary, run.training_id)
+
+
+def _filled(run: Run, model: Released, source: str) -> Any:
+    """The run's module with the weights of a released model.
+
+    Raises:
+        UserError: the run's text encoder or codec has other sizes than the model's.
+    """
     sizes = run.parts.sizes
     for name in ("levels", "codebook_size", "text_dim"):
         if getattr(sizes, name) != model.model[name]:
@@ -60,10 +73,9 @@ def convert(source: str, folder: Path, kind: str, text: str | None, codec: str |
                 f"give another by {'--text' if name == 'text_dim' else '--codec'}"
             )
     with without_values():
-        module = build_model(config, sizes)
+        module = build_model(run.config, sizes)
     released.fill(module.lm, model)
-    write_untrained(run, module, folder)
-    mark_trained(folder, run.training_id)
+    return module
 
 
 def export(folder: Path, to: Path, overrides: Sequence[str]) -> list[str]:

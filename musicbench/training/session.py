@@ -17,6 +17,7 @@ from musicbench.generators.batch import Batch
 from musicbench.launch.job import FAILED
 from musicbench.launch.locks import awaited, held, run_lock, training_lock
 from musicbench.runs import settings
+from musicbench.runs.compose import write_configuration
 from musicbench.runs.device import set_up
 from musicbench.runs.folder import BEST, LAST, RECORD, TRAINED, finished, mark_trained
 from musicbench.runs.run import Run
@@ -75,7 +76,9 @@ def fit_run(run: Run, folder: Path, loggers: list[Logger]) -> None:
     if config.training.start is not None and not (folder / LAST).is_file():
         begin_with(module, start_weights(config.training.start), f"training.start={config.training.start}")
     if config.training.steps == 0:
-        write_untrained(run, module, folder)
+        if is_first_process():
+            write_configuration(run.plain, folder)
+            write_untrained(run, module, folder)
         return
 
     def data(crops: int) -> TokenDataModule:

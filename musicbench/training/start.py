@@ -13,7 +13,6 @@ from torch import Tensor
 from musicbench import released, torch_files
 from musicbench.errors import UserError
 from musicbench.runs.checkpoints import TRAINING, read_checkpoint
-from musicbench.runs.compose import write_configuration
 from musicbench.runs.folder import BEST, LAST, read_training_id
 from musicbench.runs.run import Run
 from musicbench.runs.start import start_run
@@ -61,14 +60,19 @@ def begin_with(module: Any, weights: Iterable[tuple[str, Tensor]], source: str) 
     Raises:
         UserError: some of them have another shape than the module's.
     """
-    own, given, unfit = dict(module.lm.named_parameters()), set(), []
+    own, given, unfit, cut = dict(module.lm.named_parameters()), set(), [], False
     for name, tensor in weights:
         given.add(name)
         target = own.get(name)
         if target is None:
             continue
-        if name == EMBEDDING and 0 <= len(tensor) - module.lm.tokens <= _FAMILY_ROWS:
-            target, tensor = target[: module.lm.tokens], tensor[: module.lm.tokens]
+        if (
+            name == EMBEDDING
+            and target.shape != tensor.shape
+            and len(tensor) - module.lm.tokens in range(_FAMILY_ROWS + 1)
+        ):
+            # The families differ; what they share are the tokens.
+            target, tensor, cut = target[: module.lm.tokens], tensor[: module.lm.tokens], True
         if target.shape == tensor.shape:
             target.copy_(tensor)
         else:
@@ -79,7 +83,7 @@ def begin_with(module: Any, weights: Iterable[tuple[str, Tensor]], source: str) 
             "without it"
         )
     anew = sorted(own.keys() - given)
-    if len(own[EMBEDDING]) > module.lm.tokens:
+    if cut and len(own[EMBEDDING]) > module.lm.tokens:
         anew.append(f"the last rows of {EMBEDDING}, from {module.lm.tokens}")
     if is_first_process():
         print(f"the weights begin as those of {source}")
@@ -89,8 +93,7 @@ def begin_with(module: Any, weights: Iterable[tuple[str, Tensor]], source: str) 
 
 
 def write_untrained(run: Run, module: Any, folder: Path) -> None:
-    """Write the configuration and the checkpoints of a training without steps."""
-    write_configuration(run.plain, folder)
+    """Write the checkpoints of a training without steps."""
     content = {"state_dict": module.state_dict(), "global_step": 0, "callbacks": {}, TRAINING: run.training_id}
     torch_files.save(content, folder / BEST)
     link(folder / BEST, folder / LAST)

@@ -272,8 +272,17 @@ def test_finished_runs_are_evaluated_again(trained_run, overrides, tmp_path, mon
         ("delay", "trained", 1),
         ("released", "released", 1),
     }
-    assert sweep.main(arguments) == 0
+    rows = [{"row": row, "label": row} for row in ("unigram", "delay", "released")]
+    spec = {"title": "again", "protocol": "", "reference_row": "delay", "rows": rows}
+    columns = {"Quality": [{"key": "metrics.bits_per_frame", "label": "Bits", "better": "lower"}]}
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "table.yaml").write_text(json.dumps({**spec, "columns": columns}), encoding="utf-8")
+    assert sweep.main([*arguments, "--table", str(tmp_path / "table")]) == 0
     assert "2/2 finished (0 here, 2 skipped)" in capsys.readouterr().out
+    kept = [json.loads(path.read_text()) for path in (tmp_path / "table" / "records").glob("*.json")]
+    assert {(record["row"], record["protocol"]["per_piece"]) for record in kept} == {
+        ("unigram", 1), ("delay", 1), ("released", 1)
+    }  # fmt: skip
 
 
 def test_only_runs_can_be_swept(file, tmp_path):

@@ -56,6 +56,16 @@ def test_a_run_folder_has_the_weights_and_settings_of_the_checkpoint(checkpoint:
     assert run.parts.codec.sha256 and run.parts.encoder.dim == loaded.released.model["text_dim"]
 
 
+def test_a_run_folder_may_be_moved_and_used_from_anywhere(
+    converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = converted.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["generate", "a tune", "--run", "moved", "--seconds", "0.2", "--output", str(tmp_path / "out")]
+    assert cli.main(arguments) == 0
+    assert str(tmp_path) not in (moved / "config.yaml").read_text().replace(f"output: {converted.parent}", "")
+
+
 def test_it_generates_without_a_token_store(converted: Path, tmp_path: Path) -> None:
     arguments = ["generate", "a tune", "--run", str(converted), "--seconds", "0.5", "--output", str(tmp_path / "out")]
     assert cli.main(arguments) == 0
@@ -81,7 +91,7 @@ def test_it_is_evaluated_on_a_store_of_its_codec(converted: Path, tmp_path: Path
 def test_what_is_refused(checkpoint: Path, converted: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     to = ["--to", str(tmp_path / "elsewhere")]
     assert "of the family autoregressive, not magnet" in refused("convert", "magnet", checkpoint, *to)
-    assert "is a finished run" in refused("convert", "musicgen", checkpoint, "--to", converted)
+    assert "exists; give another folder" in refused("convert", "musicgen", checkpoint, "--to", converted)
     assert "has its own settings" in refused("convert", "musicgen", checkpoint, *to, "--", "decode.cfg=1")
     assert "no folder" in refused("convert", "musicgen", tmp_path / "nowhere", *to)
     assert not (tmp_path / "elsewhere").exists()

@@ -13,6 +13,7 @@ from musicbench.runs.compose import compose, run_configuration
 from musicbench.runs.folder import BEST, LAST, TRAINED
 from musicbench.runs.run import Run
 from musicbench.study.records import read_record
+from musicbench.sweep.jobs import resolve
 from musicbench.training import start
 from musicbench.training.start import EMBEDDING, begin_with, start_weights
 
@@ -47,6 +48,26 @@ def test_without_steps_the_weights_are_those_of_the_start(trained_run: Path, tra
     record = read_record(folder / "record.json")
     assert (record["kind"], record["training"], record["row"]) == ("released", None, "flat")
     assert record["metrics"]["bits_per_frame"]
+
+
+def test_a_family_keeps_its_own_rows(trained_run: Path, trained: Callable[..., Path]) -> None:
+    magnet = ["family=magnet", "decode=magnet_10s", "decode.iterations=[2,1]"]
+    first = trained(*magnet)
+    again = trained(*magnet, f"training.start={first}", "training.steps=0")
+    assert all(torch.equal(weight, weights(again)[name]) for name, weight in weights(first).items())
+
+
+def test_a_start_that_is_not_there(trained_run: Path, overrides: list[str], refused: Callable[..., str]) -> None:
+    start = f"training.start={trained_run.parent / 'delya-1'}"
+    assert "there is no such folder" in refused("train", *overrides, start)
+    (trained_run / TRAINED).unlink()
+    assert "is no finished training" in refused("train", *overrides, f"training.start={trained_run}")
+
+
+def test_ids_of_a_sweep_do_not_follow_the_order_of_its_lines(trained_run: Path, overrides: list[str]) -> None:
+    lines = [[*overrides, f"training.start={trained_run}", f"training.steps={steps}"] for steps in (0, 4)]
+    found = [[job.folder for job in resolve("train", some, set()).jobs] for some in (lines, lines[::-1])]
+    assert found[0] == found[1][::-1] and len(found[0]) == 2
 
 
 def test_the_same_plan_without_steps_says_the_numbers_of_the_start(
@@ -115,9 +136,9 @@ def test_weights_that_do_not_fit_are_named_with_their_shapes(
     trained_run: Path, overrides: list[str], refused: Callable[..., str], tmp_path: Path
 ) -> None:
     said = refused("train", *overrides, f"training.start={trained_run}", "model.dim=32")
+    assert {path.parent for path in tmp_path.glob(f"*/{LAST}")} == {trained_run}
     parameters = dict(Run(run_configuration(trained_run)).model().lm.named_parameters())
     assert all(f"{name} is {list(weight.shape)} there and " in said for name, weight in parameters.items())
-    assert not list(tmp_path.glob(f"*/{LAST}")) or trained_run in {path.parent for path in tmp_path.glob(f"*/{LAST}")}
 
 
 def test_what_has_no_counterpart_is_named(

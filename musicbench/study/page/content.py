@@ -8,6 +8,7 @@ from musicbench.study.answers import COLUMNS
 from musicbench.study.cells import Cell, Row
 from musicbench.study.figure import COLOURS, MARKERS, trained_families
 from musicbench.study.listening import Clip, Prompt
+from musicbench.study.run_record import MODELS
 from musicbench.study.table import Table
 from musicbench.study.table_spec import ColumnSpec
 from musicbench.study.wording import ARROWS, cell_text, heading
@@ -41,7 +42,7 @@ def plot(table: Table) -> dict[str, Any] | None:
         "rows": [
             {
                 "label": row.spec["label"],
-                "family": families.index(row.spec.get("family", "")) if row.kind == "trained" else None,
+                "family": families.index(row.spec.get("family", "")) if row.kind in MODELS else None,
                 "cells": [_point(row.cells[index], table.columns[index]) for index in indices],
             }
             for row in table.rows
@@ -66,7 +67,7 @@ def comparison(
     heard = [index for index in range(len(rows)) if any(prompt.clips[index].seconds is not None for prompt in prompts)]
     if not any(sum(clip.seconds is not None for clip in prompt.clips) > 1 for prompt in prompts):
         return None
-    trained = [index for index in heard if rows[index].kind == "trained"]
+    trained = [index for index in heard if rows[index].kind in MODELS]
     chosen = trained if len(trained) > 1 else heard
     return {
         "title": title,
