@@ -81,9 +81,7 @@ class TokenLM(nn.Module):
         if initialisation == "musicgen":
             tokens_ND, modes_MD = self.embedding.weight.detach().split([self.tokens, modes])
             start_as_musicgen(tokens_ND, modes_MD, self.transformer, self.heads_KVD)
-        # On the CPU even where weights are made without memory, for no file of weights holds it.
-        offset_K = torch.arange(levels, device="cpu") * (codebook_size + 1)
-        self.register_buffer("level_offset_K", offset_K, persistent=False)
+        self.register_buffer("level_offset_K", torch.arange(levels) * (codebook_size + 1), persistent=False)
 
     @property
     def shape(self) -> Shape:

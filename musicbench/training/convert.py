@@ -9,11 +9,9 @@ from musicbench.assessment.adapters import sampling
 from musicbench.errors import UserError
 from musicbench.files import atomic_folder
 from musicbench.models.conditions import MELODY
-from musicbench.models.valueless import without_values
 from musicbench.released.description import Released
 from musicbench.runs.compose import OWN, amend, checked, compose, plain, run_configuration, write_configuration
 from musicbench.runs.folder import mark_trained
-from musicbench.runs.network import build_model
 from musicbench.runs.overrides import read_overrides
 from musicbench.runs.run import Run
 from musicbench.runs.weights import load_trained
@@ -72,8 +70,7 @@ def _filled(run: Run, model: Released, source: str) -> Any:
                 f"{source} needs a {part} with {name} {model.model[name]}, and this one has {getattr(sizes, name)}; "
                 f"give another by {'--text' if name == 'text_dim' else '--codec'}"
             )
-    with without_values():
-        module = build_model(run.config, sizes)
+    module = run.unread_model()
     released.fill(module.lm, model)
     return module
 

@@ -1,7 +1,4 @@
-"""Begin a training with weights that exist.
-
-Shape suffixes: N tokens of all levels, D width.
-"""
+"""Begin a training with weights that exist."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +9,7 @@ from torch import Tensor
 
 from musicbench import released, torch_files
 from musicbench.errors import UserError
+from musicbench.released.layout import EMBEDDING
 from musicbench.runs.checkpoints import TRAINING, read_checkpoint
 from musicbench.runs.folder import BEST, LAST, read_training_id
 from musicbench.runs.run import Run
@@ -19,14 +17,11 @@ from musicbench.runs.start import start_run
 from musicbench.runs.weights import link
 from musicbench.training.processes import is_first_process
 
-EMBEDDING = "embedding.weight"
-"""Tokens [N, D], and behind them rows that belong to a family: its ways of decoding."""
-
 _NETWORK = "lm."
 """Beginning of the names of a network's weights in a checkpoint."""
 
 _FAMILY_ROWS = 2
-"""The most rows of that kind."""
+"""The most rows that belong to a family, for its ways of decoding, behind those of the tokens in its embedding."""
 
 
 def start_weights(source: str) -> Iterator[tuple[str, Tensor]]:

@@ -15,7 +15,7 @@ from musicbench.generators.masked import MagnetLM
 from musicbench.generators.objectives import masked_nats, pattern_nats
 from musicbench.models import kernels
 from musicbench.models.conditions import Conditions
-from musicbench.models.cost import training_flops
+from musicbench.models.cost import Pass, training_flops
 from musicbench.models.footprint import FULL, activation_bytes
 
 LEVELS, SIZE, TEXT_DIM, CLIPS, TOKENS = 4, 256, 48, 2, 7
@@ -62,35 +62,36 @@ def computed_pairs(module: AutoregressiveLM | MagnetLM, case: str, frames: int) 
     return plan.positions * kept
 
 
+def counted(module: AutoregressiveLM | MagnetLM, case: str, frames: int) -> tuple[int, Pass, Pass]:
+    """Operations of a training pass by torch's count, the pass, and the pass with the pairs that are computed."""
+    # The counter knows torch's own operations only.
+    with kernels.using("plain"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        nats(module, case, frames).backward()
+    (work,) = module.passes(frames)
+    return counter.get_total_flops(), work, work._replace(pairs=computed_pairs(module, case, frames))
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_operations(case):
     """Exactly those of the matrix products, forward and backward, once attention is counted as it is computed."""
     frames = 20
     module = make(case, frames)
-    # The counter knows torch's own operations only.
-    with kernels.using("plain"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        nats(module, case, frames).backward()
-    (work,) = module.passes(frames)
-    computed = work._replace(pairs=computed_pairs(module, case, frames))
-    assert counter.get_total_flops() == CLIPS * training_flops(module.lm.shape, [computed], TOKENS)
+    flops, work, computed = counted(module, case, frames)
+    assert flops == CLIPS * training_flops(module.lm.shape, [computed], TOKENS)
     if not case.startswith("level"):
         assert work.pairs == module.tables.plan(frames).mask().sum() <= computed.pairs
 
 
 @pytest.mark.parametrize("case", ["delay behind text", "stack_delay behind text"])
 def test_operations_behind_a_text(case):
-    frames = 20
-    module = make(case, frames)
-    with kernels.using("plain"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        nats(module, case, frames).backward()
-    (work,) = module.passes(frames)
-    computed = work._replace(pairs=computed_pairs(module, case, frames))
+    module = make(case, frames=20)
+    flops, _, computed = counted(module, case, 20)
     wanted, dim, layers = training_flops(module.lm.shape, [computed], TOKENS), SIZES["dim"], SIZES["layers"]
     hidden_pairs = 4 * dim * (TOKENS**2 - TOKENS * (TOKENS + 1) // 2)  # of the text; computed, although not seen
     wanted += 3 * layers * hidden_pairs
     # Nobody reads the text's rows behind the last layer's keys and values, so the rest of it has no backward pass.
     wanted -= 2 * (2 * dim**2 * (1 + 4 + 4) * TOKENS + 4 * dim * TOKENS**2)
-    assert counter.get_total_flops() == CLIPS * wanted
+    assert flops == CLIPS * wanted
 
 
 @pytest.mark.parametrize("context", [None, 0, 1, 5, 100])

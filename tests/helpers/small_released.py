@@ -7,6 +7,7 @@ import torch
 import yaml
 from encodec.modules import SEANetDecoder, SEANetEncoder
 from encodec.quantization import ResidualVectorQuantizer
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
     EncodecModel,
@@ -21,6 +22,8 @@ from transformers import (
 from tests.helpers.small_codecs import noise, small_encodec, spread
 
 LEVELS, SIZE = 3, 64
+STATE_SIZES = {"levels": LEVELS, "size": SIZE, "dim": 32, "layers": 2, "text_dim": 16}
+"""Of ``audiocraft_reference.random_state``."""
 T5 = {"d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 2, "num_heads": 4}
 
 
@@ -70,6 +73,19 @@ def save_musicgen(model: Any, folder: Path, **options: Any) -> Path:
     model.save_pretrained(folder, **options)
     small_tokenizer().save_pretrained(folder)
     return folder
+
+
+def as_pickles(folder: Path) -> None:
+    """Turn safetensors into PyTorch's own files."""
+    for path in folder.glob("*.safetensors"):
+        torch.save(
+            load_file(path), folder / path.name.replace("model", "pytorch_model").replace(".safetensors", ".bin")
+        )
+        path.unlink()
+    if (index := folder / "model.safetensors.index.json").is_file():
+        text = index.read_text().replace("model-", "pytorch_model-").replace(".safetensors", ".bin")
+        (folder / "pytorch_model.bin.index.json").write_text(text)
+        index.unlink()
 
 
 class SmallSeanet(nn.Module):

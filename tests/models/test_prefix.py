@@ -7,18 +7,11 @@ from torch import Tensor
 
 from musicbench import plans
 from musicbench.models import kernels
-from musicbench.models.autoregressive import decode as decoding
-from musicbench.models.autoregressive import network
-from musicbench.models.autoregressive.cache import KeyValueCache
 from musicbench.models.autoregressive.decode import Decoding, sample
-from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.rescore import PatternRescorer
 from musicbench.models.conditions import Conditions, States
 from musicbench.models.cost import Pass, behind_prefix
-from musicbench.models.fast import step_rows
 from musicbench.models.fast.graphed_frames import GraphedFrames
-from musicbench.models.fast.graphs import GraphedSteps
-from musicbench.models.fast.steps import FastSteps
 from musicbench.models.guidance import Scales
 from musicbench.models.hybrid import HybridSampling, decode_hybrid
 from musicbench.models.masked import decode as masked_decode
@@ -28,9 +21,9 @@ from musicbench.models.masked.sampling import MaskedSampling
 from musicbench.models.positions import rotated
 from musicbench.models.sampling import Sampling
 from musicbench.models.transformer import MaskedAttention
+from tests.helpers.decoding_ways import decoding_by, guided
 from tests.helpers.recorder import Recorder
 from tests.models.masked_reference import slow
-from tests.models.test_decode_equals_forward import PoisonedCache
 
 FRAMES, LEVELS, SIZE, WIDTH, PER_FRAME = 13, 3, 11, 4, 0.3
 ROWS = 4  # of 13 frames
@@ -116,22 +109,10 @@ def test_the_plain_forward_is_one_pass_over_prefix_and_positions(
 def test_cached_decoding_equals_the_full_forward(
     pattern, schedule, position, way, scales, make_lm, told, codes_BKT, decode_logits, full_logits, monkeypatch
 ):
-    networks = {"torch": StepNetwork, "compiled": FastSteps, "recorded": GraphedSteps}
-    monkeypatch.setattr(network, "KeyValueCache", PoisonedCache if way == "torch" else KeyValueCache)
-    monkeypatch.setattr(GraphedSteps, "capture", staticmethod(lambda device: Recorder()))
-    monkeypatch.setattr(step_rows, "OFTEN", 2)
-    monkeypatch.setattr(decoding, "_network", lambda model, device: networks[way])
     lm, conditions = make_lm(LEVELS, SIZE, position=position, **PREFIX), told()
     plan = plans.build(pattern, FRAMES, LEVELS, schedule)
-    everybody = torch.ones(3, dtype=torch.bool)
-    wanted = everything = full_logits(lm, plan, codes_BKT, conditions)
-    if scales.guided:
-        nothing = full_logits(lm, plan, codes_BKT, conditions, dropped=True)
-        if scales.inner is not None:
-            textless = full_logits(lm, plan, codes_BKT, conditions.without(everybody, ["text"]))
-            everything = textless + scales.inner * (everything - textless)
-        wanted = nothing + scales.cfg * (everything - nothing)
-    with kernels.using("auto" if way == "compiled" else "plain"):
+    wanted = guided(lambda given: full_logits(lm, plan, codes_BKT, given), conditions, scales)
+    with decoding_by(way, monkeypatch):
         found = decode_logits(lm, plan, codes_BKT, conditions, scales.cfg, scales.inner)
     torch.testing.assert_close(found, wanted, atol=2e-4, rtol=0)
 

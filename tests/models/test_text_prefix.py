@@ -10,11 +10,8 @@ from torch import Tensor
 from musicbench import plans
 from musicbench.models import kernels
 from musicbench.models.autoregressive import decode as decoding
-from musicbench.models.autoregressive import network
-from musicbench.models.autoregressive.cache import KeyValueCache
 from musicbench.models.autoregressive.choose import by_seeds
 from musicbench.models.autoregressive.decode import Decoding, sample
-from musicbench.models.autoregressive.network import StepNetwork
 from musicbench.models.autoregressive.pattern_lm import PatternLM
 from musicbench.models.autoregressive.rescore import PatternRescorer
 from musicbench.models.autoregressive.stream import stream
@@ -22,14 +19,13 @@ from musicbench.models.conditions import Conditions, States
 from musicbench.models.context import Context
 from musicbench.models.fast import step_rows
 from musicbench.models.fast.graphs import GraphedSteps
-from musicbench.models.fast.steps import FastSteps
 from musicbench.models.guidance import Scales
 from musicbench.models.masked.lm import MaskedLM
 from musicbench.models.positions import prefix_tables, rotated
 from musicbench.models.sampling import Sampling
 from musicbench.models.transformer import MaskedAttention
+from tests.helpers.decoding_ways import decoding_by, guided
 from tests.helpers.recorder import Recorder
-from tests.models.test_decode_equals_forward import PoisonedCache
 
 FRAMES, LEVELS, SIZE, WIDTH, ROWS = 13, 3, 11, 4, 5
 TEXT = {"text_fusion": "prepend", "text_padding": "zeros", "null_caption": "zeros"}
@@ -130,22 +126,10 @@ def test_the_plain_forward_is_one_pass_over_prefix_and_positions(
 def test_cached_decoding_equals_the_pass_over_everything(
     pattern, schedule, position, way, scales, make_lm, told, codes_BKT, decode_logits, monkeypatch
 ):
-    networks = {"torch": StepNetwork, "compiled": FastSteps, "recorded": GraphedSteps}
-    monkeypatch.setattr(network, "KeyValueCache", PoisonedCache if way == "torch" else KeyValueCache)
-    monkeypatch.setattr(GraphedSteps, "capture", staticmethod(lambda device: Recorder()))
-    monkeypatch.setattr(step_rows, "OFTEN", 2)
-    monkeypatch.setattr(decoding, "_network", lambda model, device: networks[way])
     lm, plan = make_lm(LEVELS, SIZE, position=position, **RELEASED), plan_of(pattern, schedule)
-    everybody = torch.ones(3, dtype=torch.bool)
     for conditions in (told(), told(2)[[2, 0, 1]]):  # the second batch takes over memory where there is any
-        wanted = everything = slow_logits(lm, plan, codes_BKT, conditions)
-        if scales.guided:
-            nothing = slow_logits(lm, plan, codes_BKT, conditions.without(everybody))
-            if scales.inner is not None:
-                textless = slow_logits(lm, plan, codes_BKT, conditions.without(everybody, ["text"]))
-                everything = textless + scales.inner * (everything - textless)
-            wanted = nothing + scales.cfg * (everything - nothing)
-        with kernels.using("auto" if way == "compiled" else "plain"):
+        wanted = guided(lambda given: slow_logits(lm, plan, codes_BKT, given), conditions, scales)
+        with decoding_by(way, monkeypatch):
             found = decode_logits(lm, plan, codes_BKT, conditions, scales.cfg, scales.inner)
         torch.testing.assert_close(found, wanted, atol=2e-4, rtol=0)
 

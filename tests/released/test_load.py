@@ -3,12 +3,10 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from musicbench import released
 from musicbench.errors import UserError
@@ -24,6 +22,8 @@ from tests.helpers import audiocraft_reference as theirs
 from tests.helpers.small_released import (
     LEVELS,
     SIZE,
+    STATE_SIZES,
+    as_pickles,
     audiocraft_settings,
     save_compression_state,
     save_musicgen,
@@ -31,31 +31,7 @@ from tests.helpers.small_released import (
     small_seanet,
 )
 
-SIZES = {"levels": LEVELS, "size": SIZE, "dim": 32, "layers": 2, "text_dim": 16}
 HEADS = 4
-
-
-@pytest.fixture(scope="module")
-def musicgen() -> Any:
-    return small_musicgen()
-
-
-@pytest.fixture
-def state() -> dict[str, Tensor]:
-    return theirs.random_state(**SIZES)
-
-
-def as_pickles(folder: Path) -> None:
-    """Turn safetensors into PyTorch's own files."""
-    for path in folder.glob("*.safetensors"):
-        torch.save(
-            load_file(path), folder / path.name.replace("model", "pytorch_model").replace(".safetensors", ".bin")
-        )
-        path.unlink()
-    if (index := folder / "model.safetensors.index.json").is_file():
-        text = index.read_text().replace("model-", "pytorch_model-").replace(".safetensors", ".bin")
-        (folder / "pytorch_model.bin.index.json").write_text(text)
-        index.unlink()
 
 
 class TestForms:
@@ -213,7 +189,7 @@ class TestLoading:
 
     def test_a_network_of_other_sizes_is_refused(self, musicgen, state, tmp_path):
         found = released.open(save_musicgen(musicgen, tmp_path / "a"))
-        smaller = theirs.random_state(**{**SIZES, "size": 9})
+        smaller = theirs.random_state(**{**STATE_SIZES, "size": 9})
         other = released.load(theirs.save_state(tmp_path / "b", smaller, theirs.settings(smaller, HEADS))).module.lm
         with pytest.raises(UserError, match=r"embedding.weight \[195, 32\], the network \[30, 32\]"):
             fill(other, found)

@@ -11,43 +11,15 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from musicbench import released
 from musicbench.errors import UserError
 from tests.helpers import audiocraft_reference as theirs
 from tests.helpers.small_released import (
-    LEVELS,
-    SIZE,
     save_musicgen,
-    small_musicgen,
 )
 
-SIZES = {"levels": LEVELS, "size": SIZE, "dim": 32, "layers": 2, "text_dim": 16}
 HEADS = 4
-
-
-@pytest.fixture(scope="module")
-def musicgen() -> Any:
-    return small_musicgen()
-
-
-@pytest.fixture
-def state() -> dict[str, Tensor]:
-    return theirs.random_state(**SIZES)
-
-
-def as_pickles(folder: Path) -> None:
-    """Turn safetensors into PyTorch's own files."""
-    for path in folder.glob("*.safetensors"):
-        torch.save(
-            load_file(path), folder / path.name.replace("model", "pytorch_model").replace(".safetensors", ".bin")
-        )
-        path.unlink()
-    if (index := folder / "model.safetensors.index.json").is_file():
-        text = index.read_text().replace("model-", "pytorch_model-").replace(".safetensors", ".bin")
-        (folder / "pytorch_model.bin.index.json").write_text(text)
-        index.unlink()
 
 
 def one_line(source: Path | str) -> str:
